@@ -1,0 +1,14 @@
+// Runs the tests under the newer Node, but for those of the package, which try both Nodes already, and of the checkout's
+// tools, which run on the pinned one only.
+import { delimiter, join } from "node:path";
+import { otherNodeDirectory } from "./other-node.ts";
+import { checkout, run } from "./process.ts";
+
+const leftOut = ["--exclude", "test/package/**", "--exclude", "test/tooling/**"];
+
+const directory = await otherNodeDirectory();
+process.exitCode = await run(
+  join(directory, "node"),
+  [join(checkout, "node_modules/vitest/vitest.mjs"), "run", ...leftOut, ...process.argv.slice(2)],
+  { env: { ...process.env, PATH: `${directory}${delimiter}${process.env["PATH"]}` } },
+);
