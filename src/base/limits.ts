@@ -1,0 +1,119 @@
+/**
+ * Every limit of Tailrace, with its unit and default. A limit is checked before memory is taken for what it bounds.
+ * Those that a user can set have the same name in `new Runtime()`, the config file and the command line.
+ */
+export const limits = {
+  /** Bytes of one event as stored. Larger output is split; anything else larger is `invalid_request`. */
+  maxEventBytes: 512 * 1024,
+  /** Bytes of one frame on the wire. gRPC clients refuse more than 4 MiB. */
+  maxFrameBytes: 1024 * 1024,
+  /** Bytes of one piece that output is split into. */
+  maxOutputChunkBytes: 64 * 1024,
+  /** UTF-8 bytes of an id (worker, job, producer, correlation). */
+  maxIdBytes: 256,
+  /** Workers that one watch may name. */
+  maxWatchedWorkers: 256,
+  /** Kinds that one watch may name. */
+  maxWatchedKinds: 256,
+  /** Events that `last` may ask for. */
+  maxLast: 10_000,
+  /** Events in one PublishEvents batch. */
+  maxPublishEvents: 10_000,
+  /** Bytes of one request body. */
+  maxRequestBytes: 8 * 1024 * 1024,
+  /** Events and bytes in one page of ListEvents. */
+  maxPageEvents: 10_000,
+  defaultPageEvents: 1_000,
+  maxPageBytes: 1024 * 1024,
+  /** Workers in one page of ListWorkers. */
+  maxWorkerPage: 1_000,
+  defaultWorkerPage: 100,
+  /** Characters of a cursor. */
+  maxCursorLength: 64,
+  /** Silence, in milliseconds, after which a watch gets a bookmark. */
+  defaultHeartbeatMs: 15_000,
+  minHeartbeatMs: 1_000,
+  maxHeartbeatMs: 60_000,
+  /** Milliseconds after which a socket that takes nothing with bytes pending is closed. */
+  stallTimeoutMs: 120_000,
+  /** Events and bytes of one pass that a reader makes over the log to catch up. */
+  catchUpPassEvents: 2_048,
+  catchUpPassBytes: 512 * 1024,
+  /** Milliseconds of a turn of the event loop for all readers that catch up. */
+  catchUpTurnMs: 1,
+  /** Bytes of encoded catch-up passes kept for readers at similar positions. */
+  catchUpCacheBytes: 32 * 1024 * 1024,
+  /** Bytes of recent frames that one selection keeps in one form, for readers that fall behind a little. */
+  tailFrameBytes: 4 * 1024 * 1024,
+  /** The same for all selections together: each gets an even share of it, but never less than `minTailFrameBytes`. */
+  tailBytes: 32 * 1024 * 1024,
+  minTailFrameBytes: 16 * 1024,
+  /** Bytes of appends that wait for their commit. More is `limit_exceeded`. */
+  maxPendingAppendBytes: 64 * 1024 * 1024,
+  /** Milliseconds between two tries of a watch to read a log that can't be read, and until the watch gives up. */
+  logRetryMs: 1_000,
+  logUnavailableMs: 30_000,
+  /** Events that a filtered watch may pass over, and milliseconds at the least, between two bookmarks. */
+  bookmarkEvents: 4_096,
+  bookmarkMs: 1_000,
+  /** Milliseconds for which live events are gathered into one frame while many come. */
+  coalesceMs: 1,
+  /** Producers remembered for de-duplication, and for how long, in milliseconds. */
+  maxProducers: 10_000,
+  producerMemoryMs: 24 * 60 * 60 * 1000,
+  /** Batches remembered per producer. */
+  maxProducerBatches: 8,
+  /** Workers in a runtime. More is `limit_exceeded`. */
+  maxWorkers: 100_000,
+  /** Watches open at once on a server. More is `limit_exceeded`. */
+  maxWatches: 100_000,
+  /** Connections open at once on a server, streams on one of HTTP/2, and connections that wait to be accepted. */
+  maxConnections: 120_000,
+  maxStreamsPerConnection: 10_000,
+  listenBacklog: 4_096,
+  /** Bytes of the headers of one request. */
+  maxHeaderBytes: 16 * 1024,
+  /** Milliseconds within which a request's headers, and all of the request, must have come. Answers may take for ever. */
+  headersTimeoutMs: 20_000,
+  receiveTimeoutMs: 120_000,
+  /** Milliseconds for which an HTTP/1.1 connection is kept open between requests. */
+  keepAliveTimeoutMs: 65_000,
+  /** Milliseconds that a server which closes gives its readers to take what was written, and then asks them to wait. */
+  closeGraceMs: 5_000,
+  closeRetryAfterMs: 1_000,
+  /** Milliseconds after which a worker that has ended and has nothing retained is forgotten. */
+  workerMemoryMs: 30 * 24 * 60 * 60 * 1000,
+  /** Frames that a client's watch reads ahead of its consumer. Each has at most `maxFrameBytes`. */
+  watchReadAheadFrames: 8,
+  /** Milliseconds that a client waits for the first frame of a watch, or for an answer. */
+  connectTimeoutMs: 15_000,
+  requestTimeoutMs: 30_000,
+  /** Milliseconds, at most, that a client waits because a server said `retry_after`. */
+  maxRetryAfterMs: 5 * 60 * 1000,
+  /** Bytes (estimated, never too low) that wait in a publisher of the client. More is `limit_exceeded`. */
+  publisherQueueBytes: 16 * 1024 * 1024,
+  /** Bytes (estimated) of one request of that publisher. */
+  publisherRequestBytes: 4 * 1024 * 1024,
+} as const;
+
+/** What bounds the history that is kept. Whatever is met first trims. */
+export interface RetentionLimits {
+  /** Events, bytes (as stored) and age in milliseconds kept per worker. */
+  readonly workerEvents: number;
+  readonly workerBytes: number;
+  readonly workerAgeMs: number;
+  /** Events, bytes and age in milliseconds kept in the whole log. */
+  readonly events: number;
+  readonly bytes: number;
+  readonly ageMs: number;
+}
+
+/** Defaults: 100,000 events and 64 MiB per worker, 1,000,000 events and 1 GiB overall, 7 days for both. */
+export const defaultRetention: RetentionLimits = {
+  workerEvents: 100_000,
+  workerBytes: 64 * 1024 * 1024,
+  workerAgeMs: 7 * 24 * 60 * 60 * 1000,
+  events: 1_000_000,
+  bytes: 1024 * 1024 * 1024,
+  ageMs: 7 * 24 * 60 * 60 * 1000,
+};

@@ -1,0 +1,106 @@
+import { crc32 as zlibCrc32 } from "node:zlib";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { crc32, finishCrc32, startCrc32 } from "../../src/base/crc32.ts";
+import { CursorCodec, cursorLength, decodeCursor, hashId, type Position } from "../../src/events/cursor.ts";
+
+const uint32 = fc.integer({ min: 0, max: 0xffff_ffff });
+const position: fc.Arbitrary<Position> = fc
+  .record({
+    sequence: fc.oneof(
+      fc.nat(1000),
+      fc.maxSafeNat().map((n) => n % 2 ** 48),
+    ),
+    skipped: fc.nat(),
+    workerHash: uint32,
+    workerOrdinal: fc.maxSafeNat().map((n) => n % 2 ** 40),
+    jobHash: uint32,
+    jobOrdinal: uint32,
+  })
+  .map(({ skipped, ...rest }) => ({ ...rest, ordinal: rest.sequence - Math.min(skipped, rest.sequence) }));
+const generation = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+
+test("a cursor says what was put in, in one canonical, URL-safe form", () => {
+  fc.assert(
+    fc.property(fc.string(), generation, position, fc.boolean(), (runtimeId, generationOfLog, at, closing) => {
+      const codec = new CursorCodec(runtimeId, generationOfLog);
+      const text = codec.encode(at, closing);
+      expect(text).toMatch(/^[A-Za-z0-9_-]{60}$/);
+      expect(codec.decode(text)).toEqual({
+        position: at,
+        closing,
+        runtimeHash: hashId(runtimeId),
+        generation: generationOfLog,
+      });
+      expect(codec.encode(codec.decode(text).position, closing)).toBe(text);
+      // Writing a closing cursor leaves nothing behind in the codec.
+      expect(codec.decode(codec.encode(at)).closing).toBe(false);
+    }),
+  );
+});
+
+test("a cursor with any character altered, added or missing is malformed", () => {
+  const codec = new CursorCodec("runtime", 7n);
+  const anyCharacter = fc.oneof(
+    fc.constantFrom(..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
+    fc.string({ minLength: 1, maxLength: 1, unit: "binary" }),
+  );
+  fc.assert(
+    fc.property(position, fc.nat(cursorLength - 1), anyCharacter, fc.boolean(), (at, index, character, closing) => {
+      const text = codec.encode(at, closing);
+      const malformed = expect.objectContaining({ reason: "cursor_malformed" });
+      fc.pre(text[index] !== character);
+      expect(() => codec.decode(text.slice(0, index) + character + text.slice(index + 1))).toThrow(malformed);
+      expect(() => codec.decode(text.slice(0, index) + text.slice(index + 1))).toThrow(malformed);
+      expect(() => codec.decode(text.slice(0, index) + character + text.slice(index))).toThrow(malformed);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test("any bit that is flipped in the bytes of a cursor is noticed", () => {
+  const text = new CursorCodec("runtime", 7n).encode({
+    sequence: 123_456,
+    ordinal: 123_000,
+    workerHash: 1,
+    workerOrdinal: 99,
+    jobHash: 0,
+    jobOrdinal: 0,
+  });
+  const bytes = Buffer.from(text, "base64url");
+  for (let bit = 0; bit < bytes.length * 8; bit++) {
+    const altered = Buffer.from(bytes);
+    altered[bit >> 3] = (altered[bit >> 3] as number) ^ (1 << (bit & 7));
+    expect(() => decodeCursor(altered.toString("base64url"))).toThrow(/checksum/);
+  }
+});
+
+test("a cursor of another runtime or generation is told apart", () => {
+  fc.assert(
+    fc.property(position, (at) => {
+      const text = new CursorCodec("a", 1n).encode(at);
+      expect(() => new CursorCodec("b", 1n).decode(text)).toThrow(
+        expect.objectContaining({ reason: "cursor_unknown", details: { cause: "other_runtime" } }),
+      );
+      expect(() => new CursorCodec("a", 2n).decode(text)).toThrow(
+        expect.objectContaining({ reason: "cursor_unknown", details: { cause: "other_generation" } }),
+      );
+    }),
+  );
+});
+
+test("what is no cursor at all is malformed, and says why", () => {
+  for (const text of ["", "0", "null", "a".repeat(60), "=".repeat(60), "💥".repeat(30), "x".repeat(1_000_000)]) {
+    expect(() => decodeCursor(text)).toThrow(expect.objectContaining({ reason: "cursor_malformed" }));
+  }
+});
+
+test("the checksum is the one of zlib, also in pieces", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(200), (bytes, cut) => {
+      const at = Math.min(cut, bytes.length);
+      expect(crc32(bytes)).toBe(zlibCrc32(bytes));
+      expect(finishCrc32(startCrc32(bytes, 0, at), bytes, at, bytes.length)).toBe(zlibCrc32(bytes));
+    }),
+  );
+});
