@@ -1,0 +1,165 @@
+import type { TailraceError } from "../base/errors.ts";
+import type { Position } from "../events/cursor.ts";
+import type { EventBlock } from "./block.ts";
+import type { Subjects } from "./subjects.ts";
+
+/** Which events a reader wants to see: those of the runtime, or those of some of its workers. */
+export type Scope = { readonly kind: "runtime" } | { readonly kind: "workers"; readonly workerIds: readonly string[] };
+
+/** Field numbers of payloads; undefined: all kinds. */
+export type KindFilter = ReadonlySet<number> | undefined;
+
+/** What tells one log from another. A cursor carries both. */
+export interface LogIdentity {
+  /** Id of the runtime that the log belongs to, at most 256 bytes. */
+  readonly runtimeId: string;
+  /** 64 random bits, drawn anew when the log is created, wiped, or found restored from a backup. */
+  readonly generation: bigint;
+}
+
+/** An event on its way into the log. */
+export interface PendingEvent {
+  /** Empty: of the runtime itself. */
+  readonly workerId: string;
+  /** Field number of the payload. */
+  readonly kind: number;
+  /** `tailrace.v1.Event` without fields 1 to 4. The log puts `time` in front and keeps the rest as it is. */
+  readonly body: Uint8Array;
+}
+
+/** A value, null to remove it, or how to make it once the place of the batch is known (must not throw). */
+export type StatePut = Uint8Array | null | ((result: AppendResult) => Uint8Array);
+
+/** A batch that is committed whole or not at all. */
+export interface AppendBatch {
+  /** May be empty if there is state to put. */
+  readonly events: readonly PendingEvent[];
+  /** Small values by key, committed together with the events. Kept until removed. */
+  readonly state?: ReadonlyMap<string, StatePut>;
+  /** Workers to forget: their floor, counts and existence. Only those with nothing retained; others are left alone. */
+  readonly forgetWorkers?: readonly string[];
+}
+
+/** Where a batch went. */
+export interface AppendResult {
+  /** Sequence of the first event; of the head where the batch had none. */
+  readonly firstSequence: number;
+  /** Position after the last event, in the scope of its worker; the head where the batch had none. */
+  readonly last: Position;
+}
+
+/** What a scope holds. Positions count in the scope: of a single worker, its events; else those of the runtime only. */
+export interface ScopeBounds {
+  /** Highest position removed from the scope; the origin where nothing was. A cursor below it is expired. */
+  readonly floor: Position;
+  /** The newest position: the head of the log, counted in the scope. */
+  readonly head: Position;
+}
+
+/** A bounded pass over the log. */
+export interface ReadRequest {
+  readonly scope: Scope;
+  readonly kinds: KindFilter;
+  /** Sequence after which to read. */
+  readonly after: number;
+  /** Sequence after which not to read. */
+  readonly until: number;
+  /** Events at the most, at least 1. */
+  readonly maxEvents: number;
+  /** Bytes of stored events at the most; a single larger event is still given. */
+  readonly maxBytes: number;
+}
+
+/**
+ * What a pass found. `expired`: something after `after` was removed from the scope, so nothing is given. Else `block`
+ * (undefined: nothing wanted) has every retained wanted event in (`after`, `through`], and `through` is a position in
+ * the scope that is beyond `after` unless `after` was the head or `until` already.
+ */
+export type ReadPage =
+  | { readonly kind: "page"; readonly block: EventBlock | undefined; readonly through: Position }
+  | { readonly kind: "expired"; readonly floor: Position };
+
+/** Where a watch may begin, apart from a cursor. */
+export type Seek =
+  | { readonly kind: "earliest" }
+  | { readonly kind: "latest" }
+  /** Before the first event accepted at this time (milliseconds since the epoch) or later. */
+  | { readonly kind: "time"; readonly timeMs: number }
+  /** Before the last `count` events of the scope and kinds. */
+  | { readonly kind: "last"; readonly count: number; readonly kinds: KindFilter };
+
+/** What the log knows of a worker. */
+export interface WorkerRecord {
+  readonly workerId: string;
+  /** Events that it has had in all: the number of its newest. */
+  readonly lastOrdinal: number;
+  /** When its first and its newest event were accepted, in milliseconds since the epoch. */
+  readonly createTimeMs: number;
+  readonly lastTimeMs: number;
+  /** Events and stored bytes that are retained. */
+  readonly retainedEvents: number;
+  readonly retainedBytes: number;
+}
+
+/** Whether the log can be used right now. */
+export type LogHealth =
+  | { readonly available: true }
+  | { readonly available: false; readonly sinceMs: number; readonly error: TailraceError };
+
+/**
+ * An ordered, bounded, durable sequence of events. Promises, which the shared suite proves of every implementation:
+ *
+ * - A batch is committed whole or not at all, and its events have consecutive sequences in the order given.
+ * - `append` settles after the commit. What it acknowledged survives `kill -9` of the process, and with durability
+ *   "fsync" the loss of power. Appends commit in the order of the calls.
+ * - A sequence is never given out twice, whatever crashes. Ordinals of the runtime and of each worker have no holes.
+ * - Times never decrease along the log.
+ * - Subscribers get each committed block exactly once, in order, after its commit, and before its `append` settles.
+ * - `read` gives everything retained after a position, in order, or says that something is missing. It never gives an
+ *   event at or below the floor of the scope.
+ * - What retention removes raises the floor of its worker and of the runtime, and floors never fall, also over restarts.
+ *   A worker that publishes much never evicts another worker's events while it holds more than the others.
+ * - Retention never makes an `append` fail, and never takes the newest event of a batch before subscribers have had it.
+ */
+export interface EventLog {
+  readonly identity: LogIdentity;
+  /** Numbers for the worker ids in blocks of this log. */
+  readonly subjects: Subjects;
+
+  /**
+   * Commits a batch.
+   * @throws TailraceError `limit_exceeded` if too much waits already, there are too many workers, or a wall of the store is met (nothing was written),
+   *   `log_unavailable` if the store failed or the log is closed (the batch may or may not have been written).
+   */
+  append(batch: AppendBatch): Promise<AppendResult>;
+
+  /** Calls back with every block that is committed from now on. The callback must not throw. Returns how to stop it. */
+  subscribe(listener: (block: EventBlock) => void): () => void;
+
+  /**
+   * What a scope holds now. A worker that does not exist holds nothing: its head is that of the runtime, its floor the
+   * highest event that was removed from any worker since forgotten (it may be one of them), both counted 0.
+   */
+  bounds(scope: Scope): ScopeBounds;
+
+  /** Makes one pass. @throws TailraceError `log_unavailable`. */
+  read(request: ReadRequest): Promise<ReadPage>;
+
+  /** The position, never below the floor of the scope, where a watch begins. @throws TailraceError `log_unavailable`. */
+  seek(scope: Scope, seek: Seek): Promise<Position>;
+
+  /** What is known of a worker; undefined: it does not exist. */
+  worker(workerId: string): WorkerRecord | undefined;
+  /** All workers, in no particular order. */
+  workers(): Iterable<WorkerRecord>;
+
+  /** Committed state by key. The bytes must not be changed. */
+  state(key: string): Uint8Array | undefined;
+  /** Committed state whose keys begin with `prefix`. */
+  stateEntries(prefix: string): Iterable<readonly [string, Uint8Array]>;
+
+  health(): LogHealth;
+
+  /** Commits what was appended, makes it durable and lets go of everything. Later calls of other methods fail. */
+  close(): Promise<void>;
+}

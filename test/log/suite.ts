@@ -1,0 +1,22 @@
+import { describe } from "vitest";
+import type { Implementation } from "./harness.ts";
+import { appendSuite } from "./suite/append.ts";
+import { modelSuite } from "./suite/model.ts";
+import { readSuite } from "./suite/read.ts";
+import { restartSuite } from "./suite/restart.ts";
+import { retentionSuite } from "./suite/retention.ts";
+import { seekSuite } from "./suite/seek.ts";
+import { stateSuite } from "./suite/state.ts";
+
+/** What every log promises (src/log/contract.ts), proved of one implementation. */
+export function logSuite(implementation: Implementation): void {
+  describe(`${implementation.name} log`, () => {
+    appendSuite(implementation);
+    readSuite(implementation);
+    seekSuite(implementation);
+    retentionSuite(implementation);
+    stateSuite(implementation);
+    restartSuite(implementation);
+    modelSuite(implementation);
+  });
+}
