@@ -1,0 +1,150 @@
+import type { Clock } from "../base/clock.ts";
+import { limits } from "../base/limits.ts";
+import type { Position } from "../events/cursor.ts";
+import { positionAfter } from "../log/block.ts";
+import type { EventLog } from "../log/contract.ts";
+import { splitByFrame } from "./channel.ts";
+import type { EncodingCache } from "./encodings.ts";
+import type { WireForm } from "./form.ts";
+import type { Selection } from "./selection.ts";
+
+/** What a bounded pass over the log gave: at most one frame, and where it leads. */
+export type Pass<Frame> =
+  | { readonly kind: "frame"; readonly frame: Frame | undefined; readonly size: number; readonly through: Position }
+  | { readonly kind: "expired" };
+
+interface Kept {
+  readonly pass: Promise<Pass<unknown>>;
+  bytes: number;
+  /** When it was last asked for. */
+  atMs: number;
+}
+
+/** How long a pass is kept for others, in milliseconds. */
+const keepMs = 2_000;
+
+/**
+ * Passes over the log for readers that catch up. A pass is read and encoded once for all readers that ask for the same
+ * one while it is kept; passes over the whole runtime end at round sequences, so that readers that began at different
+ * cursors soon ask for the same ones.
+ */
+export class Passes {
+  readonly #log: EventLog;
+  readonly #encodings: EncodingCache;
+  readonly #clock: Clock;
+  /** Least lately asked for first. */
+  readonly #kept = new Map<string, Kept>();
+  #bytes = 0;
+  #reads = 0;
+
+  constructor(log: EventLog, encodings: EncodingCache, clock: Clock) {
+    this.#log = log;
+    this.#encodings = encodings;
+    this.#clock = clock;
+  }
+
+  /** How many passes were read, and not given from what is kept. */
+  get reads(): number {
+    return this.#reads;
+  }
+
+  /** Reads on after `after`, up to `until` at the most. */
+  get<Entries, Frame>(
+    selection: Selection,
+    form: WireForm<Entries, Frame>,
+    after: number,
+    until: number,
+  ): Promise<Pass<Frame>> {
+    // What is kept may have left retention since.
+    if (after < this.#log.bounds(selection.scope).floor.sequence) return Promise.resolve({ kind: "expired" });
+    const end = this.#roundEnd(selection, after, until);
+    const key = `${form.name} ${after} ${end} ${selection.key}`;
+    const kept = this.#kept.get(key);
+    if (kept !== undefined) {
+      kept.atMs = this.#clock.monotonic();
+      this.#kept.delete(key);
+      this.#kept.set(key, kept);
+      return kept.pass as Promise<Pass<Frame>>;
+    }
+    this.#reads++;
+    const pass = this.#read(selection, form, after, end);
+    const entry: Kept = { pass, bytes: limits.catchUpPassBytes, atMs: this.#clock.monotonic() };
+    this.#kept.set(key, entry);
+    this.#bytes += entry.bytes;
+    const drop = () => {
+      if (this.#kept.get(key) === entry) this.#drop(key, entry);
+    };
+    pass.then(
+      (result) => {
+        if (this.#kept.get(key) !== entry) return;
+        const bytes = result.kind === "frame" ? result.size : 0;
+        this.#bytes += bytes - entry.bytes;
+        entry.bytes = bytes;
+        if (result.kind === "expired") drop();
+      },
+      // The reader hears of the failure; the next one tries again.
+      drop,
+    );
+    this.#bound();
+    return pass;
+  }
+
+  /** Lets go of what nobody asked for lately. */
+  expire(): void {
+    const oldest = this.#clock.monotonic() - keepMs;
+    for (const [key, entry] of this.#kept) {
+      if (entry.atMs > oldest) break;
+      this.#drop(key, entry);
+    }
+  }
+
+  /** Lets go of everything. */
+  clear(): void {
+    this.#kept.clear();
+    this.#bytes = 0;
+  }
+
+  #roundEnd(selection: Selection, after: number, until: number): number {
+    if (selection.scope.kind !== "runtime" || selection.kinds !== undefined) return until;
+    const step = limits.catchUpPassEvents / 2;
+    return Math.min(until, (Math.floor(after / step) + 1) * step);
+  }
+
+  async #read<Entries, Frame>(
+    selection: Selection,
+    form: WireForm<Entries, Frame>,
+    after: number,
+    until: number,
+  ): Promise<Pass<Frame>> {
+    const page = await this.#log.read({
+      scope: selection.scope,
+      kinds: selection.kinds,
+      after,
+      until,
+      maxEvents: limits.catchUpPassEvents,
+      maxBytes: limits.catchUpPassBytes,
+    });
+    if (page.kind === "expired") return { kind: "expired" };
+    const { block } = page;
+    if (block === undefined) return { kind: "frame", frame: undefined, size: 0, through: page.through };
+    for (const { runs, last } of splitByFrame(form, [{ block, indices: undefined }], this.#encodings)) {
+      const afterLast = positionAfter(block, last.index);
+      const frame = form.events(runs, afterLast);
+      const whole = last.index === block.length - 1;
+      return { kind: "frame", frame, size: form.frameSize(frame), through: whole ? page.through : afterLast };
+    }
+    throw new Error("A page has at least one event.");
+  }
+
+  #bound(): void {
+    for (const [key, entry] of this.#kept) {
+      if (this.#bytes <= limits.catchUpCacheBytes) return;
+      this.#drop(key, entry);
+    }
+  }
+
+  #drop(key: string, entry: Kept): void {
+    this.#kept.delete(key);
+    this.#bytes -= entry.bytes;
+  }
+}

@@ -1,0 +1,96 @@
+import { TailraceError } from "../base/errors.ts";
+import { type CursorCodec, hashId, type Position, unknown } from "../events/cursor.ts";
+import { notice } from "../events/diagnostics.ts";
+import type { EventLog, Scope, ScopeBounds } from "../log/contract.ts";
+import type { TerminalDiagnostic } from "./form.ts";
+import { cursorExpired, type Loss, lossBetween } from "./loss.ts";
+import type { WatchSpec } from "./spec.ts";
+
+/** Where a reader begins, and what it must be told first. */
+export interface ResolvedStart {
+  readonly position: Position;
+  /** A `gap` notice; undefined: nothing was skipped. */
+  readonly gap: TerminalDiagnostic | undefined;
+}
+
+type StartSpec = Pick<WatchSpec, "scope" | "kinds" | "start" | "continueWithGap" | "waitIfMissing">;
+
+/**
+ * Finds where a reader begins.
+ * @throws TailraceError `worker_not_found`, `cursor_unknown`, `cursor_expired`, `log_unavailable`.
+ */
+export async function resolveStart(log: EventLog, cursors: CursorCodec, spec: StartSpec): Promise<ResolvedStart> {
+  const { scope, start } = spec;
+  if (!spec.waitIfMissing) requireWorkers(log, cursors, scope);
+  if (start.kind !== "cursor") return { position: await log.seek(scope, start), gap: undefined };
+
+  const bounds = log.bounds(scope);
+  if (start.otherGeneration) {
+    if (!spec.continueWithGap) throw withCursor(unknown("other_generation"), cursors.encode(bounds.head, true));
+    return { position: bounds.floor, gap: gapNotice(cursors, "", bounds, { events: 0, exact: false }) };
+  }
+  if (start.position.sequence > bounds.head.sequence) {
+    throw withCursor(unknown("beyond_head"), cursors.encode(bounds.head, true));
+  }
+  if (start.position.sequence >= bounds.floor.sequence) {
+    return { position: inScope(scope, start.position, bounds), gap: undefined };
+  }
+  const loss = lossBetween(scope, spec.kinds, start.position, bounds.floor);
+  if (!spec.continueWithGap) throw cursorExpired(cursors, bounds, loss, start.position, start.cursor);
+  return { position: bounds.floor, gap: gapNotice(cursors, start.cursor, bounds, loss) };
+}
+
+/** The notice that events were skipped, as the reader allowed. */
+export function gapNotice(
+  cursors: CursorCodec,
+  fromCursor: string,
+  bounds: ScopeBounds,
+  loss: Loss,
+): TerminalDiagnostic {
+  const to = cursors.encode(bounds.floor);
+  return notice(
+    {
+      case: "gap",
+      value: {
+        fromCursor,
+        toCursor: to,
+        earliestCursor: to,
+        latestCursor: cursors.encode(bounds.head),
+        lostEvents: BigInt(loss.events),
+        lostExact: loss.exact,
+      },
+    },
+    "Events were removed by retention before they could be read; the stream goes on after them.",
+    to,
+  );
+}
+
+/**
+ * A cursor that was taken in another scope does not count the events of this one. Its counts are kept only where they
+ * are of this scope; at the very floor or head the scope's own counts are known, and better.
+ */
+function inScope(scope: Scope, position: Position, bounds: ScopeBounds): Position {
+  if (scope.kind !== "workers" || scope.workerIds.length !== 1) return position;
+  if (position.workerHash === hashId(scope.workerIds[0] as string)) return position;
+  if (position.sequence === bounds.head.sequence) return bounds.head;
+  if (position.sequence === bounds.floor.sequence) return bounds.floor;
+  return position;
+}
+
+function requireWorkers(log: EventLog, cursors: CursorCodec, scope: Scope): void {
+  if (scope.kind !== "workers") return;
+  for (const workerId of scope.workerIds) {
+    if (log.worker(workerId) === undefined) {
+      throw new TailraceError(
+        "worker_not_found",
+        { workerId },
+        `There is no worker "${workerId}". Ask to wait for it (if_missing) to watch before it exists.`,
+        { cursor: cursors.encode(log.bounds({ kind: "runtime" }).head, true) },
+      );
+    }
+  }
+}
+
+function withCursor(error: TailraceError, cursor: string): TailraceError {
+  return new TailraceError(error.reason, error.details, error.message, { cursor });
+}

@@ -1,0 +1,319 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Severity } from "../../gen/tailrace/v1/diagnostic_pb.ts";
+import { BookmarkSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import type { StopTimer } from "../base/clock.ts";
+import { TailraceError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import type { Position } from "../events/cursor.ts";
+import { diagnosticOf, lagOf, notice } from "../events/diagnostics.ts";
+import type { Channel, ChannelMember } from "./channel.ts";
+import type { ControlFrame, TerminalDiagnostic, WatchSink, WireForm } from "./form.ts";
+import { cursorExpired, lossBetween } from "./loss.ts";
+import type { Pass } from "./passes.ts";
+import type { Selection } from "./selection.ts";
+import type { WatchSpec } from "./spec.ts";
+import { gapNotice } from "./start.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** An open watch, as an edge sees it. */
+export interface Watch {
+  /** The sink takes frames again. */
+  resume(): void;
+}
+
+/**
+ * One watch: a position, and what its sink can take. It is `live` while it goes along its channel's frames, else it reads
+ * the log in passes. Both end in `#write`, so replay and live are one path; the seam between them is `Channel.enter`.
+ */
+export class Watcher<Entries, Frame> implements Watch, ChannelMember {
+  readonly spec: WatchSpec;
+  readonly selection: Selection;
+  /** Called once, at the end. */
+  onEnd: (() => void) | undefined;
+  readonly #around: Surroundings;
+  readonly #form: WireForm<Entries, Frame>;
+  readonly #sink: WatchSink<Frame>;
+  /** Where it is, while it reads the log. While it is live, its channel knows. */
+  #position: Position;
+  #channel: Channel<Entries, Frame> | undefined;
+  #live = false;
+  /** Number of the next frame of the channel. */
+  #next = 0;
+  /** Whether the sink takes frames. */
+  #ready = true;
+  #reading = false;
+  #pumping = false;
+  #ended = false;
+  /** The newest phase that the reader was told. */
+  #told: "replay" | "caught_up" | "fell_behind" = "replay";
+  /** Head of the log when it came to its channel: the reader hears that it is live after that. */
+  #goal: number | undefined;
+  #lastWriteMs: number;
+  /** Ordinal of the newest cursor that the reader was given. */
+  #toldOrdinal: number;
+  #unavailableSinceMs: number | undefined;
+  #stopRetry: StopTimer | undefined;
+
+  constructor(
+    around: Surroundings,
+    spec: WatchSpec,
+    selection: Selection,
+    form: WireForm<Entries, Frame>,
+    sink: WatchSink<Frame>,
+    position: Position,
+  ) {
+    this.#around = around;
+    this.spec = spec;
+    this.selection = selection;
+    this.#form = form;
+    this.#sink = sink;
+    this.#position = position;
+    this.#toldOrdinal = position.ordinal;
+    this.#lastWriteMs = around.clock.monotonic();
+  }
+
+  resume(): void {
+    this.#ready = true;
+    this.pump();
+  }
+
+  /** Everything wanted up to here was handed to the sink. */
+  get position(): Position {
+    const channel = this.#channel;
+    if (!this.#live || channel === undefined) return this.#position;
+    if (this.#next >= channel.end) return this.selection.position(this.#around.flushedHead());
+    return this.#next >= channel.first ? channel.at(this.#next).before : this.#position;
+  }
+
+  /** Writes whatever the sink takes. */
+  pump(): void {
+    // A sink that drains within `write` calls `resume` from inside the loop below, which goes on by itself.
+    if (this.#pumping) return;
+    this.#pumping = true;
+    try {
+      while (this.#ready && !this.#ended && !this.#reading && this.#step());
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  /** Makes one step. False: nothing to do until something happens. */
+  #step(): boolean {
+    if (this.#stopRetry !== undefined) return false;
+    if (!this.#live) return this.#catchUp();
+    const channel = this.#channel as Channel<Entries, Frame>;
+    if (this.#next < channel.first) return this.#fallBehind();
+    if (this.#next < channel.end) {
+      const record = channel.at(this.#next++);
+      this.#position = record.through;
+      this.#toldOrdinal = record.through.ordinal;
+      this.#write(record.frame);
+      return true;
+    }
+    if (this.#told !== "caught_up") {
+      // What was committed before comes before the notice, also if it is not in the channel yet.
+      this.#goal ??= this.#around.log.bounds({ kind: "runtime" }).head.sequence;
+      if (this.#around.flushedHead().sequence < this.#goal) {
+        this.#around.afterFlush(() => this.pump());
+        return false;
+      }
+      this.#goal = undefined;
+      this.#told = "caught_up";
+      this.#notice({ case: "caughtUp", value: { lag: lagOf(0) } }, "The watch is live.");
+      return true;
+    }
+    this.#endWithScope();
+    return false;
+  }
+
+  /** The channel no longer keeps the next frame: the log has it, as long as retention holds it. */
+  #fallBehind(): boolean {
+    this.#leaveChannel();
+    if (this.#told === "caught_up") {
+      this.#told = "fell_behind";
+      const behind = this.#around.flushedHead().ordinal - this.#position.ordinal;
+      const message = "The watch reads the log until it has caught up.";
+      this.#notice({ case: "fellBehind", value: { lag: lagOf(behind) } }, message);
+    }
+    return true;
+  }
+
+  /** Goes over to the channel if it has all that follows, else waits for its turn to read the log on. */
+  #catchUp(): boolean {
+    const head = this.#around.flushedHead();
+    if (head.ordinal - this.#position.ordinal <= limits.catchUpPassEvents) {
+      // From here on the channel keeps what comes, so a reader that is slower than the writer still arrives.
+      this.#channel ??= this.#around.join(this.selection, this.#form, this);
+    } else if (this.#channel !== undefined) {
+      this.#leaveChannel();
+    }
+    const entry = this.#channel?.enter(this.#position.sequence);
+    if (entry?.kind === "at") {
+      this.#next = entry.number;
+      this.#live = true;
+      return true;
+    }
+    this.#reading = true;
+    this.#around.catchUps.add(() => this.#read());
+    return false;
+  }
+
+  /** Makes one pass over the log, as far as the channel or, without one, the head. */
+  #read(): void {
+    if (this.#ended) return;
+    const { log, passes } = this.#around;
+    if (this.#position.sequence < log.bounds(this.spec.scope).floor.sequence) {
+      this.#took({ kind: "expired" });
+      return;
+    }
+    const entry = this.#channel?.enter(this.#position.sequence);
+    const until = entry?.kind === "behind" ? entry.until : this.#around.flushedHead().sequence;
+    passes.get(this.selection, this.#form, this.#position.sequence, until).then(
+      (pass) => this.#took(pass),
+      (error: unknown) => this.#failed(error),
+    );
+  }
+
+  #took(pass: Pass<Frame>): void {
+    // The floor may be ahead of what the channel has: it would give again what the reader is told that it lost.
+    if (pass.kind === "expired") this.#around.flush();
+    this.#reading = false;
+    if (this.#ended) return;
+    this.#unavailableSinceMs = undefined;
+    if (pass.kind === "expired") {
+      if (!this.#expired()) return;
+    } else {
+      this.#position = pass.through;
+      if (pass.frame !== undefined) {
+        this.#toldOrdinal = pass.through.ordinal;
+        this.#write(pass.frame);
+      } else if (this.#ready && this.#bookmarkDue()) {
+        this.#bookmark();
+      }
+    }
+    this.pump();
+  }
+
+  /** The position left retention. True: the watch goes on after the gap. */
+  #expired(): boolean {
+    const { log, cursors } = this.#around;
+    const bounds = log.bounds(this.spec.scope);
+    const from = this.#position;
+    const loss = lossBetween(this.spec.scope, this.spec.kinds, from, bounds.floor);
+    if (!this.spec.continueWithGap) {
+      this.end(diagnosticOf(cursorExpired(cursors, bounds, loss, from, cursors.encode(from))));
+      return false;
+    }
+    this.#position = bounds.floor;
+    this.#toldOrdinal = bounds.floor.ordinal;
+    this.control({ case: "diagnostic", value: gapNotice(cursors, cursors.encode(from), bounds, loss) });
+    return true;
+  }
+
+  /** The log could not be read: say so, try again, and give up after a while. */
+  #failed(error: unknown): void {
+    this.#reading = false;
+    if (this.#ended) return;
+    const { clock } = this.#around;
+    if (!(error instanceof TailraceError) || error.reason !== "log_unavailable") {
+      this.end(diagnosticOf(this.#around.internal(error)));
+      return;
+    }
+    const now = clock.now();
+    const first = this.#unavailableSinceMs === undefined;
+    this.#unavailableSinceMs ??= now;
+    const diagnostic = diagnosticOf(error, this.#around.cursors.encode(this.position));
+    if (now - this.#unavailableSinceMs >= limits.logUnavailableMs) {
+      this.end(diagnostic);
+      return;
+    }
+    if (first && this.#ready) {
+      this.control({ case: "diagnostic", value: { ...diagnostic, severity: Severity.NOTICE } });
+    }
+    this.#stopRetry = clock.after(limits.logRetryMs, () => {
+      this.#stopRetry = undefined;
+      this.pump();
+    });
+  }
+
+  /** Ends when every worker of the scope has ended and the reader has had it all. */
+  #endWithScope(): void {
+    const end = this.#around.endOf(this.spec.scope);
+    // Committed is not yet flushed: the last events may still be on their way into the channel.
+    if (end === undefined || this.position.sequence < end.sequence) return;
+    this.end(end.diagnostic(this.#around.cursors.encode(this.position, true)));
+  }
+
+  /** Looks after silence; returns the milliseconds until the next look. */
+  beat(): number {
+    const { heartbeatMs } = this.spec;
+    const silentMs = this.#around.clock.monotonic() - this.#lastWriteMs;
+    if (!this.#ready) return heartbeatMs;
+    if (silentMs >= heartbeatMs || this.#bookmarkDue()) {
+      this.#bookmark();
+      return this.#nextBeat(heartbeatMs);
+    }
+    return this.#nextBeat(heartbeatMs - silentMs);
+  }
+
+  #nextBeat(ms: number): number {
+    return this.selection.whole ? ms : Math.min(ms, limits.bookmarkMs);
+  }
+
+  /** Whether so much was passed over that the reader's newest cursor ages. */
+  #bookmarkDue(): boolean {
+    return (
+      this.position.ordinal - this.#toldOrdinal >= limits.bookmarkEvents &&
+      this.#around.clock.monotonic() - this.#lastWriteMs >= limits.bookmarkMs
+    );
+  }
+
+  #bookmark(): void {
+    const position = this.position;
+    this.#toldOrdinal = position.ordinal;
+    this.control({
+      case: "bookmark",
+      value: create(BookmarkSchema, {
+        cursor: this.#around.cursors.encode(position),
+        serverTime: timestampFromMs(this.#around.clock.now()),
+        lagEvents: BigInt(Math.max(0, this.#around.flushedHead().ordinal - position.ordinal)),
+      }),
+    });
+  }
+
+  #notice(reason: Parameters<typeof notice>[0], message: string): void {
+    const value = notice(reason, message, this.#around.cursors.encode(this.position));
+    this.#toldOrdinal = this.position.ordinal;
+    this.control({ case: "diagnostic", value });
+  }
+
+  /** Writes a frame without events. */
+  control(frame: ControlFrame): void {
+    this.#write(this.#form.control(frame));
+  }
+
+  #write(frame: Frame): void {
+    this.#lastWriteMs = this.#around.clock.monotonic();
+    if (!this.#sink.write(frame)) this.#ready = false;
+  }
+
+  /** Ends the watch with a last frame or, without one, because the reader left. */
+  end(terminal: TerminalDiagnostic | undefined): void {
+    if (this.#ended) return;
+    if (terminal !== undefined) this.control({ case: "diagnostic", value: terminal });
+    this.#ended = true;
+    this.#stopRetry?.();
+    this.#leaveChannel();
+    this.#around.left(this);
+    this.onEnd?.();
+    this.#sink.end(terminal);
+  }
+
+  #leaveChannel(): void {
+    this.#live = false;
+    const channel = this.#channel;
+    this.#channel = undefined;
+    if (channel !== undefined) this.#around.leave(channel, this);
+  }
+}

@@ -1,0 +1,275 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { create } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { EventKind, NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
+import { ManualClock } from "../../src/base/clock.ts";
+import { limits } from "../../src/base/limits.ts";
+import { CursorCodec } from "../../src/events/cursor.ts";
+import { pendingEvent } from "../../src/events/stored.ts";
+import type { EventBlock } from "../../src/log/block.ts";
+import type { KindFilter, Scope } from "../../src/log/contract.ts";
+import { MemoryLog } from "../../src/log/memory/index.ts";
+import { Tail } from "../../src/stream/tail.ts";
+import { CreditSink, numberForm } from "./number-form.ts";
+
+const workers = ["a", "b", "c"] as const;
+const kinds = [EventKind.OUTPUT, EventKind.NARRATION] as const;
+
+const outputBody = (workerId: string) =>
+  pendingEvent(create(NewEventSchema, { workerId, payload: { case: "output", value: {} } }));
+const narrationBody = (workerId: string) =>
+  pendingEvent(create(NewEventSchema, { workerId, payload: { case: "narration", value: {} } }));
+const bodies = workers.map((workerId) => [outputBody(workerId), narrationBody(workerId)] as const);
+
+interface Committed {
+  readonly sequence: number;
+  readonly worker: string;
+  readonly kind: number;
+}
+
+type Step =
+  | { readonly do: "append"; readonly worker: number; readonly kind: number; readonly count: number }
+  | {
+      readonly do: "open";
+      readonly scope: number;
+      readonly filtered: boolean;
+      readonly start: number;
+      readonly credit: number;
+      readonly gap: boolean;
+    }
+  | { readonly do: "grant"; readonly watch: number; readonly frames: number }
+  | { readonly do: "cancel"; readonly watch: number }
+  | { readonly do: "flush" }
+  | { readonly do: "turn" }
+  | { readonly do: "time"; readonly ms: number };
+
+// Larger than what a watch may lag behind and still wait at its channel, so that readers fall out and come back.
+const burst = limits.catchUpPassEvents + 100;
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant("append" as const),
+      worker: fc.nat(2),
+      kind: fc.nat(1),
+      count: fc.oneof(
+        { weight: 8, arbitrary: fc.integer({ min: 1, max: 30 }) },
+        { weight: 1, arbitrary: fc.constant(burst) },
+      ),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("open" as const),
+      scope: fc.nat(4),
+      filtered: fc.boolean(),
+      start: fc.nat(5),
+      credit: fc.integer({ min: 1, max: 12 }),
+      gap: fc.boolean(),
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant("grant" as const),
+      watch: fc.nat(20),
+      frames: fc.integer({ min: 1, max: 8 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), watch: fc.nat(20) }) },
+  { weight: 5, arbitrary: fc.constant({ do: "flush" as const }) },
+  { weight: 5, arbitrary: fc.constant({ do: "turn" as const }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("time" as const), ms: fc.integer({ min: 1, max: 20_000 }) }) },
+);
+
+const frameBytes = limits.tailFrameBytes * 0.6;
+
+class World {
+  readonly clock = new ManualClock();
+  readonly log: MemoryLog;
+  readonly cursors: CursorCodec;
+  readonly tail: Tail;
+  // So large that a channel keeps one frame only: a reader that is stalled for two flushes falls behind.
+  readonly form = numberForm("numbers", frameBytes);
+  readonly history: Committed[] = [];
+  readonly watches: WatchModel[] = [];
+
+  constructor(workerEvents: number) {
+    this.log = new MemoryLog({ retention: { workerEvents }, clock: this.clock, runtimeId: "model" });
+    this.cursors = new CursorCodec("model", this.log.identity.generation);
+    this.log.subscribe((block) => this.#record(block));
+    this.tail = new Tail({
+      log: this.log,
+      cursors: this.cursors,
+      clock: this.clock,
+      internal: (cause) => {
+        throw cause;
+      },
+    });
+  }
+
+  #record(block: EventBlock): void {
+    for (let i = 0; i < block.length; i++) {
+      this.history.push({
+        sequence: block.sequences[i] as number,
+        worker: block.subjects.idOf(block.workers[i] as number),
+        kind: block.kinds[i] as number,
+      });
+    }
+  }
+
+  async run(steps: readonly Step[]): Promise<void> {
+    for (const next of steps) await this.#step(next);
+    await this.#comeToRest();
+    for (const watch of this.watches) watch.check(this.history);
+    for (const watch of this.watches) watch.reader.abort();
+    expect(this.tail.size).toBe(0);
+    expect(this.tail.selections).toBe(0);
+    this.tail.close();
+    await this.log.close();
+    expect(this.clock.pending).toBe(0);
+  }
+
+  async #step(next: Step): Promise<void> {
+    const chosen = "watch" in next ? this.watches[next.watch % Math.max(1, this.watches.length)] : undefined;
+    switch (next.do) {
+      case "append": {
+        const event = bodies[next.worker]?.[next.kind];
+        if (event !== undefined) void this.log.append({ events: new Array(next.count).fill(event) });
+        return;
+      }
+      case "open":
+        this.watches.push(new WatchModel(this, next));
+        return;
+      case "grant":
+        chosen?.sink.grant(next.frames);
+        return;
+      case "cancel":
+        chosen?.reader.abort();
+        return;
+      case "flush":
+        this.tail.flush();
+        return;
+      case "turn":
+        await turn();
+        return;
+      case "time":
+        this.clock.advance(next.ms);
+    }
+  }
+
+  /** Gives everyone credit until nothing moves any more. */
+  async #comeToRest(): Promise<void> {
+    let before = -1;
+    for (let received = 0, quiet = 0; quiet < 4; quiet = received === before ? quiet + 1 : 0) {
+      before = received;
+      for (const watch of this.watches) watch.sink.grant(1_000);
+      await turn();
+      this.tail.flush();
+      received = this.watches.reduce((sum, { sink }) => sum + sink.sequences.length + sink.controls.length, 0);
+    }
+  }
+}
+
+class WatchModel {
+  readonly reader = new AbortController();
+  readonly sink: CreditSink;
+  readonly scope: Scope;
+  readonly kinds: KindFilter;
+  readonly #cursors: CursorCodec;
+  readonly #gapAllowed: boolean;
+  #refused: unknown;
+
+  constructor(world: World, step: Extract<Step, { do: "open" }>) {
+    this.sink = new CreditSink(step.credit);
+    const named: readonly string[][] = [[], ["a"], ["b"], ["c"], ["a", "b"]];
+    const workerIds = named[step.scope] as string[];
+    this.scope = workerIds.length === 0 ? { kind: "runtime" } : { kind: "workers", workerIds };
+    this.kinds = step.filtered ? new Set([kinds[0]]) : undefined;
+    this.#cursors = world.cursors;
+    this.#gapAllowed = step.gap;
+    const { log } = world;
+    const start = () => {
+      if (step.start === 0) return { kind: "earliest" } as const;
+      if (step.start === 1) return { kind: "latest" } as const;
+      if (step.start === 2) return { kind: "last", count: 7, kinds: this.kinds } as const;
+      const { floor, head } = log.bounds(this.scope);
+      const position = step.start === 3 ? floor : head;
+      const cursor = world.cursors.encode(position);
+      return { kind: "cursor", cursor, position, closing: false, otherGeneration: false } as const;
+    };
+    const spec = {
+      scope: this.scope,
+      kinds: this.kinds,
+      start: start(),
+      continueWithGap: step.gap,
+      waitIfMissing: true,
+      heartbeatMs: 1_000 + step.credit * 1_000,
+    };
+    world.tail.open(spec, world.form, this.sink, this.reader.signal).then(
+      (watch) => {
+        this.sink.watch = watch;
+        if (!this.sink.blocked) watch.resume();
+      },
+      (error) => {
+        this.#refused = error;
+      },
+    );
+  }
+
+  /** What the reader saw is what was committed from where it began, but for what it was told that it lost. */
+  check(history: readonly Committed[]): void {
+    if (this.#refused !== undefined) throw this.#refused;
+    const { sink } = this;
+    const opened = sink.controls[0];
+    if (opened === undefined && this.reader.signal.aborted) return;
+    if (opened?.case !== "opened") throw new Error("The first frame is not `opened`.");
+    const wanted = (from: number, to: number) =>
+      history
+        .filter(({ sequence, worker, kind }) => {
+          const inScope = this.scope.kind === "runtime" || this.scope.workerIds.includes(worker);
+          return sequence > from && sequence <= to && inScope && (this.kinds?.has(kind) ?? true);
+        })
+        .map(({ sequence }) => sequence);
+    const sequenceOf = (cursor: string) => this.#cursors.decode(cursor).position.sequence;
+
+    const expected: number[] = [];
+    let from = sequenceOf(opened.value.cursor);
+    for (const frame of sink.controls) {
+      if (frame.case !== "diagnostic") continue;
+      const { reason } = frame.value;
+      if (reason.case !== "gap" && reason.case !== "cursorExpired") continue;
+      expect(reason.case === "gap").toBe(this.#gapAllowed);
+      const lostFrom = reason.case === "gap" ? reason.value.fromCursor : reason.value.requestedCursor;
+      expected.push(...wanted(from, sequenceOf(lostFrom)));
+      from = sequenceOf(reason.value.earliestCursor);
+      const lost = wanted(sequenceOf(lostFrom), from).length;
+      if (reason.value.lostExact) expect(Number(reason.value.lostEvents)).toBe(lost);
+      else expect(Number(reason.value.lostEvents)).toBeGreaterThanOrEqual(lost);
+    }
+    const head = history.at(-1)?.sequence ?? 0;
+    if (sink.terminal === undefined) expected.push(...wanted(from, head));
+    if (this.reader.signal.aborted) {
+      expect(sink.sequences).toEqual(expected.slice(0, sink.sequences.length));
+      expect(sink.ends).toBe(1);
+    } else {
+      expect(sink.sequences).toEqual(expected);
+      expect(sink.ends).toBe(sink.terminal === undefined ? 0 : 1);
+      if (sink.terminal === undefined) expect(sink.notices).toContain("caughtUp");
+    }
+  }
+}
+
+test("replay, hand-over and live give every event once, over random interleavings", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 5, maxLength: 60 }),
+      fc.constantFrom(20, 200, 6_000, 100_000),
+      async (steps, workerEvents) => new World(workerEvents).run(steps),
+    ),
+    { numRuns: 2_000, endOnFailure: false },
+  );
+}, 300_000);
