@@ -1,0 +1,29 @@
+/** The core of Tailrace: a runtime, its logs and its words. It needs no network and no optional dependency. */
+export { type Event, EventKind, type NewEvent } from "../gen/tailrace/v1/event_pb.ts";
+export { IfMissing, OnExpired, StartAt } from "../gen/tailrace/v1/event_stream_service_pb.ts";
+export {
+  AlertLevel,
+  CommandStatus,
+  NarrationLevel,
+  OutputStream,
+  WorkerOutcome,
+  WorkerState,
+} from "../gen/tailrace/v1/payloads_pb.ts";
+export { type Clock, ManualClock, type StopTimer, systemClock } from "./base/clock.ts";
+export { hasReason, type ProblemDetails, type Reason, TailraceError } from "./base/errors.ts";
+export { defaultRetention, limits, type RetentionLimits } from "./base/limits.ts";
+export { CursorCodec, type DecodedCursor, decodeCursor, type Position } from "./events/cursor.ts";
+export type {
+  AppendBatch,
+  AppendResult,
+  EventLog,
+  LogHealth,
+  LogIdentity,
+  Scope,
+  WorkerRecord,
+} from "./log/contract.ts";
+export { type Durability, type EmbeddedLogOptions, openEmbeddedLog } from "./log/embedded/index.ts";
+export { MemoryLog, type MemoryLogOptions } from "./log/memory/index.ts";
+export type { WatchFrame } from "./runtime/object-form.ts";
+export { type PublishReceipt, Runtime, type RuntimeOptions } from "./runtime/runtime.ts";
+export type { EventOptions, PayloadInit, Worker } from "./runtime/worker.ts";

@@ -1,0 +1,51 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  type ListEventsRequest,
+  type ListEventsResponse,
+  ListEventsResponseSchema,
+} from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import { limits } from "../base/limits.ts";
+import { decodeEvents } from "../events/stored.ts";
+import type { EventLog } from "../log/contract.ts";
+import { cursorExpired, lossBetween } from "../stream/loss.ts";
+import { gapNotice, resolveStart } from "../stream/start.ts";
+import { listSpec, type RequestContext } from "./requests.ts";
+
+/** A page of events under the cursors of a watch. @throws TailraceError as a watch that is refused. */
+export async function listEvents(
+  log: EventLog,
+  context: RequestContext,
+  request: ListEventsRequest,
+): Promise<ListEventsResponse> {
+  const { cursors } = context;
+  const spec = listSpec(request, context);
+  const start = await resolveStart(log, cursors, spec);
+  let { position, gap } = start;
+  const { head } = log.bounds(spec.scope);
+  const until = spec.until === undefined ? head.sequence : Math.min(spec.until.sequence, head.sequence);
+  const answer = create(ListEventsResponseSchema, { runtimeId: cursors.runtimeId });
+  while (answer.events.length === 0 && position.sequence < until) {
+    const page = await log.read({
+      scope: spec.scope,
+      kinds: spec.kinds,
+      after: position.sequence,
+      until,
+      maxEvents: spec.pageSize,
+      maxBytes: limits.maxPageBytes,
+    });
+    if (page.kind === "expired") {
+      const bounds = log.bounds(spec.scope);
+      const loss = lossBetween(spec.scope, spec.kinds, position, bounds.floor);
+      if (!spec.continueWithGap) throw cursorExpired(cursors, bounds, loss, position, cursors.encode(position));
+      gap = gapNotice(cursors, cursors.encode(position), bounds, loss);
+      position = bounds.floor;
+      continue;
+    }
+    if (page.block !== undefined) answer.events = decodeEvents(page.block, cursors);
+    position = page.through;
+  }
+  answer.cursor = cursors.encode(position);
+  answer.complete = position.sequence >= until;
+  if (gap !== undefined) answer.gap = gap;
+  return answer;
+}

@@ -1,0 +1,318 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
+import {
+  type ListEventsRequest,
+  type ListEventsResponse,
+  type WatchEventsRequest,
+  WatchEventsRequestSchema,
+} from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import { type PublishEventsResponse, PublishEventsResponseSchema } from "../../gen/tailrace/v1/publisher_service_pb.ts";
+import type {
+  GetWorkerRequest,
+  GetWorkerResponse,
+  ListWorkersRequest,
+  ListWorkersResponse,
+} from "../../gen/tailrace/v1/worker_service_pb.ts";
+import { type Clock, type StopTimer, systemClock } from "../base/clock.ts";
+import { invalidRequest, TailraceError } from "../base/errors.ts";
+import { type ReportError, toTailraceError } from "../base/incident.ts";
+import { limits } from "../base/limits.ts";
+import { readerLeft } from "../base/signals.ts";
+import { CursorCodec } from "../events/cursor.ts";
+import { streamEnded } from "../events/diagnostics.ts";
+import type { AppendResult, EventLog, LogHealth } from "../log/contract.ts";
+import type { WatchSink, WireForm } from "../stream/form.ts";
+import type { EndOfScope } from "../stream/surroundings.ts";
+import { Tail } from "../stream/tail.ts";
+import type { Watch } from "../stream/watch.ts";
+import { listEvents } from "./list-events.ts";
+import { FrameQueue, objectForm, type WatchFrame } from "./object-form.ts";
+import { Producers } from "./producers.ts";
+import { EventPublisher, type PreparedBatch, type PublishRequest } from "./publisher.ts";
+import { checkId, type RequestContext, watchSpec } from "./requests.ts";
+import { Worker } from "./worker.ts";
+import { WorkerProjection } from "./worker-projection.ts";
+import { forgettableWorkers, getWorker, listWorkers } from "./workers.ts";
+
+export interface RuntimeOptions {
+  /** Where events are kept. The runtime closes it. */
+  readonly log: EventLog;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  /** Takes faults of the runtime itself, with the incident id that a client was told. Default: standard error. */
+  readonly onError?: ReportError;
+}
+
+/** Where published events are. */
+export interface PublishReceipt {
+  /** Position after the last of them. */
+  readonly cursor: string;
+  /** Sequences of the first and the last of them. */
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+}
+
+/**
+ * A worker runtime that can be watched: workers publish into its log, any number of watches follow it, each from any
+ * position. It has no network of its own; `tailrace/server` serves it.
+ */
+export class Runtime {
+  readonly log: EventLog;
+  /** Writes and reads this runtime's cursors. */
+  readonly cursors: CursorCodec;
+  readonly #clock: Clock;
+  readonly #report: ReportError;
+  readonly #projection: WorkerProjection;
+  readonly #publisher: EventPublisher;
+  readonly #producers: Producers;
+  readonly #tail: Tail;
+  readonly #objects: ReturnType<typeof objectForm>;
+  readonly #stopProjection: () => void;
+  #stopForgetting: StopTimer;
+  #closing: TailraceError | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: RuntimeOptions) {
+    const { log } = options;
+    this.log = log;
+    this.#clock = options.clock ?? systemClock;
+    this.#report = options.onError ?? reportToStandardError;
+    this.cursors = new CursorCodec(log.identity.runtimeId, log.identity.generation);
+    this.#projection = new WorkerProjection(log, this.cursors);
+    // Before the tail: when a watch hears of an event, the projection has folded it.
+    this.#stopProjection = log.subscribe((block) => this.#projection.commit(block));
+    this.#publisher = new EventPublisher(log, this.#projection);
+    this.#producers = new Producers(log, this.#clock);
+    this.#objects = objectForm(this.cursors);
+    this.#tail = new Tail({
+      log,
+      cursors: this.cursors,
+      clock: this.#clock,
+      endOf: this.#endOf,
+      internal: (cause) => toTailraceError(cause, this.#report),
+    });
+    this.#stopForgetting = this.#clock.after(forgetEveryMs, () => this.#forgetWorkers());
+    void this.#say({ case: "runtimeStarted", value: {} });
+  }
+
+  /** Id of the runtime, which cursors carry. */
+  get id(): string {
+    return this.log.identity.runtimeId;
+  }
+
+  /** Open watches. */
+  get watches(): number {
+    return this.#tail.size;
+  }
+
+  /** Open watches that were not yet handed everything that is committed: whoever is about to close may wait for them. */
+  get watchesBehind(): number {
+    return this.#tail.behind;
+  }
+
+  /** A handle to publish for a worker. @throws TailraceError `invalid_request` for an id that is empty or too long. */
+  worker(id: string): Worker {
+    return new Worker(this, checkId(id, "worker_id"));
+  }
+
+  /**
+   * Publishes events in one batch, all or none, and settles after the commit.
+   * @throws TailraceError `invalid_request`, `limit_exceeded`, `log_unavailable`, `server_closing`.
+   */
+  async publish(events: readonly MessageInitShape<typeof NewEventSchema>[]): Promise<PublishReceipt> {
+    this.#requireOpen();
+    if (events.length === 0) throw invalidRequest("events", "there is none");
+    const messages = events.map((event) => create(NewEventSchema, event));
+    return this.#receipt(await this.#publisher.append(this.#publisher.prepare(messages, false)));
+  }
+
+  /**
+   * Publishes what came from outside: the PublishEvents RPC. Events that are encoded still go into the log as they are
+   * if they are in canonical form.
+   * @throws TailraceError as `publish`, and `producer_conflict`, `producer_unknown`, `job_not_found`.
+   */
+  async publishEvents(request: PublishRequest): Promise<PublishEventsResponse> {
+    this.#requireOpen();
+    const { events, producerId } = request;
+    if (events.length === 0) throw invalidRequest("events", "there is none");
+    if (events.length > limits.maxPublishEvents) {
+      throw invalidRequest("events", `a batch has at most ${limits.maxPublishEvents}; send several batches`);
+    }
+    const first = Number(request.firstProducerSequence);
+    if ((producerId === "") !== (first === 0)) {
+      throw invalidRequest("first_producer_sequence", "it is 1 or more with a producer_id, and 0 without");
+    }
+    const batch = this.#publisher.prepare(events, true);
+    if (producerId === "") return this.#response(await this.#publisher.append(batch), false);
+    checkId(producerId, "producer_id");
+    if (!Number.isSafeInteger(first)) throw invalidRequest("first_producer_sequence", "it is too large");
+    const { result, duplicate } = await this.#publishOnce(producerId, first, batch);
+    return this.#response(result, duplicate);
+  }
+
+  /**
+   * Watches in process, with the frames that every edge sends (docs/protocol.md, "Frames"). The first `next` throws
+   * TailraceError if the watch is refused; later ends come as a last frame with a terminal diagnostic.
+   */
+  watch(
+    request: MessageInitShape<typeof WatchEventsRequestSchema> = {},
+    options: { readonly signal?: AbortSignal } = {},
+  ): AsyncIterable<WatchFrame> {
+    return {
+      [Symbol.asyncIterator]: () => {
+        const left = new AbortController();
+        const signal = options.signal === undefined ? left.signal : AbortSignal.any([options.signal, left.signal]);
+        const queue = new FrameQueue(() => left.abort(readerLeft));
+        let opening: Promise<void> | undefined;
+        const open = async () => {
+          queue.watch = await this.openWatch(create(WatchEventsRequestSchema, request), this.#objects, queue, signal);
+        };
+        return {
+          next: async () => {
+            opening ??= open();
+            await opening;
+            return queue.next();
+          },
+          return: () => queue.return(),
+        };
+      },
+    };
+  }
+
+  /**
+   * Opens a watch for an edge. Its frames go to `sink`; when `signal` aborts, the reader has left.
+   * @throws TailraceError before anything was written, if the watch is refused.
+   */
+  async openWatch<Entries, Frame>(
+    request: WatchEventsRequest,
+    form: WireForm<Entries, Frame>,
+    sink: WatchSink<Frame>,
+    signal: AbortSignal,
+  ): Promise<Watch> {
+    return this.#tail.open(watchSpec(request, this.#requestContext()), form, sink, signal);
+  }
+
+  /** A page of events. @throws TailraceError. */
+  async listEvents(request: ListEventsRequest): Promise<ListEventsResponse> {
+    this.#requireOpen();
+    return listEvents(this.log, this.#requestContext(), request);
+  }
+
+  /** A page of workers. @throws TailraceError `invalid_request`. */
+  listWorkers(request: ListWorkersRequest): ListWorkersResponse {
+    return listWorkers(this.log, this.cursors, this.#projection, request);
+  }
+
+  /** One worker. @throws TailraceError `worker_not_found`. */
+  getWorker(request: GetWorkerRequest): GetWorkerResponse {
+    return getWorker(this.log, this.cursors, this.#projection, request);
+  }
+
+  /** Whether the log can be used. */
+  health(): LogHealth {
+    return this.log.health();
+  }
+
+  /** Ends every watch with `server_closing`, and refuses new watches and publishes. `retryAfterMs`: when to come back. */
+  beginClosing(retryAfterMs: number): void {
+    this.#closing ??= new TailraceError(
+      "server_closing",
+      { retryAfterMs },
+      "The runtime is closing. Come back to it after a while.",
+    );
+    this.#tail.beginClosing(retryAfterMs);
+  }
+
+  /** Says `runtime_stopped`, ends every watch and closes the log. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#stopForgetting();
+    const stopped = this.#say({ case: "runtimeStopped", value: {} });
+    this.#closing ??= new TailraceError("server_closing", { retryAfterMs: 0 }, "The runtime is closed.");
+    await stopped;
+    this.#tail.close();
+    this.#stopProjection();
+    await this.log.close();
+  }
+
+  #publishOnce(producerId: string, first: number, batch: PreparedBatch) {
+    return this.#producers.publish(producerId, first, batch.events, (state) => this.#publisher.append(batch, state));
+  }
+
+  #requireOpen(): void {
+    if (this.#closing !== undefined) throw this.#closing;
+  }
+
+  #requestContext(): RequestContext {
+    return { cursors: this.cursors, head: this.log.bounds({ kind: "runtime" }).head };
+  }
+
+  #receipt(result: AppendResult): PublishReceipt {
+    return {
+      cursor: this.cursors.encode(result.last),
+      firstSequence: result.firstSequence,
+      lastSequence: result.last.sequence,
+    };
+  }
+
+  #response(result: AppendResult, duplicate: boolean): PublishEventsResponse {
+    const { cursor, firstSequence, lastSequence } = this.#receipt(result);
+    return create(PublishEventsResponseSchema, {
+      cursor,
+      firstSequence: BigInt(firstSequence),
+      lastSequence: BigInt(lastSequence),
+      duplicate,
+    });
+  }
+
+  /** Says something of the runtime itself. That it could not be said is no reason to fail. */
+  async #say(payload: NonNullable<MessageInitShape<typeof NewEventSchema>["payload"]>): Promise<void> {
+    try {
+      await this.#publisher.append(this.#publisher.prepare([create(NewEventSchema, { payload })], false));
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  #endOf: EndOfScope = (scope) => {
+    if (scope.kind !== "workers") return undefined;
+    const ends = scope.workerIds.map((workerId) => this.#projection.end(workerId));
+    const last = ends.at(-1);
+    if (last === undefined || ends.includes(undefined)) return undefined;
+    const sequence = Math.max(...ends.map((end) => end?.sequence ?? 0));
+    // Of several workers, the one that ended last speaks for them.
+    const speaker = ends.find((end) => end?.sequence === sequence) ?? last;
+    const message = ends.length === 1 ? "The worker has ended." : "All of the workers have ended.";
+    return {
+      sequence,
+      diagnostic: (cursor) => streamEnded({ end: { case: "worker", value: speaker.ended } }, message, cursor),
+    };
+  };
+
+  async #forgetWorkers(): Promise<void> {
+    const { workerIds, state } = forgettableWorkers(this.log, this.#projection, this.#clock.now());
+    try {
+      if (workerIds.length > 0) {
+        await this.log.append({ events: [], state, forgetWorkers: workerIds });
+        for (const workerId of workerIds) this.#projection.forget(workerId);
+      }
+    } catch (error) {
+      this.#report(error);
+    }
+    if (this.#closed === undefined) {
+      this.#stopForgetting = this.#clock.after(forgetEveryMs, () => this.#forgetWorkers());
+    }
+  }
+}
+
+/** Milliseconds between two looks for workers to forget. */
+const forgetEveryMs = 60 * 60 * 1000;
+
+function reportToStandardError(error: unknown, incidentId?: string): void {
+  // biome-ignore lint/suspicious/noConsole: a fault must be seen where nobody asked for it elsewhere.
+  console.error(incidentId === undefined ? "tailrace:" : `tailrace: incident ${incidentId}:`, error);
+}

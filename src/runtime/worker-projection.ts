@@ -1,0 +1,140 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type Event, EventKind, type NewEvent } from "../../gen/tailrace/v1/event_pb.ts";
+import {
+  type WorkerEnded,
+  WorkerEndedSchema,
+  type WorkerInfo,
+  WorkerOutcome,
+  WorkerState,
+} from "../../gen/tailrace/v1/payloads_pb.ts";
+import { WorkerSchema } from "../../gen/tailrace/v1/worker_service_pb.ts";
+import type { CursorCodec } from "../events/cursor.ts";
+import { decodeEvent } from "../events/stored.ts";
+import type { EventBlock } from "../log/block.ts";
+import type { EventLog } from "../log/contract.ts";
+
+/** What is known of a worker beyond what the log counts. */
+export interface WorkerFacts {
+  readonly state: WorkerState;
+  readonly info: WorkerInfo | undefined;
+  readonly ended: WorkerEnded | undefined;
+}
+
+const statePrefix = "worker/";
+
+const unknownWorker: WorkerFacts = { state: WorkerState.IDLE, info: undefined, ended: undefined };
+
+/** Kinds that change what is known of a worker. */
+const factKinds: ReadonlySet<number> = new Set([
+  EventKind.WORKER_CREATED,
+  EventKind.WORKER_STOPPED,
+  EventKind.WORKER_CANCELLED,
+  EventKind.WORKER_UPDATED,
+  EventKind.WORKER_REMOVED,
+  EventKind.WORKER_RESTORED,
+  EventKind.WORKER_STATUS,
+  EventKind.WORKER_ENDED,
+]);
+
+/** What is known of a worker after an event. The one place that knows what the kinds mean for it. */
+export function foldWorker(facts: WorkerFacts, payload: NewEvent["payload"] | Event["payload"]): WorkerFacts {
+  switch (payload.case) {
+    case "workerCreated":
+      return { ...facts, info: payload.value.info ?? facts.info };
+    case "workerStopped":
+      return { ...facts, state: WorkerState.STOPPED };
+    case "workerCancelled":
+      return { ...facts, state: WorkerState.CANCELLED };
+    case "workerRestored":
+      return { ...facts, state: WorkerState.IDLE };
+    case "workerStatus":
+      return { ...facts, state: payload.value.state };
+    case "workerUpdated":
+      return {
+        ...facts,
+        info: payload.value.info ?? facts.info,
+        state: payload.value.state === WorkerState.UNSPECIFIED ? facts.state : payload.value.state,
+      };
+    case "workerEnded":
+      return { ...facts, state: WorkerState.ENDED, ended: payload.value };
+    case "workerRemoved": {
+      const { message } = payload.value;
+      const ended = create(WorkerEndedSchema, { outcome: WorkerOutcome.REMOVED, message });
+      return { ...facts, state: WorkerState.ENDED, ended: facts.ended ?? ended };
+    }
+    default:
+      return facts;
+  }
+}
+
+/** Whether events of this kind change what is known of their worker. */
+export function changesFacts(kind: number): boolean {
+  return factKinds.has(kind);
+}
+
+/** Key and value under which the log keeps what is known of a worker, next to the events that say so. */
+export function factsKey(workerId: string): string {
+  return `${statePrefix}${workerId}`;
+}
+
+export function encodeFacts(workerId: string, facts: WorkerFacts): Uint8Array {
+  return toBinary(
+    WorkerSchema,
+    create(WorkerSchema, {
+      workerId,
+      state: facts.state,
+      ...(facts.info === undefined ? {} : { info: facts.info }),
+      ...(facts.ended === undefined ? {} : { ended: facts.ended }),
+    }),
+  );
+}
+
+interface Committed {
+  readonly facts: WorkerFacts;
+  /** Sequence of the event that ended the worker; 0: not since this process began. */
+  readonly endSequence: number;
+}
+
+/** What is known of every worker: a fold of committed events, which survives in the log's state. */
+export class WorkerProjection {
+  readonly #cursors: CursorCodec;
+  readonly #committed = new Map<string, Committed>();
+
+  constructor(log: EventLog, cursors: CursorCodec) {
+    this.#cursors = cursors;
+    for (const [key, value] of log.stateEntries(statePrefix)) {
+      const { state, info, ended } = fromBinary(WorkerSchema, value);
+      this.#committed.set(key.slice(statePrefix.length), { facts: { state, info, ended }, endSequence: 0 });
+    }
+  }
+
+  /** What is known of a worker; of one that nothing was said of, the least. */
+  facts(workerId: string): WorkerFacts {
+    return this.#committed.get(workerId)?.facts ?? unknownWorker;
+  }
+
+  /** How a worker ended, and the sequence of the event that says so; undefined: it did not. */
+  end(workerId: string): { readonly ended: WorkerEnded; readonly sequence: number } | undefined {
+    const committed = this.#committed.get(workerId);
+    const ended = committed?.facts.ended;
+    return committed === undefined || ended === undefined ? undefined : { ended, sequence: committed.endSequence };
+  }
+
+  /** Folds a committed block. */
+  commit(block: EventBlock): void {
+    for (let i = 0; i < block.length; i++) {
+      const worker = block.workers[i] as number;
+      if (worker === 0 || !factKinds.has(block.kinds[i] as number)) continue;
+      const workerId = block.subjects.idOf(worker);
+      const before = this.#committed.get(workerId);
+      const facts = foldWorker(before?.facts ?? unknownWorker, decodeEvent(block, this.#cursors, i).payload);
+      const justEnded = facts.ended !== undefined && before?.facts.ended === undefined;
+      const endSequence = justEnded ? (block.sequences[i] as number) : (before?.endSequence ?? 0);
+      this.#committed.set(workerId, { facts, endSequence });
+    }
+  }
+
+  forget(workerId: string): void {
+    this.#committed.delete(workerId);
+  }
+}

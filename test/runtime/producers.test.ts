@@ -1,0 +1,85 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { limits } from "../../src/base/limits.ts";
+import { Runtime } from "../../src/runtime/runtime.ts";
+import { batch, customEvents, eventsIn, framesUntil, isDiagnostic, memoryRuntime } from "./support.ts";
+
+test("a repeat gets its first answer, also while the first is on its way and after a restart of the runtime", async () => {
+  const { runtime, log, clock } = memoryRuntime();
+  const request = batch({ events: customEvents("a", 3), producerId: "p", firstProducerSequence: 1n });
+  const [first, concurrent] = await Promise.all([runtime.publishEvents(request), runtime.publishEvents(request)]);
+  expect(first).toMatchObject({ duplicate: false });
+  expect(concurrent).toEqual({ ...first, duplicate: true });
+  const restarted = new Runtime({ log, clock });
+  expect(await restarted.publishEvents(request)).toEqual({ ...first, duplicate: true });
+});
+
+test("holes, numbers used before and other content are conflicts that name the number that comes next", async () => {
+  const { runtime } = memoryRuntime();
+  const publish = (first: bigint, events = customEvents("a", 2)) =>
+    runtime.publishEvents(batch({ events, producerId: "p", firstProducerSequence: first }));
+  await publish(1n);
+  const conflict = { reason: "producer_conflict", details: { expectedProducerSequence: 3 } };
+  await expect(publish(4n)).rejects.toMatchObject(conflict);
+  await expect(publish(2n)).rejects.toMatchObject(conflict);
+  await expect(publish(1n, customEvents("a", 2, 7))).rejects.toMatchObject(conflict);
+  await expect(publish(1n, customEvents("a", 1))).rejects.toMatchObject(conflict);
+  await publish(3n);
+});
+
+test("a producer that is not known must begin at 1", async () => {
+  const { runtime, clock } = memoryRuntime();
+  const publish = (first: bigint) =>
+    runtime.publishEvents(batch({ events: customEvents("a", 1), producerId: "p", firstProducerSequence: first }));
+  await expect(publish(5n)).rejects.toMatchObject({ reason: "producer_unknown", details: { producerId: "p" } });
+  await publish(1n);
+  clock.advance(limits.producerMemoryMs + 1);
+  await expect(publish(2n)).rejects.toMatchObject({ reason: "producer_unknown" });
+  await publish(1n);
+});
+
+test("producers are forgotten, oldest first, when there are too many", async () => {
+  const { runtime, log } = memoryRuntime();
+  const publish = (producerId: string, first: bigint) =>
+    runtime.publishEvents(batch({ events: customEvents("a", 1), producerId, firstProducerSequence: first }));
+  for (let i = 0; i < limits.maxProducers; i++) await publish(`p${i}`, 1n);
+  await publish("p0", 2n);
+  await publish("one more", 1n);
+  expect([...log.stateEntries("producer/")]).toHaveLength(limits.maxProducers);
+  await publish("p0", 3n);
+  await expect(publish("p1", 2n)).rejects.toMatchObject({ reason: "producer_unknown" });
+});
+
+test("whatever a producer repeats, every event is committed once and in order", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.record({ size: fc.integer({ min: 1, max: 4 }), repeats: fc.nat(2), wait: fc.boolean() }), {
+        minLength: 1,
+        maxLength: 12,
+      }),
+      async (batches) => {
+        const { runtime } = memoryRuntime();
+        let next = 1;
+        const answers: Promise<unknown>[] = [];
+        for (const { size, repeats, wait } of batches) {
+          const request = batch({
+            events: customEvents("a", size, next),
+            producerId: "p",
+            firstProducerSequence: BigInt(next),
+          });
+          for (let i = 0; i <= repeats; i++) answers.push(runtime.publishEvents(request));
+          if (wait) await Promise.all(answers);
+          next += size;
+        }
+        await Promise.all(answers);
+        const frames = await framesUntil(runtime.watch({ workerIds: ["a"] }), isDiagnostic("caughtUp"));
+        const texts = eventsIn(frames).flatMap(({ payload }) =>
+          payload.case === "custom" ? [Number(new TextDecoder().decode(payload.value.data))] : [],
+        );
+        expect(texts).toEqual(Array.from({ length: next - 1 }, (_, i) => i + 1));
+        await runtime.close();
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
