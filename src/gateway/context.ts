@@ -1,0 +1,37 @@
+import type { WatchEventsRequest } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import type {
+  GetWorkerRequest,
+  GetWorkerResponse,
+  ListWorkersRequest,
+  ListWorkersResponse,
+} from "../../gen/tailrace/v1/worker_service_pb.ts";
+import type { Clock } from "../base/clock.ts";
+import type { ReportError } from "../base/incident.ts";
+import type { CursorCodec } from "../events/cursor.ts";
+import type { LogHealth } from "../log/contract.ts";
+import type { WatchSink, WireForm } from "../stream/form.ts";
+
+/** What the gateway needs of a runtime. */
+export interface GatewayRuntime {
+  readonly cursors: CursorCodec;
+  openWatch<Entries, Frame>(
+    request: WatchEventsRequest,
+    form: WireForm<Entries, Frame>,
+    sink: WatchSink<Frame>,
+    signal: AbortSignal,
+  ): Promise<{ resume(): void }>;
+  listWorkers(request: ListWorkersRequest): ListWorkersResponse;
+  getWorker(request: GetWorkerRequest): GetWorkerResponse;
+  health(): LogHealth;
+}
+
+/** What every route works with. */
+export interface GatewayContext {
+  readonly runtime: GatewayRuntime;
+  readonly clock: Clock;
+  /** Milliseconds after which a reader that takes nothing with bytes pending is cut off. */
+  readonly stallTimeoutMs: number;
+  /** Whether the server is shutting down. */
+  readonly isClosing: () => boolean;
+  readonly report: ReportError;
+}

@@ -1,0 +1,18 @@
+import type { GatewayContext } from "./context.ts";
+import { type HttpResponse, sendJson } from "./http.ts";
+
+/** The process is up and answers. */
+export function healthz(response: HttpResponse): void {
+  sendJson(response, 200, { status: "ok" });
+}
+
+/** Whether the server takes work, and why not. Tells reasons only: messages of a log may name paths of the host. */
+export function readyz({ runtime, isClosing }: GatewayContext, response: HttpResponse): void {
+  const reasons: object[] = [];
+  if (isClosing()) reasons.push({ reason: "server_closing" });
+  const health = runtime.health();
+  if (!health.available) {
+    reasons.push({ reason: health.error.reason, since: new Date(health.sinceMs).toISOString() });
+  }
+  sendJson(response, reasons.length === 0 ? 200 : 503, { ready: reasons.length === 0, reasons });
+}

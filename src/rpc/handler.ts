@@ -1,0 +1,167 @@
+import {
+  Code,
+  ConnectError,
+  type ConnectRouterOptions,
+  createConnectRouter,
+  createContextValues,
+  type Interceptor,
+} from "@connectrpc/connect";
+import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { type Clock, systemClock } from "../base/clock.ts";
+import type { TailraceError } from "../base/errors.ts";
+import type { ReportError } from "../base/incident.ts";
+import { limits } from "../base/limits.ts";
+import { createForms } from "../wire/forms.ts";
+import { Call, callKey } from "./call.ts";
+import { Endings } from "./endings.ts";
+import { toConnectError } from "./errors.ts";
+import {
+  type Answer,
+  collect,
+  type HttpRequest,
+  type HttpResponse,
+  pathOf,
+  sendAnswer,
+  toNodeHeaders,
+  toUniversalRequest,
+} from "./http.ts";
+import { findDecodeFault } from "./request-faults.ts";
+import { addBinaryPublishing, addServices, type RpcRuntime } from "./services.ts";
+import { WatchStream, type WatchStreamOptions } from "./watch-stream.ts";
+
+export interface RpcHandlerOptions {
+  readonly runtime: RpcRuntime;
+  /** Takes faults of the server, with the incident id that the client was told. */
+  readonly report: ReportError;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  /** Milliseconds after which a reader that takes nothing with bytes pending is cut off. Default: 2 minutes. */
+  readonly stallTimeoutMs?: number;
+  /**
+   * See requests before the services do. What they do to responses reaches all but the frames of WatchEvents: its
+   * response is over for them when the stream begins. With any, binary publishing costs more: requests are decoded for
+   * them in whole.
+   */
+  readonly interceptors?: readonly Interceptor[];
+}
+
+/** Answers an RPC. `refusal`: why it is refused before anything looks at it; clients hear it as any other error. */
+export type RpcHandlerFunction = (request: HttpRequest, response: HttpResponse, refusal?: TailraceError) => void;
+
+/** Answers RPCs of Connect, gRPC and gRPC-Web, over HTTP/1.1 and HTTP/2. What has no such path gets 404. Never throws. */
+export function createRpcHandler(options: RpcHandlerOptions): RpcHandlerFunction {
+  const handler = new RpcHandler(options);
+  return (request, response, refusal) => {
+    handler.handle(request, response, refusal).catch((error: unknown) => {
+      options.report(error);
+      response.destroy();
+    });
+  };
+}
+
+class RpcHandler {
+  readonly #report: ReportError;
+  readonly #endings = new Endings();
+  readonly #protobufStreams: WatchStreamOptions;
+  readonly #jsonStreams: WatchStreamOptions;
+  readonly #handlers = new Map<string, UniversalHandler>();
+  /** For requests that are not JSON, in place of those above. */
+  readonly #binaryHandlers = new Map<string, UniversalHandler>();
+
+  constructor({ runtime, report, clock = systemClock, stallTimeoutMs, interceptors = [] }: RpcHandlerOptions) {
+    this.#report = report;
+    const forms = createForms(runtime.cursors);
+    const streams = {
+      runtime,
+      report,
+      clock,
+      endings: this.#endings,
+      stallTimeoutMs: stallTimeoutMs ?? limits.stallTimeoutMs,
+    };
+    this.#protobufStreams = { ...streams, form: forms.protobuf };
+    this.#jsonStreams = { ...streams, form: forms.json };
+    const typedErrors: Interceptor = (next) => async (request) => {
+      try {
+        return await next(request);
+      } catch (error) {
+        throw toConnectError(error, report);
+      }
+    };
+    const routing: ConnectRouterOptions = {
+      // Frames are shared by all readers: compressing them for each would cost more than everything else together.
+      acceptCompression: [],
+      // The size of requests is bounded by `Call`, which says which limit was met.
+      // A misspelt scope would watch everything.
+      jsonOptions: { ignoreUnknownFields: false },
+      interceptors: [typedErrors, ...interceptors],
+    };
+    const router = createConnectRouter(routing);
+    addServices(router, runtime);
+    for (const handler of router.handlers) this.#handlers.set(handler.requestPath, handler);
+    // They would meet a message whose events are bytes.
+    if (interceptors.length > 0) return;
+    const binaryRouter = createConnectRouter(routing);
+    addBinaryPublishing(binaryRouter, runtime);
+    for (const handler of binaryRouter.handlers) this.#binaryHandlers.set(handler.requestPath, handler);
+  }
+
+  async handle(request: HttpRequest, response: HttpResponse, refusal: TailraceError | undefined): Promise<void> {
+    const path = pathOf(request);
+    const json = /json/i.test(request.headers["content-type"] ?? "");
+    const handler = (json ? undefined : this.#binaryHandlers.get(path)) ?? this.#handlers.get(path);
+    if (handler === undefined) {
+      sendAnswer(request, response, { status: 404, headers: {}, body: new Uint8Array(0), trailers: undefined });
+      return;
+    }
+    const call = new Call();
+    const contextValues = createContextValues();
+    contextValues.set(callKey, call);
+    const caller = new AbortController();
+    // In Connect's words, so that nobody takes it for a fault of ours.
+    const left = (): void => caller.abort(new ConnectError("the caller has left", Code.Canceled));
+    response.once("close", left);
+    const universal = toUniversalRequest(request, call, caller.signal, contextValues);
+    call.announce(Number(request.headers["content-length"] ?? 0));
+    if (call.overflow !== undefined) {
+      sendAnswer(request, response, await this.#refusal(path, universal, call.overflow));
+      return;
+    }
+    if (refusal !== undefined) {
+      sendAnswer(request, response, await this.#refusal(path, universal, refusal));
+      return;
+    }
+    const answer = await handler(universal);
+    if (call.watch !== undefined) {
+      response.off("close", left);
+      const head = { status: answer.status, headers: toNodeHeaders(answer.header) };
+      // Connect's pipeline ended when the implementation returned; what it wrote about that is not sent.
+      if (response.destroyed) return;
+      const json = String(head.headers["content-type"]).includes("json");
+      const options = json ? this.#jsonStreams : this.#protobufStreams;
+      await new WatchStream(options, response, head, call.watch.timeoutMs).open(call.watch.request);
+      return;
+    }
+    const fault = call.overflow ?? decodeFault(handler, universal, answer, call);
+    const whole = fault === undefined ? await collect(answer) : await this.#refusal(path, universal, fault);
+    // Every response is closed in the end, and to abort costs more than the rest of a small call.
+    response.off("close", left);
+    sendAnswer(request, response, whole);
+  }
+
+  #refusal(path: string, request: UniversalServerRequest, error: TailraceError): Promise<Answer> {
+    return this.#endings.refusal(path, request, toConnectError(error, this.#report));
+  }
+}
+
+/** What is wrong with a request that no implementation has seen, if its contents are. */
+function decodeFault(
+  { method }: UniversalHandler,
+  request: UniversalServerRequest,
+  { status }: UniversalServerResponse,
+  call: Call,
+): TailraceError | undefined {
+  const body = call.unseenBody;
+  // A GET has no body, and its query is at fault with this status only.
+  if (body === undefined || (request.method === "GET" && status !== 400)) return undefined;
+  return findDecodeFault(method.input, request, body);
+}

@@ -1,0 +1,158 @@
+import type { AddressInfo } from "node:net";
+import type { Clock } from "../base/clock.ts";
+import { systemClock } from "../base/clock.ts";
+import { invalidRequest } from "../base/errors.ts";
+import type { ReportError } from "../base/incident.ts";
+import { limits } from "../base/limits.ts";
+import { createGateway } from "../gateway/gateway.ts";
+import type { HttpHandler } from "../gateway/http.ts";
+import { sendError, sendProblem } from "../gateway/problem.ts";
+import { createRpcHandler } from "../rpc/handler.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { Connections } from "./connections.ts";
+import { hostInUrl, isLoopback, type ListenAddress, parseListenAddress } from "./listen-address.ts";
+import { createListener, type Listener, type TlsOptions } from "./listeners.ts";
+import { acceptedTypes, hasCommandType, RequestChecks } from "./request-checks.ts";
+
+export interface ServerOptions {
+  /** What is served. The server does not close it; it only has its watches end. */
+  readonly runtime: Runtime;
+  /** "HOST:PORT", by default "127.0.0.1:7433". Port 0: one that is free. */
+  readonly listen?: string;
+  /** Whether to listen where other machines can reach, although any of them may then read and publish. Default: false. */
+  readonly insecure?: boolean;
+  /** Serve over TLS, with HTTP/1.1 and HTTP/2 by ALPN. Default: cleartext. */
+  readonly tls?: TlsOptions;
+  /** Names and addresses, without port, by which clients may call this server besides those of loopback. */
+  readonly allowedHosts?: readonly string[];
+  /** Origins ("https://console.example") whose pages may call this server. Default: only its own. */
+  readonly allowedOrigins?: readonly string[];
+  /** Milliseconds after which a reader that takes nothing with bytes pending is cut off. Default: 2 minutes. */
+  readonly stallTimeoutMs?: number;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  /** Takes faults of the server, with the incident id that a client was told. Default: one line on stderr. */
+  readonly onError?: ReportError;
+}
+
+export interface CloseOptions {
+  /** Milliseconds that readers have to take what was written before they are cut off. Default: 5,000. */
+  readonly graceMs?: number;
+}
+
+export interface Server {
+  /** Where it can be reached, with the port that it got. */
+  readonly url: string;
+  readonly address: ListenAddress;
+  /**
+   * Accepts nothing any more, has every watch end with `server_closing` and a cursor to come back with, lets answers
+   * finish, and settles when the last connection is closed. The runtime stays open; close it afterwards.
+   */
+  close(options?: CloseOptions): Promise<void>;
+}
+
+/**
+ * Serves a runtime on one port: Connect, gRPC, gRPC-Web, SSE and JSON over HTTP/1.1 and HTTP/2. Settles when it listens.
+ * @throws TailraceError `invalid_request` naming the option.
+ */
+export async function createServer(options: ServerOptions): Promise<Server> {
+  const { runtime, clock = systemClock, onError: report = reportToStderr } = options;
+  const wanted = parseListenAddress(options.listen ?? "127.0.0.1:7433");
+  if (!isLoopback(wanted.host) && options.insecure !== true) {
+    throw invalidRequest(
+      "listen",
+      `${wanted.host} can be reached from other machines, and nothing asks them who they are; listen on 127.0.0.1, or allow it with insecure (--insecure on the command line)`,
+    );
+  }
+  const checks = new RequestChecks({
+    hosts: [wanted.host, ...(options.allowedHosts ?? [])],
+    origins: options.allowedOrigins ?? [],
+  });
+  const connections = new Connections();
+  let closing: Promise<void> | undefined;
+  const stallTimeoutMs = options.stallTimeoutMs ?? limits.stallTimeoutMs;
+  const rpc = createRpcHandler({ runtime, clock, stallTimeoutMs, report });
+  const gateway = createGateway({ runtime, clock, stallTimeoutMs, report, isClosing: () => closing !== undefined });
+
+  const handler: HttpHandler = (request, response) => {
+    const { socket } = request;
+    if (request.httpVersionMajor === 1) {
+      connections.begin(socket);
+      response.once("close", () => connections.end(socket));
+      if (closing !== undefined) response.setHeader("connection", "close");
+    }
+    const isRpc = rpcPath.test(request.url ?? "");
+    const refusal = checks.refusal(request);
+    if (refusal !== undefined) {
+      if (isRpc) {
+        rpc(request, response, refusal);
+      } else {
+        request.resume();
+        sendError(response, refusal);
+      }
+    } else if (!hasCommandType(request)) {
+      request.resume();
+      sendProblem(response, 415, `The content type must be one of ${acceptedTypes}.`, { "accept-post": acceptedTypes });
+    } else if (isRpc) rpc(request, response);
+    else gateway(request, response);
+  };
+
+  const listener = createListener({ handler, connections, tls: options.tls });
+  const address = await listen(listener, wanted);
+  listener.server.on("error", (error) => report(error));
+
+  return {
+    url: `${options.tls === undefined ? "http" : "https"}://${hostInUrl(reachable(wanted.host))}:${address.port}`,
+    address,
+    close: ({ graceMs = limits.closeGraceMs } = {}) => {
+      closing ??= new Promise((resolve) => {
+        const stopTimer = clock.after(graceMs, () => connections.destroy());
+        listener.server.close(() => {
+          stopTimer();
+          listener.release();
+          resolve();
+        });
+        runtime.beginClosing(limits.closeRetryAfterMs);
+        connections.close();
+      });
+      return closing;
+    },
+  };
+}
+
+/** "/package.Service/Method". */
+const rpcPath = /^\/[\w.]+\.\w+\/\w+(?:\?|$)/;
+
+function listen(listener: Listener, { host, port }: ListenAddress): Promise<ListenAddress> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException): void => {
+      listener.release();
+      const hint = error.code === undefined ? undefined : listenFailures[error.code];
+      reject(hint === undefined ? error : invalidRequest("listen", `${hostInUrl(host)}:${port} ${hint}`));
+    };
+    listener.server.once("error", failed);
+    listener.server.listen({ host, port, backlog: limits.listenBacklog }, () => {
+      listener.server.off("error", failed);
+      const bound = listener.server.address() as AddressInfo;
+      resolve({ host: bound.address, port: bound.port });
+    });
+  });
+}
+
+const listenFailures: Readonly<Record<string, string>> = {
+  EADDRINUSE: "is in use; stop what listens there, or choose another port (0: any that is free)",
+  EACCES: "may not be used by this user; choose a port from 1024 up",
+  EADDRNOTAVAIL: "is no address of this machine",
+  ENOTFOUND: "is not known; check the name",
+};
+
+/** An address that can be dialled where the one listened on means "all". */
+function reachable(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  return host === "::" ? "::1" : host;
+}
+
+function reportToStderr(error: unknown, incidentId?: string): void {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`tailrace: ${incidentId === undefined ? "" : `incident ${incidentId}: `}${text}\n`);
+}

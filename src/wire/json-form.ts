@@ -1,0 +1,88 @@
+import { create, toJsonString } from "@bufbuild/protobuf";
+import { WatchEventsResponseSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import { type CursorCodec, cursorLength, type Position } from "../events/cursor.ts";
+import type { EventBlock } from "../log/block.ts";
+import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
+import { allocateFrame } from "./chunk.ts";
+import { envelope, envelopeHeaderBytes, writeEnvelopeHeader } from "./envelope.ts";
+import { ascii } from "./json-writer.ts";
+import type { TextEntries } from "./text-entries.ts";
+
+const open = ascii('{"events":{"events":[');
+const openCursor = ascii('],"cursor":"');
+const comma = 0x2c;
+
+/** Frames as a stream of Connect and gRPC carries them in JSON: `WatchEventsResponse` in an envelope. */
+export class JsonForm implements WireForm<TextEntries, Uint8Array> {
+  readonly name = "connect+json";
+  readonly #cursors: CursorCodec;
+  readonly #entriesOf: (block: EventBlock) => TextEntries;
+  /** What follows the cursor of a batch. */
+  readonly #close: Uint8Array;
+
+  constructor(cursors: CursorCodec, entriesOf: (block: EventBlock) => TextEntries) {
+    this.#cursors = cursors;
+    this.#entriesOf = entriesOf;
+    const { runtimeId } = cursors;
+    this.#close = Buffer.from(runtimeId === "" ? '"}}' : `","runtimeId":${JSON.stringify(runtimeId)}}}`);
+  }
+
+  encode(block: EventBlock): TextEntries {
+    return this.#entriesOf(block);
+  }
+
+  entrySize(entries: TextEntries, index: number): number {
+    return entries.jsonEnd(index) - entries.jsonStart(index) + 1;
+  }
+
+  events(runs: readonly EventRun<TextEntries>[], through: Position): Uint8Array {
+    let messageBytes = open.length + openCursor.length + cursorLength + this.#close.length;
+    for (const run of runs) {
+      forEach(run, (index) => {
+        messageBytes += this.entrySize(run.entries, index);
+      });
+    }
+    // There is a comma less than there are events.
+    messageBytes--;
+    const frame = allocateFrame(envelopeHeaderBytes + messageBytes);
+    writeEnvelopeHeader(frame, 0, messageBytes);
+    frame.set(open, envelopeHeaderBytes);
+    let at = envelopeHeaderBytes + open.length;
+    for (const run of runs) {
+      const { entries } = run;
+      forEach(run, (index) => {
+        at += entries.bytes.copy(frame, at, entries.jsonStart(index), entries.jsonEnd(index));
+        frame[at++] = comma;
+      });
+    }
+    at--;
+    frame.set(openCursor, at);
+    at += openCursor.length;
+    this.#cursors.encodeInto(
+      frame,
+      at,
+      through.sequence,
+      through.ordinal,
+      through.workerHash,
+      through.workerOrdinal,
+      through.jobHash,
+      through.jobOrdinal,
+    );
+    frame.set(this.#close, at + cursorLength);
+    return frame;
+  }
+
+  control(frame: ControlFrame): Uint8Array {
+    const message = create(WatchEventsResponseSchema, { frame });
+    return envelope(0, Buffer.from(toJsonString(WatchEventsResponseSchema, message)));
+  }
+
+  frameSize(frame: Uint8Array): number {
+    return frame.length;
+  }
+}
+
+function forEach({ from, to, indices }: EventRun<TextEntries>, visit: (index: number) => void): void {
+  if (indices === undefined) for (let i = from; i < to; i++) visit(i);
+  else for (const index of indices) visit(index);
+}

@@ -1,0 +1,70 @@
+import { toJsonString } from "@bufbuild/protobuf";
+import { StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
+import { BookmarkSchema, StreamOpenedSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import type { EventBlock } from "../log/block.ts";
+import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
+import type { TextEntries } from "./text-entries.ts";
+
+/**
+ * Frames as server-sent events (docs/protocol.md, "SSE"). The id is the last line of an event, so that one that was cut
+ * never moves the reader on. A batch is its events and nothing else: each has its own cursor.
+ */
+export class SseForm implements WireForm<TextEntries, Uint8Array> {
+  readonly name = "sse";
+  readonly #entriesOf: (block: EventBlock) => TextEntries;
+
+  constructor(entriesOf: (block: EventBlock) => TextEntries) {
+    this.#entriesOf = entriesOf;
+  }
+
+  encode(block: EventBlock): TextEntries {
+    return this.#entriesOf(block);
+  }
+
+  entrySize(entries: TextEntries, index: number): number {
+    return entries.end(index) - entries.start(index);
+  }
+
+  events(runs: readonly EventRun<TextEntries>[]): Uint8Array {
+    const parts: Uint8Array[] = [];
+    for (const { entries, from, to, indices } of runs) {
+      const count = indices === undefined ? to - from : indices.length;
+      let begin = 0;
+      let end = 0;
+      for (let i = 0; i < count; i++) {
+        const index = indices === undefined ? from + i : (indices[i] as number);
+        const start = entries.start(index);
+        if (start !== end) {
+          if (end > begin) parts.push(entries.bytes.subarray(begin, end));
+          begin = start;
+        }
+        end = entries.end(index);
+      }
+      if (end > begin) parts.push(entries.bytes.subarray(begin, end));
+    }
+    // Events that were written one after the other are a frame as they lie there.
+    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  }
+
+  control(frame: ControlFrame): Uint8Array {
+    const { cursor } = frame.value;
+    // An empty id would make an EventSource forget its position, and one with a line end would forge a field.
+    const id = /^[\x21-\x7e]+$/.test(cursor) ? `id: ${cursor}\n` : "";
+    return Buffer.from(`event: ${frame.case}\ndata: ${jsonOf(frame)}\n${id}\n`);
+  }
+
+  frameSize(frame: Uint8Array): number {
+    return frame.length;
+  }
+}
+
+function jsonOf(frame: ControlFrame): string {
+  switch (frame.case) {
+    case "opened":
+      return toJsonString(StreamOpenedSchema, frame.value);
+    case "bookmark":
+      return toJsonString(BookmarkSchema, frame.value);
+    case "diagnostic":
+      return toJsonString(StreamDiagnosticSchema, frame.value);
+  }
+}

@@ -1,0 +1,326 @@
+import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
+import { WireType } from "@bufbuild/protobuf/wire";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { createParser, type EventSourceMessage } from "eventsource-parser";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { EventSchema, type NewEvent, NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
+import {
+  BookmarkSchema,
+  EventBatchSchema,
+  StreamOpenedSchema,
+  WatchEventsResponseSchema,
+} from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import { TailraceError } from "../../src/base/errors.ts";
+import { CursorCodec, type Position } from "../../src/events/cursor.ts";
+import { diagnosticOf, notice } from "../../src/events/diagnostics.ts";
+import { kindName } from "../../src/events/kinds.ts";
+import { decodeEvents } from "../../src/events/stored.ts";
+import { type EventBlock, positionAfter } from "../../src/log/block.ts";
+import type { ControlFrame, EventRun, WireForm } from "../../src/stream/form.ts";
+import { createForms } from "../../src/wire/forms.ts";
+import { anyMessageWith } from "./arbitrary.ts";
+import { blockOf, blockOfPending } from "./blocks.ts";
+
+const payloadFields = NewEventSchema.fields.filter((field) => field.oneof !== undefined);
+const runtimeId = 'runtime "1"\n';
+const generation = 0x1234_5678_9abc_def0n;
+const mostUsed = new Set(["output", "narration", "custom", "textDelta"]);
+
+function newForms() {
+  const cursors = new CursorCodec(runtimeId, generation);
+  return { cursors, ...createForms(cursors) };
+}
+
+function wholeRun<E, F>(form: WireForm<E, F>, block: EventBlock): EventRun<E> {
+  return { entries: form.encode(block), from: 0, to: block.length };
+}
+
+function end(block: EventBlock): Position {
+  return positionAfter(block, block.length - 1);
+}
+
+/** What follows the header of an envelope, after the header was checked. */
+function unwrap(frame: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.length);
+  expect(bytes[0]).toBe(0);
+  expect(bytes.readUInt32BE(1)).toBe(frame.length - 5);
+  return Uint8Array.from(bytes.subarray(5));
+}
+
+function textIn(frame: Uint8Array): string {
+  return Buffer.from(unwrap(frame)).toString("utf8");
+}
+
+/** The batch that protobuf-es makes of a block. */
+function expectedBatch(block: EventBlock, cursors: CursorCodec, indices?: readonly number[]) {
+  const events = decodeEvents(block, cursors);
+  const chosen = indices === undefined ? events : indices.map((index) => events[index] as (typeof events)[number]);
+  return create(EventBatchSchema, { events: chosen, cursor: cursors.encode(end(block)), runtimeId });
+}
+
+function parseSse(bytes: Uint8Array): EventSourceMessage[] {
+  const messages: EventSourceMessage[] = [];
+  const parser = createParser({
+    onEvent: (message) => messages.push(message),
+    onError: (error) => {
+      throw error;
+    },
+  });
+  parser.feed(Buffer.from(bytes).toString("utf8"));
+  return messages;
+}
+
+function output(workerId: string, data: string): NewEvent {
+  return create(NewEventSchema, {
+    workerId,
+    payload: { case: "output", value: { stream: 1, data: Buffer.from(data), offset: 5n } },
+  });
+}
+
+describe("every kind, whatever is in it", () => {
+  for (const field of payloadFields) {
+    test(`${field.name}: as protobuf-es has it, in all forms`, () => {
+      const { cursors, protobuf, json, sse } = newForms();
+      fc.assert(
+        fc.property(
+          fc.array(anyMessageWith<NewEvent>(NewEventSchema, field), { minLength: 1, maxLength: 3 }),
+          fc.integer({ min: 1, max: 2 ** 47 }),
+          (events, firstSequence) => {
+            for (const event of events) {
+              // These are refused on publishing.
+              event.workerId = event.workerId.slice(0, 60);
+              event.jobId = event.jobId.slice(0, 60);
+              event.correlationId = event.correlationId.slice(0, 60);
+              if (event.payload.case === "custom") event.payload.value.type ||= "t";
+            }
+            const block = blockOf(events, { firstSequence });
+            const batch = expectedBatch(block, cursors);
+            const frame = { case: "events" as const, value: batch };
+            const response = create(WatchEventsResponseSchema, { frame });
+
+            const binary = unwrap(protobuf.events([wholeRun(protobuf, block)], end(block)));
+            expect(Buffer.compare(binary, toBinary(WatchEventsResponseSchema, response))).toBe(0);
+
+            const text = textIn(json.events([wholeRun(json, block)], end(block)));
+            expect(text).toBe(JSON.stringify(toJson(WatchEventsResponseSchema, response)));
+
+            const messages = parseSse(sse.events([wholeRun(sse, block)]));
+            expect(messages.map(({ event, data, id }) => ({ event, data, id }))).toEqual(
+              batch.events.map((event) => ({
+                event: field.name,
+                data: JSON.stringify(toJson(EventSchema, event)),
+                id: event.cursor,
+              })),
+            );
+          },
+        ),
+        { numRuns: mostUsed.has(field.localName) ? 400 : 50 },
+      );
+    });
+  }
+});
+
+describe("runs", () => {
+  const events = Array.from({ length: 12 }, (_, i) => output(i % 3 === 0 ? "" : `w-${i % 3}`, `text ${i}`));
+
+  test("any parts of any blocks, in any order of asking, are frames of the same bytes", () => {
+    const runs = fc.array(
+      fc.record({
+        block: fc.nat(1),
+        pick: fc.oneof(
+          fc.tuple(fc.nat(11), fc.nat(11)).map(([a, b]) => ({ from: Math.min(a, b), to: Math.max(a, b) + 1 })),
+          fc.subarray([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], { minLength: 1 }).map((indices) => ({ indices })),
+        ),
+      }),
+      { minLength: 1, maxLength: 4 },
+    );
+    fc.assert(
+      fc.property(fc.array(runs, { minLength: 1, maxLength: 6 }), (frames) => {
+        const { cursors, protobuf, json, sse } = newForms();
+        const blocks = [blockOf(events), blockOf(events, { firstSequence: 100 })];
+        const decoded = blocks.map((block) => decodeEvents(block, cursors));
+        for (const wanted of frames) {
+          const chosen = wanted.flatMap(({ block, pick }) => {
+            const of = decoded[block] as (typeof decoded)[number];
+            return "indices" in pick
+              ? pick.indices.map((index) => of[index] as (typeof of)[number])
+              : of.slice(pick.from, pick.to);
+          });
+          const runsOf = <E, F>(form: WireForm<E, F>): EventRun<E>[] =>
+            wanted.map(({ block, pick }) => {
+              const entries = entriesOf(form, blocks[block] as EventBlock);
+              return "indices" in pick ? { entries, from: 0, to: 0, indices: pick.indices } : { entries, ...pick };
+            });
+          const through = end(blocks[1] as EventBlock);
+          const value = create(EventBatchSchema, { events: chosen, cursor: cursors.encode(through), runtimeId });
+          const response = create(WatchEventsResponseSchema, { frame: { case: "events", value } });
+
+          const binary = protobuf.events(runsOf(protobuf), through);
+          expect(Buffer.compare(unwrap(binary), toBinary(WatchEventsResponseSchema, response))).toBe(0);
+          const text = json.events(runsOf(json), through);
+          expect(JSON.parse(textIn(text))).toEqual(toJson(WatchEventsResponseSchema, response));
+          const messages = parseSse(sse.events(runsOf(sse)));
+          expect(messages.map(({ id }) => id)).toEqual(chosen.map(({ cursor }) => cursor));
+          for (const [form, frame] of [[protobuf, binary] as const, [json, text] as const]) {
+            expect(form.frameSize(frame)).toBe(frame.length);
+          }
+        }
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test("entry sizes add up to the frame", () => {
+    const { protobuf, json, sse, cursors } = newForms();
+    const block = blockOf(events);
+    const sum = <E, F>(form: WireForm<E, F>) => {
+      const entries = form.encode(block);
+      return Array.from({ length: block.length }, (_, i) => form.entrySize(entries, i)).reduce((a, b) => a + b, 0);
+    };
+    const batch = expectedBatch(block, cursors);
+    expect(sum(sse)).toBe(sse.events([wholeRun(sse, block)]).length);
+    expect(sum(protobuf)).toBe(toBinary(EventBatchSchema, create(EventBatchSchema, { events: batch.events })).length);
+    expect(sum(json)).toBe(
+      batch.events.map((event) => JSON.stringify(toJson(EventSchema, event)).length + 1).reduce((a, b) => a + b),
+    );
+  });
+
+  test("frames that were given out never change", () => {
+    const { protobuf, json, sse } = newForms();
+    const block = blockOf(Array.from({ length: 400 }, (_, i) => output(`w-${i}`, "x".repeat(i))));
+    const frames: { frame: Uint8Array; copy: Buffer }[] = [];
+    for (const form of [protobuf, json, sse] as WireForm<unknown, Uint8Array>[]) {
+      const entries = form.encode(block);
+      for (let i = 0; i < block.length; i++) {
+        const frame = form.events([{ entries, from: 0, to: 0, indices: [(i * 7) % block.length] }], end(block));
+        frames.push({ frame, copy: Buffer.from(frame) });
+      }
+    }
+    for (const { frame, copy } of frames) expect(copy.compare(frame)).toBe(0);
+  });
+});
+
+describe("what the schema does not know", () => {
+  test("a kind passes unharmed in binary and is shown without its payload in JSON", () => {
+    const { cursors, protobuf, json, sse } = newForms();
+    const event = create(NewEventSchema, { workerId: "w" });
+    event.$unknown = [{ no: 9999, wireType: WireType.LengthDelimited, data: new Uint8Array([2, 8, 1]) }];
+    const block = blockOf([event, output("w", "after")]);
+    expect(block.kinds[0]).toBe(9999);
+
+    const response = fromBinary(
+      WatchEventsResponseSchema,
+      unwrap(protobuf.events([wholeRun(protobuf, block)], end(block))),
+    );
+    if (response.frame.case !== "events") throw new Error("no batch");
+    expect(response.frame.value.events[0]?.$unknown).toEqual(event.$unknown);
+
+    const [first, second] = parseSse(sse.events([wholeRun(sse, block)]));
+    const shown = {
+      cursor: cursors.encode(positionAfter(block, 0)),
+      sequence: "1",
+      workerSequence: "1",
+      time: "2026-09-21T14:13:20Z",
+      workerId: "w",
+    };
+    expect(first?.event).toBe("unknown");
+    expect(JSON.parse(first?.data ?? "")).toEqual(shown);
+    expect(second?.event).toBe("output");
+    const message = JSON.parse(textIn(json.events([wholeRun(json, block)], end(block))));
+    expect(message.events.events[0]).toEqual(shown);
+  });
+
+  test("fields inside and beside a payload pass unharmed in binary", () => {
+    const { protobuf, json } = newForms();
+    const event = output("w", "x");
+    const unknown = [{ no: 14, wireType: WireType.Varint, data: new Uint8Array([7]) }];
+    event.$unknown = unknown;
+    if (event.payload.case === "output") event.payload.value.$unknown = unknown;
+    const block = blockOf([event]);
+    const { frame } = fromBinary(
+      WatchEventsResponseSchema,
+      unwrap(protobuf.events([wholeRun(protobuf, block)], end(block))),
+    );
+    const seen = frame.case === "events" ? frame.value.events[0] : undefined;
+    expect(seen?.$unknown).toEqual(unknown);
+    expect(seen?.payload.value?.$unknown).toEqual(unknown);
+    const message = JSON.parse(textIn(json.events([wholeRun(json, block)], end(block))));
+    expect(message.events.events[0].output).toEqual({ stream: "OUTPUT_STREAM_STDOUT", data: "eA==", offset: "5" });
+  });
+
+  test("a payload that JSON can't say is left out, and the events around it are not", () => {
+    const { sse } = newForms();
+    const event = create(NewEventSchema, {
+      payload: { case: "narration", value: { message: "m", emitTime: { seconds: 2n ** 50n, nanos: 0 } } },
+    });
+    const block = blockOf([output("w", "1"), event, output("w", "2")]);
+    const messages = parseSse(sse.events([wholeRun(sse, block)]));
+    expect(messages.map(({ event }) => event)).toEqual(["output", "unknown", "output"]);
+    expect(JSON.parse(messages[1]?.data ?? "").narration).toBeUndefined();
+  });
+
+  test("stored bytes that no longer decode end nothing", () => {
+    const { sse } = newForms();
+    const body = new Uint8Array([0xd2, 0x05, 0x05, 0x0a]);
+    const block = blockOfPending([{ workerId: "", kind: 90, body }]);
+    const [message] = parseSse(sse.events([wholeRun(sse, block)]));
+    expect(message?.event).toBe("unknown");
+    expect(Object.keys(JSON.parse(message?.data ?? ""))).toEqual(["cursor", "sequence"]);
+  });
+});
+
+describe("control frames", () => {
+  const { protobuf, json, sse, cursors } = newForms();
+  const cursor = cursors.encode({ ...end(blockOf([output("w", "x")])) });
+  const error = new TailraceError("worker_not_found", { workerId: "a\nid: forged\n\n" }, "no\r\n\r\ndata: x");
+  const frames: ControlFrame[] = [
+    {
+      case: "opened",
+      value: create(StreamOpenedSchema, { runtimeId, cursor, heartbeatInterval: durationFromMs(15_000) }),
+    },
+    { case: "bookmark", value: create(BookmarkSchema, { cursor, serverTime: timestampFromMs(1234), lagEvents: 3n }) },
+    { case: "diagnostic", value: diagnosticOf(error, cursor) },
+    { case: "diagnostic", value: notice({ case: "caughtUp", value: {} }, "live", "") },
+  ];
+
+  test.each(frames.map((frame) => [frame.case, frame] as const))("%s", (_name, frame) => {
+    const response = create(WatchEventsResponseSchema, { frame });
+    expect(fromBinary(WatchEventsResponseSchema, unwrap(protobuf.control(frame)))).toEqual(response);
+    const jsonResponse = toJson(WatchEventsResponseSchema, response) as Record<string, unknown>;
+    expect(JSON.parse(textIn(json.control(frame)))).toEqual(jsonResponse);
+    const text = Buffer.from(sse.control(frame)).toString();
+    const messages = parseSse(Buffer.from(text));
+    expect(messages).toHaveLength(1);
+    expect(messages[0]?.event).toBe(frame.case);
+    expect(JSON.parse(messages[0]?.data ?? "")).toEqual(jsonResponse[frame.case]);
+    if (frame.value.cursor === "") expect(text).not.toContain("\nid:");
+    else expect(text.endsWith(`\nid: ${frame.value.cursor}\n\n`)).toBe(true);
+  });
+
+  test("a cursor with a line end forges nothing", () => {
+    const text = Buffer.from(
+      sse.control({ case: "bookmark", value: create(BookmarkSchema, { cursor: "a\ndata: forged" }) }),
+    ).toString();
+    expect(text.split("\n").filter((line) => line.startsWith("data:"))).toHaveLength(1);
+    expect(text).not.toContain("\nid:");
+  });
+});
+
+test("one set of forms per runtime, and names that differ", () => {
+  const { cursors, protobuf, json, sse } = newForms();
+  expect(createForms(cursors).sse).toBe(sse);
+  expect(new Set([protobuf.name, json.name, sse.name]).size).toBe(3);
+  expect(kindName(40)).toBe("output");
+});
+
+function entriesOf<E, F>(form: WireForm<E, F>, block: EventBlock): E {
+  let byForm = cache.get(block);
+  if (byForm === undefined) {
+    byForm = new Map();
+    cache.set(block, byForm);
+  }
+  if (!byForm.has(form)) byForm.set(form, form.encode(block));
+  return byForm.get(form) as E;
+}
+const cache = new WeakMap<EventBlock, Map<unknown, unknown>>();
