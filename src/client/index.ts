@@ -1,0 +1,35 @@
+/** `tailrace/client` in Node: watches, publishes and reads over Connect. Needs optional dependencies. */
+import { openDoor } from "../base/door.ts";
+
+export type { Event, NewEvent } from "../../gen/tailrace/v1/event_pb.ts";
+export { EventKind } from "../../gen/tailrace/v1/event_pb.ts";
+export {
+  AlertLevel,
+  CommandStatus,
+  NarrationLevel,
+  OutputStream,
+  WorkerOutcome,
+  WorkerState,
+} from "../../gen/tailrace/v1/payloads_pb.ts";
+export type { Worker } from "../../gen/tailrace/v1/worker_service_pb.ts";
+export type { Backoff } from "../base/backoff.ts";
+export { type Clock, ManualClock, systemClock } from "../base/clock.ts";
+export { hasReason, type ProblemDetails, type Reason, TailraceError } from "../base/errors.ts";
+export type { Checkpoint } from "./checkpoint.ts";
+export type { ServerOptions } from "./connection.ts";
+export { fileCheckpoint } from "./file-checkpoint.ts";
+export type { NodeOptions, NodePublisherOptions, NodeWatchOptions } from "./node.ts";
+export type { WatchOptions, WatchScope, WatchStartOptions } from "./options.ts";
+export type { NewEventInit, Publisher, PublisherOptions, PublishReceipt } from "./publisher.ts";
+export type { StreamOutcome, WatchStatus } from "./status.ts";
+export type { Watch, WatchedBatch } from "./watch.ts";
+export type { WorkerAnswer, Workers } from "./workers.ts";
+
+const implementation = await openDoor(
+  { part: "tailrace/client", packages: ["@connectrpc/connect", "@connectrpc/connect-node"] },
+  () => import("./node.ts"),
+);
+
+export const watch: typeof implementation.watch = implementation.watch;
+export const createPublisher: typeof implementation.createPublisher = implementation.createPublisher;
+export const createWorkers: typeof implementation.createWorkers = implementation.createWorkers;

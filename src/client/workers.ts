@@ -1,0 +1,52 @@
+import { createClient } from "@connectrpc/connect";
+import { type Worker, WorkerService } from "../../gen/tailrace/v1/worker_service_pb.ts";
+import { limits } from "../base/limits.ts";
+import type { Connection } from "./connection.ts";
+import { verdictOfThrown } from "./failures.ts";
+
+/** A worker, and the position that its description includes: a watch from there neither repeats nor misses anything. */
+export interface WorkerAnswer {
+  readonly worker: Worker;
+  readonly cursor: string;
+  readonly revision: string;
+}
+
+/** Reads what is known of workers. Everything throws TailraceError; nothing is retried. */
+export interface Workers {
+  /** All workers in the order of their ids, read page by page. */
+  list(options?: { signal?: AbortSignal }): AsyncGenerator<Worker, undefined>;
+  /** One worker. @throws TailraceError `worker_not_found`. */
+  get(workerId: string, options?: { signal?: AbortSignal }): Promise<WorkerAnswer>;
+  /** Closes what is kept open between calls. */
+  close(): void;
+}
+
+export function createWorkersOver(connection: Connection): Workers {
+  const client = createClient(WorkerService, connection.transport);
+  const callOptions = (options?: { signal?: AbortSignal }) => ({
+    timeoutMs: limits.requestTimeoutMs,
+    ...(options?.signal === undefined ? {} : { signal: options.signal }),
+  });
+  return {
+    async *list(options) {
+      let pageToken = "";
+      do {
+        const page = await client
+          .listWorkers({ pageToken, pageSize: limits.maxWorkerPage }, callOptions(options))
+          .catch(rethrow);
+        yield* page.workers;
+        pageToken = page.nextPageToken;
+      } while (pageToken !== "");
+      return undefined;
+    },
+    async get(workerId, options) {
+      const { worker, cursor, revision } = await client.getWorker({ workerId }, callOptions(options)).catch(rethrow);
+      return { worker: worker as Worker, cursor, revision };
+    },
+    close: () => connection.close?.(),
+  };
+}
+
+function rethrow(thrown: unknown): never {
+  throw verdictOfThrown(thrown).error;
+}

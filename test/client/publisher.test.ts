@@ -1,0 +1,333 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import fc from "fast-check";
+import { describe, expect, it, vi } from "vitest";
+import { StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
+import { NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
+import type { PublishEventsRequest } from "../../gen/tailrace/v1/publisher_service_pb.ts";
+import { ManualClock } from "../../src/base/clock.ts";
+import { type ProblemDetails, type Reason, TailraceError } from "../../src/base/errors.ts";
+import { limits } from "../../src/base/limits.ts";
+import { createPublisher, type NewEventInit, type NodePublisherOptions } from "../../src/client/index.ts";
+import { messageSizeAtMost } from "../../src/client/message-size.ts";
+import { diagnosticOf } from "../../src/events/diagnostics.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
+import { startScriptedServer } from "./scripted-server.ts";
+
+function say(text: string): NewEventInit {
+  return { workerId: "w", payload: { case: "narration", value: { action: "say", message: text } } };
+}
+
+function refusal<R extends Reason>(reason: R, details: ProblemDetails[R]): ConnectError {
+  const value = diagnosticOf(new TailraceError(reason, details, `about ${reason}`));
+  return new ConnectError(reason, Code.Aborted, undefined, [{ desc: StreamDiagnosticSchema, value }]);
+}
+
+type Intervene = (request: PublishEventsRequest, attempt: number, context: HandlerContext) => unknown;
+
+/** A server that keeps producers apart as the protocol says. `intervene` may throw, before or after the commit. */
+async function started(
+  options: Partial<NodePublisherOptions> = {},
+  intervene: { before?: Intervene; after?: Intervene } = {},
+) {
+  const log: string[] = [];
+  const requests: PublishEventsRequest[] = [];
+  const producers = new Map<string, { next: bigint; answers: Map<bigint, bigint> }>();
+  const server = await startScriptedServer({
+    async publish(request, context) {
+      requests.push(request);
+      await intervene.before?.(request, requests.length, context);
+      let producer = producers.get(request.producerId);
+      if (producer === undefined) {
+        if (request.firstProducerSequence !== 1n) {
+          throw refusal("producer_unknown", { producerId: request.producerId });
+        }
+        producer = { next: 1n, answers: new Map() };
+        producers.set(request.producerId, producer);
+      }
+      let first = producer.answers.get(request.firstProducerSequence);
+      if (first === undefined) {
+        if (request.firstProducerSequence !== producer.next) {
+          const details = { expectedProducerSequence: Number(producer.next), description: "a gap" };
+          throw refusal("producer_conflict", details);
+        }
+        first = BigInt(log.length + 1);
+        for (const event of request.events) log.push(event.payload.value?.["message" as never] ?? "");
+        producer.answers.set(producer.next, first);
+        producer.next += BigInt(request.events.length);
+      }
+      await intervene.after?.(request, requests.length, context);
+      const lastSequence = first + BigInt(request.events.length) - 1n;
+      return { cursor: `c${lastSequence}`, firstSequence: first, lastSequence };
+    },
+  });
+  const retries: number[] = [];
+  const clock = new ManualClock();
+  const publisher = createPublisher({
+    baseUrl: server.url,
+    clock,
+    backoff: { random: () => 0.5 },
+    onRetry({ delayMs }) {
+      retries.push(delayMs);
+      queueMicrotask(() => clock.advance(delayMs));
+    },
+    ...options,
+  });
+  return { publisher, server, log, requests, retries, clock, producers };
+}
+
+const texts = (count: number) => Array.from({ length: count }, (_, i) => `text ${i}`);
+
+describe("publishing", () => {
+  it("commits in the order of the calls, and answers each with its own sequences", async () => {
+    const { publisher, log, requests } = await started();
+    const first = publisher.publish(say("a"));
+    const second = publisher.publish([say("b"), say("c")]);
+    expect(await first).toEqual({ cursor: "c3", firstSequence: 1n, lastSequence: 1n });
+    expect(await second).toEqual({ cursor: "c3", firstSequence: 2n, lastSequence: 3n });
+    expect(await publisher.publish(say("d"))).toMatchObject({ firstSequence: 4n });
+    expect(log).toEqual(["a", "b", "c", "d"]);
+    // Calls of one turn share a request, and the count goes on from one to the next.
+    expect(requests.map((request) => request.firstProducerSequence)).toEqual([1n, 4n]);
+    expect(new Set(requests.map((request) => request.producerId)).size).toBe(1);
+    await publisher.close();
+  });
+
+  it("has one request on its way, and puts what comes meanwhile into the next", async () => {
+    let most = 0;
+    let running = 0;
+    const { publisher, log, requests } = await started(
+      {},
+      {
+        async before() {
+          most = Math.max(most, ++running);
+          await new Promise((resolve) => setImmediate(resolve));
+          running--;
+        },
+      },
+    );
+    const receipts: Promise<unknown>[] = [];
+    for (const text of texts(2_000)) {
+      receipts.push(publisher.publish(say(text)));
+      if (receipts.length % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await publisher.close();
+    await Promise.all(receipts);
+    expect(log).toEqual(texts(2_000));
+    expect(most).toBe(1);
+    expect(requests.length).toBeLessThan(25);
+  });
+
+  it("commits once though answers are lost and connections cut", async () => {
+    const { server, log, clock, requests, ...rest } = await started({}, {});
+    await rest.publisher.close();
+    const proxy = await startTcpProxy(server.port);
+    const publisher = createPublisher({
+      baseUrl: proxy.url,
+      clock,
+      backoff: { random: () => 0 },
+      onRetry: ({ delayMs }) => queueMicrotask(() => clock.advance(delayMs)),
+    });
+    for (const [index, text] of texts(30).entries()) {
+      // The request passes and its answer is cut, as early as in its first byte.
+      if (index % 3 === 0) proxy.cutAfter(index);
+      await publisher.publish(say(text));
+    }
+    expect(log).toEqual(texts(30));
+    expect(requests.length).toBe(40);
+    await publisher.close();
+  });
+
+  it.each<[Reason, object, number]>([
+    ["log_unavailable", { sinceMs: 1, retryAfterMs: 2_000 }, 2_125],
+    ["server_closing", { retryAfterMs: 700 }, 825],
+    ["limit_exceeded", { limit: "maxPendingAppendBytes", maximum: 1, retryAfterMs: 50 }, 175],
+    ["internal", { incidentId: "i" }, 125],
+  ])("tries again after %s, when the server asks for it", async (reason, details, delayMs) => {
+    const { publisher, log, retries } = await started(
+      {},
+      {
+        after(_request, attempt) {
+          if (attempt === 1) throw refusal(reason, details as never);
+        },
+      },
+    );
+    await publisher.publish(say("a"));
+    expect(retries).toEqual([delayMs]);
+    expect(log).toEqual(["a"]);
+    await publisher.close();
+  });
+
+  it("refuses only the call that is wrong, not those that shared its request", async () => {
+    const { publisher, log } = await started(
+      {},
+      {
+        before(request) {
+          const index = request.events.findIndex((event) => event.workerId === "");
+          if (index >= 0)
+            throw refusal("invalid_request", { field: `events[${index}].worker_id`, description: "empty" });
+        },
+      },
+    );
+    const good = publisher.publish(say("a"));
+    const bad = publisher.publish([say("b"), { ...say("c"), workerId: "" }]);
+    const after = publisher.publish(say("d"));
+    await good;
+    await expect(bad).rejects.toMatchObject({ reason: "invalid_request", details: { field: "events[1].worker_id" } });
+    expect(await after).toMatchObject({ firstSequence: 2n });
+    expect(log).toEqual(["a", "d"]);
+    await publisher.close();
+  });
+
+  it("becomes another producer when the server has forgotten it", async () => {
+    const { publisher, log, producers } = await started();
+    await publisher.publish(say("a"));
+    producers.clear();
+    expect(await publisher.publish(say("b"))).toMatchObject({ firstSequence: 2n });
+    expect(log).toEqual(["a", "b"]);
+    await publisher.close();
+  });
+
+  it("does not risk a repeat when it was forgotten between two tries", async () => {
+    const { publisher, log, producers } = await started(
+      {},
+      {
+        after(_request, attempt) {
+          if (attempt !== 2) return;
+          producers.clear();
+          throw new ConnectError("the answer is lost", Code.Unavailable);
+        },
+      },
+    );
+    await publisher.publish(say("a"));
+    await expect(publisher.publish(say("b"))).rejects.toMatchObject({ reason: "producer_unknown" });
+    await publisher.publish(say("c"));
+    expect(log).toEqual(["a", "b", "c"]);
+    await publisher.close();
+  });
+
+  it("gives up after maxAttempts, and what comes next is no repeat of what may have been committed", async () => {
+    let broken = true;
+    const { publisher, log } = await started(
+      { backoff: { maxAttempts: 2, random: () => 0 } },
+      {
+        after() {
+          if (broken) throw new ConnectError("the answer is lost", Code.Unavailable);
+        },
+      },
+    );
+    await expect(publisher.publish(say("a"))).rejects.toMatchObject({ reason: "connection_failed" });
+    broken = false;
+    await publisher.publish(say("b"));
+    expect(log).toEqual(["a", "b"]);
+    await publisher.close();
+  });
+
+  it("stops at a refusal that trying again does not help", async () => {
+    const { publisher, requests } = await started(
+      {},
+      {
+        before() {
+          throw refusal("job_ended", { jobId: "j" });
+        },
+      },
+    );
+    await expect(publisher.publish(say("a"))).rejects.toMatchObject({ reason: "job_ended", details: { jobId: "j" } });
+    expect(requests).toHaveLength(1);
+    await publisher.close();
+  });
+
+  it("gives up a server that takes requests and never answers", async () => {
+    const { server, log, ...rest } = await started();
+    await rest.publisher.close();
+    const proxy = await startTcpProxy(server.port);
+    proxy.blackhole();
+    const publisher = createPublisher({
+      baseUrl: proxy.url,
+      httpVersion: "2",
+      requestTimeoutMs: 100,
+      backoff: { random: () => 0 },
+      onRetry: () => proxy.refuse(),
+      signal: AbortSignal.timeout(400),
+    });
+    await expect(publisher.publish(say("a"))).rejects.toMatchObject({ reason: "connection_failed" });
+    expect(log).toEqual([]);
+    await publisher.close();
+  });
+});
+
+describe("the queue of a publisher", () => {
+  it("is bounded: more is limit_exceeded until there is room again", async () => {
+    let release: (() => void) | undefined;
+    const { publisher, log } = await started(
+      {},
+      {
+        before: (_request, attempt) =>
+          attempt === 1 &&
+          new Promise<void>((resolve) => {
+            release = resolve;
+          }),
+      },
+    );
+    const big = say("x".repeat(400_000));
+    const receipts: Promise<unknown>[] = [];
+    let full: unknown;
+    while (full === undefined && receipts.length < 100) {
+      const receipt = publisher.publish(big);
+      receipts.push(receipt);
+      receipt.catch((error: unknown) => {
+        full = error;
+      });
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await expect(receipts.pop()).rejects.toBe(full);
+    expect(full).toMatchObject({ reason: "limit_exceeded", details: { maximum: limits.publisherQueueBytes } });
+    const ready = publisher.ready();
+    await vi.waitFor(() => expect(release).toBeDefined());
+    release?.();
+    await ready;
+    receipts.push(publisher.publish(big));
+    await publisher.flush();
+    await Promise.all(receipts);
+    expect(log).toHaveLength(receipts.length);
+    await publisher.close();
+  });
+
+  it("takes no call that could never be sent", async () => {
+    const { publisher, requests } = await started();
+    await expect(publisher.publish([])).rejects.toMatchObject({ reason: "invalid_request" });
+    await expect(publisher.publish(texts(limits.maxPublishEvents + 1).map(say))).rejects.toMatchObject({
+      reason: "invalid_request",
+    });
+    const tooBig = Array.from({ length: 20 }, () => say("x".repeat(300_000)));
+    await expect(publisher.publish(tooBig)).rejects.toMatchObject({ reason: "invalid_request" });
+    expect(requests).toHaveLength(0);
+    // Too big by the estimate, and not in truth.
+    await publisher.publish(tooBig.slice(0, 10));
+    await publisher.close();
+    await expect(publisher.publish(say("late"))).rejects.toMatchObject({ reason: "invalid_request" });
+  });
+
+  it("never takes a message for smaller than it is", () => {
+    const payload = fc.oneof(
+      fc
+        .record({ message: fc.string({ maxLength: 40 }), action: fc.string({ unit: "grapheme", maxLength: 40 }) })
+        .map((value) => ({ case: "narration" as const, value })),
+      fc
+        .record({ data: fc.uint8Array({ maxLength: 40 }), offset: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) })
+        .map((value) => ({ case: "output" as const, value })),
+      fc
+        .record({ done: fc.double({ min: 0, noNaN: true }), total: fc.double({ min: 0, noNaN: true }) })
+        .map((value) => ({ case: "progress" as const, value })),
+    );
+    const event = fc.record({ workerId: fc.string(), correlationId: fc.string(), payload });
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 5 }), (inits) => {
+        const events = inits.map((init) => create(NewEventSchema, init));
+        const exact = events.reduce((sum, one) => sum + toBinary(NewEventSchema, one).length + 6, 0);
+        expect(messageSizeAtMost(events)).toBeGreaterThanOrEqual(exact);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
