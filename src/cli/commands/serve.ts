@@ -1,0 +1,33 @@
+import { layered, runtimeOptions, settingsOf } from "../options/runtime-options.ts";
+import { defineCommand, value } from "../options/spec.ts";
+import { anyText } from "../options/values.ts";
+
+export const serveCommand = defineCommand({
+  name: "serve",
+  summary: "Keep a runtime up that workers publish to and anyone on this machine watches.",
+  description: [
+    "Serves Connect, gRPC, gRPC-Web, SSE and JSON on one port. When it is ready it prints `tailrace ready http://HOST:PORT` on stdout.",
+    "SIGTERM and SIGINT end it in an orderly way, within 10 seconds: every watcher is told where to come back. A second signal ends it at once; nothing that was acknowledged is lost either way.",
+  ],
+  options: {
+    ...runtimeOptions,
+    config: value(
+      "FILE",
+      "JSON file with the same settings in camelCase (retainWorkerEvents). Options go before it.",
+      anyText,
+    ),
+  },
+  examples: [
+    ["tailrace serve", "on 127.0.0.1:7433, with the log in ./tailrace-data"],
+    ["tailrace serve --listen 127.0.0.1:0 --log memory", "on a free port, for a test"],
+    ["tailrace serve --data /var/lib/tailrace --retain-worker-age 2d", "with less history"],
+    ["tailrace serve --config tailrace.json", "with settings from a file"],
+  ],
+  async run(values) {
+    const given = settingsOf("serve", values);
+    const { readConfigFile } = await import("../config-file.ts");
+    const settings = values.config === undefined ? given : layered(await readConfigFile(values.config), given);
+    const { serve } = await import("../serve.ts");
+    return serve(settings);
+  },
+});

@@ -1,0 +1,116 @@
+import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { invalidRequest, type TailraceError } from "../base/errors.ts";
+import type { RetentionLimits } from "../base/limits.ts";
+import { nearest } from "./options/parse.ts";
+import type { RuntimeSettings } from "./options/runtime-options.ts";
+import { byteCount, count, durationMs, listenAddress, logKind, oneOf } from "./options/values.ts";
+
+/** Bytes of a configuration file at the most. */
+const maxConfigBytes = 1024 * 1024;
+
+/** What a key may hold: the text that the option of the same name takes, or for numbers and flags their JSON form. */
+interface ConfigKey {
+  readonly accepts: "text" | "number" | "flag";
+  readonly parse: (text: string) => unknown;
+}
+
+const text = (parse: (text: string) => unknown): ConfigKey => ({ accepts: "text", parse });
+const number = (parse: (text: string) => unknown): ConfigKey => ({ accepts: "number", parse });
+
+/** Keys of the file: the options of `tailrace serve` in camelCase. Ages as numbers are milliseconds. */
+const topLevel = {
+  listen: text(listenAddress),
+  data: text((path) => path),
+  log: text(logKind),
+  durability: text(oneOf("fsync", "process")),
+  insecure: { accepts: "flag", parse: (flag) => flag === "true" } as ConfigKey,
+  retainWorkerEvents: number(count),
+  retainWorkerBytes: number(byteCount),
+  retainWorkerAge: number(durationMs),
+  retainEvents: number(count),
+  retainBytes: number(byteCount),
+  retainAge: number(durationMs),
+} as const;
+
+const retention: Readonly<Record<string, keyof RetentionLimits>> = {
+  retainWorkerEvents: "workerEvents",
+  retainWorkerBytes: "workerBytes",
+  retainWorkerAge: "workerAgeMs",
+  retainEvents: "events",
+  retainBytes: "bytes",
+  retainAge: "ageMs",
+};
+
+/**
+ * Reads a configuration file. A `data` directory in it is relative to the file.
+ * @throws TailraceError `invalid_request` naming the key.
+ */
+export async function readConfigFile(path: string): Promise<RuntimeSettings> {
+  const found = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    throw wrong(path, error.code === "ENOENT" ? "there is no such file" : `it can't be read (${error.code})`);
+  });
+  if (found.length > maxConfigBytes) throw wrong(path, `it has more than ${maxConfigBytes} bytes`);
+  let document: unknown;
+  try {
+    document = JSON.parse(found.toString("utf8"));
+  } catch (error) {
+    throw wrong(path, `it is no JSON: ${(error as Error).message}`);
+  }
+  return settingsOfDocument(path, document);
+}
+
+function settingsOfDocument(path: string, document: unknown): RuntimeSettings {
+  if (typeof document !== "object" || document === null || Array.isArray(document)) {
+    throw wrong(path, 'it must hold an object: {"listen": "127.0.0.1:7433"}');
+  }
+  const values = new Map<string, unknown>();
+  const limits: Partial<Record<keyof RetentionLimits, number>> = {};
+  for (const [key, entry] of Object.entries(document)) {
+    // For editors, which find the schema by it.
+    if (key === "$schema") continue;
+    const known = Object.hasOwn(topLevel, key) ? topLevel[key as keyof typeof topLevel] : undefined;
+    if (known === undefined) throw wrong(`${path}: ${key}`, unknownKey(key));
+    const parsed = entryValue(path, key, known, entry);
+    const limit = retention[key];
+    if (limit === undefined) values.set(key, parsed);
+    else limits[limit] = parsed as number;
+  }
+  const data = values.get("data") as string | undefined;
+  return {
+    listen: values.get("listen") as string | undefined,
+    data: data === undefined ? undefined : resolve(dirname(path), data),
+    log: values.get("log") as RuntimeSettings["log"],
+    durability: values.get("durability") as RuntimeSettings["durability"],
+    insecure: values.get("insecure") === true,
+    retention: limits,
+  };
+}
+
+function entryValue(path: string, key: string, known: ConfigKey, entry: unknown): unknown {
+  const asText =
+    known.accepts === "flag"
+      ? typeof entry === "boolean"
+      : typeof entry === "string" || (known.accepts === "number" && typeof entry === "number");
+  if (!asText) {
+    const wanted = { flag: "true or false", number: "a number, or a text with a unit", text: "a text" }[known.accepts];
+    throw wrong(`${path}: ${key}`, `it must be ${wanted}`);
+  }
+  try {
+    const unit = typeof entry === "number" && known.parse === durationMs ? "ms" : "";
+    return known.parse(`${entry}${unit}`);
+  } catch (error) {
+    throw wrong(`${path}: ${key}`, (error as Error).message);
+  }
+}
+
+function unknownKey(key: string): string {
+  const near = nearest(key, Object.keys(topLevel));
+  return near === undefined
+    ? `there is no such key; the keys are ${Object.keys(topLevel).join(", ")}`
+    : `there is no such key; did you mean "${near}"?`;
+}
+
+function wrong(field: string, description: string): TailraceError<"invalid_request"> {
+  return invalidRequest(field, `${description}.`);
+}

@@ -1,0 +1,141 @@
+import { hasReason } from "../../base/errors.ts";
+import { limits } from "../../base/limits.ts";
+import { kindOfName } from "../../events/kinds.ts";
+import { parseListenAddress } from "../../server/listen-address.ts";
+
+/**
+ * Readers of option values and of the configuration file's values. Each throws a plain Error whose message says what would
+ * be right; whoever calls them knows the name of the option.
+ */
+
+const durationUnits: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const byteUnits: Record<string, number> = {
+  "": 1,
+  B: 1,
+  K: 1024,
+  KB: 1000,
+  KIB: 1024,
+  M: 1024 ** 2,
+  MB: 1000 ** 2,
+  MIB: 1024 ** 2,
+  G: 1024 ** 3,
+  GB: 1000 ** 3,
+  GIB: 1024 ** 3,
+};
+
+/** A length of time in milliseconds: "500ms", "15s", "5m", "1h30m", "7d". */
+export function durationMs(text: string): number {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)];
+  if (parts.length === 0 || parts.map((part) => part[0]).join("") !== text) {
+    throw new Error(`"${text}" is no length of time; write for example 30s, 5m, 1h30m or 7d`);
+  }
+  const total = parts.reduce((sum, part) => sum + Number(part[1]) * (durationUnits[part[2] as string] as number), 0);
+  return safe(Math.round(total), text);
+}
+
+/** A number of bytes: "1048576", "64MiB", "1GB". */
+export function byteCount(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(text);
+  const unit = match === null ? undefined : byteUnits[(match[2] as string).toUpperCase()];
+  if (match === null || unit === undefined) {
+    throw new Error(`"${text}" is no number of bytes; write for example 1048576, 64MiB or 1GB`);
+  }
+  return atLeastOne(safe(Math.round(Number(match[1]) * unit), text), text);
+}
+
+/** A whole number of at least 1. */
+export function count(text: string): number {
+  if (!/^\d+$/.test(text)) throw new Error(`"${text}" is no whole number`);
+  return atLeastOne(safe(Number(text), text), text);
+}
+
+/** How many of the newest events to begin with. */
+export function lastCount(text: string): number {
+  const number = count(text);
+  if (number > limits.maxLast) throw new Error(`at most ${limits.maxLast} events can be asked for`);
+  return number;
+}
+
+/** An instant in milliseconds since the epoch: an RFC 3339 time, or how long ago ("5m"). */
+export function instantMs(text: string): number {
+  if (/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/.test(text)) {
+    const time = Date.parse(text);
+    if (Number.isFinite(time)) return time;
+  }
+  try {
+    return Date.now() - durationMs(text);
+  } catch {
+    throw new Error(`"${text}" is neither a time like 2026-01-31T12:00:00Z nor a length of time like 5m`);
+  }
+}
+
+/** An id of a worker, at most 256 bytes. */
+export function workerId(text: string): string {
+  if (text === "") throw new Error("the id is empty");
+  if (Buffer.byteLength(text) > limits.maxIdBytes) throw new Error(`an id has at most ${limits.maxIdBytes} bytes`);
+  return text;
+}
+
+/** The name of an event kind, as query parameters have it ("output"). */
+export function eventKind(text: string): number {
+  const kind = kindOfName(text.toLowerCase());
+  if (kind === undefined) {
+    throw new Error(`"${text}" is no kind of event; write for example output, narration or worker_ended`);
+  }
+  return kind;
+}
+
+/** The address of a server, without a slash at the end. */
+export function serverUrl(text: string): string {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new Error(`"${text}" is no URL; write for example http://127.0.0.1:7433`);
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new Error(`"${text}" does not begin with http:// or https://`);
+  }
+  return url.href.replace(/\/+$/, "");
+}
+
+/** HOST:PORT, with an IPv6 host in brackets; port 0 asks for a free one. */
+export function listenAddress(text: string): string {
+  try {
+    parseListenAddress(text);
+  } catch (error) {
+    if (hasReason(error, "invalid_request")) throw new Error(`"${text}" ${error.details.description}`);
+    throw error;
+  }
+  return text;
+}
+
+/** Which log a runtime has. */
+export function logKind(text: string): "embedded" | "memory" {
+  if (text.startsWith("nats://")) throw new Error("a log in NATS is not part of this release; use embedded or memory");
+  return oneOf("embedded", "memory")(text);
+}
+
+/** One of a few words. */
+export function oneOf<const Word extends string>(...words: readonly Word[]): (text: string) => Word {
+  return (text) => {
+    const found = words.find((word) => word === text);
+    if (found === undefined) throw new Error(`"${text}" is not one of ${words.join(", ")}`);
+    return found;
+  };
+}
+
+/** Any text. */
+export function anyText(text: string): string {
+  return text;
+}
+
+function safe(number: number, text: string): number {
+  if (!Number.isSafeInteger(number)) throw new Error(`"${text}" is too large`);
+  return number;
+}
+
+function atLeastOne(number: number, text: string): number {
+  if (number < 1) throw new Error(`"${text}" is less than 1`);
+  return number;
+}

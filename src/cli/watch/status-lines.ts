@@ -1,0 +1,47 @@
+import { systemClock } from "../../base/clock.ts";
+import type { WatchStatus } from "../../client/index.ts";
+import { describeEnd } from "../output/describe.ts";
+import { ReplayMeter } from "./replay-meter.ts";
+
+/** Words for what happens to a watch, for stderr; undefined: nothing worth a line. Keeps the replay's progress. */
+export class StatusLines {
+  readonly replay = new ReplayMeter(systemClock);
+  readonly #server: string;
+
+  constructor(server: string) {
+    this.#server = server;
+  }
+
+  line(status: WatchStatus): string | undefined {
+    switch (status.kind) {
+      case "opened":
+        this.replay.open(status.cursor, status.latestCursor);
+        return status.resumed ? `connected again to ${this.#server}` : `watching ${this.#server}`;
+      case "caught_up":
+        return this.replay.catchUp();
+      case "fell_behind":
+        this.replay.fallBehind(status.cursor, status.lagEvents);
+        return undefined;
+      case "gap":
+        return `gap: ${lostEvents(status)} no longer retained; going on behind them`;
+      case "reconnecting":
+        return `${status.error.message} Trying again in ${(status.delayMs / 1000).toFixed(1)} s (attempt ${status.attempt}).`;
+      case "sequence_hole":
+        return `events of worker ${status.workerId} are missing: ${status.received - status.expected} before number ${status.received}. This is a fault of the server; please report it.`;
+      case "checkpoint_failed":
+        return `the checkpoint could not be saved (${messageOf(status.error)}); trying again`;
+      case "ended":
+        return status.outcome.case === "worker" ? `ended: ${describeEnd(status.outcome.value)}` : "ended";
+      case "bookmark":
+        return undefined;
+    }
+  }
+}
+
+function lostEvents({ lostEvents: lost, lostExact }: { lostEvents: number; lostExact: boolean }): string {
+  return `${lostExact ? "" : "at most "}${lost.toLocaleString("en-US")} ${lost === 1 ? "event is" : "events are"}`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,87 @@
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { scratchDirectory } from "../support/scratch.ts";
+import { startServe, tailrace } from "./support.ts";
+
+test("it says where it is ready, and SIGTERM ends it with an ordinary end for watchers", async () => {
+  const { process: server, url } = await startServe(["--listen", "127.0.0.1:0", "--log", "memory"]);
+  expect(server.stdout.toString()).toBe(`tailrace ready ${url}\n`);
+  const watch = tailrace(["watch", "--server", url, "--format", "json"]);
+  await watch.until("stdout", /runtimeStarted/);
+  server.child.kill("SIGTERM");
+  expect(await server.ended).toBe(0);
+  expect(server.stderr).toBe("");
+  // The watcher comes back by itself, as long as it takes.
+  await watch.until("stderr", /Trying again/);
+});
+
+test("a second signal ends it at once", async () => {
+  const { process: server, url } = await startServe(["--listen", "127.0.0.1:0", "--log", "memory"]);
+  // A reader that takes nothing holds the graceful end back.
+  const held = await fetch(`${url}/v1/events`);
+  const publish = tailrace(["publish", "-q", "--server", url, "--worker", "w", "--text"], {
+    input: `${"x".repeat(99)}\n`.repeat(40_000),
+  });
+  expect(await publish.ended).toBe(0);
+  server.child.kill("SIGINT");
+  server.child.kill("SIGTERM");
+  const begun = performance.now();
+  expect(await server.ended).not.toBe(0);
+  expect(performance.now() - begun).toBeLessThan(4_000);
+  await held.body?.cancel().catch(() => undefined);
+}, 40_000);
+
+test("settings come from a file, and options go before it", async () => {
+  const file = join(scratchDirectory(), "tailrace.json");
+  writeFileSync(file, JSON.stringify({ listen: "127.0.0.1:1", log: "memory", retainWorkerEvents: 3, retainAge: "2d" }));
+  const { url } = await startServe(["--config", file, "--listen", "127.0.0.1:0"]);
+  const input = Array.from({ length: 10 }, (_, index) => `line ${index}\n`).join("");
+  const publish = tailrace(["publish", "-q", "--server", url, "--worker", "w", "--text"], { input });
+  expect(await publish.ended).toBe(0);
+  const workers = tailrace(["workers", "--server", url, "--format", "json"]);
+  expect(await workers.ended).toBe(0);
+  expect(JSON.parse(workers.stdout.toString())).toMatchObject({ workerId: "w", retainedEvents: "3" });
+});
+
+test("mistakes in the file are named by their key", async () => {
+  const directory = scratchDirectory();
+  const cases: [content: string, says: string][] = [
+    ['{"retainWorkerEvent": 3}', 'retainWorkerEvent: there is no such key; did you mean "retainWorkerEvents"?'],
+    ['{"retainEvents": true}', "retainEvents: it must be a number"],
+    ['{"retainEvents": 0}', "retainEvents: "],
+    ['{"listen": 7433}', "listen: it must be a text"],
+    ['{"insecure": "yes"}', "insecure: it must be true or false"],
+    ['{"listen": ', "it is no JSON"],
+    ["[]", "it must hold an object"],
+  ];
+  for (const [index, [content, says]] of cases.entries()) {
+    const file = join(directory, `${index}.json`);
+    writeFileSync(file, content);
+    const serve = tailrace(["serve", "--config", file]);
+    expect([content, await serve.ended]).toEqual([content, 2]);
+    expect(serve.stderr).toContain(says);
+    expect(serve.stderr).toMatch(/^tailrace: [^\n]+\n$/);
+  }
+  const missing = tailrace(["serve", "--config", join(directory, "none.json")]);
+  expect(await missing.ended).toBe(2);
+  expect(missing.stderr).toContain("there is no such file");
+}, 40_000);
+
+test("a port or a directory that is in use is said with what to do", async () => {
+  const taken = createServer().listen(0, "127.0.0.1");
+  await once(taken, "listening");
+  const { port } = taken.address() as { port: number };
+  const busy = tailrace(["serve", "--log", "memory", "--listen", `127.0.0.1:${port}`]);
+  expect(await busy.ended).toBe(2);
+  expect(busy.stderr).toMatch(/^tailrace: .*is in use.*\n$/);
+  taken.close();
+
+  const data = join(scratchDirectory(), "log");
+  await startServe(["--listen", "127.0.0.1:0", "--data", data]);
+  const second = tailrace(["serve", "--listen", "127.0.0.1:0", "--data", data]);
+  expect(await second.ended).toBe(1);
+  expect(second.stderr).toMatch(/^tailrace: [^\n]+\n$/);
+});
