@@ -1,0 +1,79 @@
+import type { Position } from "../../src/events/cursor.ts";
+import type {
+  AppendBatch,
+  AppendResult,
+  EventLog,
+  LogHealth,
+  ReadPage,
+  ReadRequest,
+  Scope,
+  Seek,
+} from "../../src/log/contract.ts";
+
+/** A log that fails when a test says so, and is the log that it wraps otherwise. */
+export class FaultyLog implements EventLog {
+  /** What appends, reads and seeks throw instead of doing anything; undefined: nothing. */
+  appendFault: Error | undefined;
+  readFault: Error | undefined;
+  readonly #log: EventLog;
+
+  constructor(log: EventLog) {
+    this.#log = log;
+  }
+
+  get identity() {
+    return this.#log.identity;
+  }
+
+  get subjects() {
+    return this.#log.subjects;
+  }
+
+  async append(batch: AppendBatch): Promise<AppendResult> {
+    if (this.appendFault !== undefined) throw this.appendFault;
+    return this.#log.append(batch);
+  }
+
+  async read(request: ReadRequest): Promise<ReadPage> {
+    if (this.readFault !== undefined) throw this.readFault;
+    return this.#log.read(request);
+  }
+
+  async seek(scope: Scope, seek: Seek): Promise<Position> {
+    if (this.readFault !== undefined) throw this.readFault;
+    return this.#log.seek(scope, seek);
+  }
+
+  subscribe(listener: Parameters<EventLog["subscribe"]>[0]): () => void {
+    return this.#log.subscribe(listener);
+  }
+
+  bounds(scope: Scope) {
+    return this.#log.bounds(scope);
+  }
+
+  worker(workerId: string) {
+    return this.#log.worker(workerId);
+  }
+
+  workers() {
+    return this.#log.workers();
+  }
+
+  state(key: string): Uint8Array | undefined {
+    return this.#log.state(key);
+  }
+
+  stateEntries(prefix: string) {
+    return this.#log.stateEntries(prefix);
+  }
+
+  health(): LogHealth {
+    return this.#log.health();
+  }
+
+  close(): Promise<void> {
+    this.appendFault = undefined;
+    return this.#log.close();
+  }
+}

@@ -1,0 +1,111 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { Severity } from "../../gen/tailrace/v1/diagnostic_pb.ts";
+import type { Event } from "../../gen/tailrace/v1/event_pb.ts";
+import { CursorCodec, decodeCursor } from "../../src/events/cursor.ts";
+import type { Frame, WatchRequest } from "./edges/edge.ts";
+
+/** What every stream of frames keeps to, whatever it carries. `take` throws at the first frame that does not. */
+export class FrameRules {
+  readonly #filtered: boolean;
+  #opened = false;
+  #ended = false;
+  #runtimeId = "";
+  /** Sequence of the newest position that was told. */
+  #sequence = 0;
+  #eventSequence = 0;
+  #timeMs = 0;
+  readonly #workerSequences = new Map<string, number>();
+
+  constructor(request: WatchRequest) {
+    this.#filtered = (request.kinds ?? []).length > 0;
+  }
+
+  take(frame: Frame): void {
+    this.#demand(!this.#ended, "nothing follows a terminal diagnostic", frame);
+    if (!this.#opened) {
+      const refused = frame.case === "diagnostic" && frame.value.severity === Severity.TERMINAL;
+      this.#demand(frame.case === "opened" || refused, "the first frame is `opened`, or why there is none", frame);
+    } else {
+      this.#demand(frame.case !== "opened", "`opened` comes once", frame);
+    }
+    switch (frame.case) {
+      case "opened":
+        this.#opened = true;
+        this.#runtimeId = frame.value.runtimeId;
+        this.#demand(this.#runtimeId !== "", "a runtime has an id", frame);
+        this.#sequence = this.#position(frame.value.cursor);
+        this.#demand(
+          this.#position(frame.value.earliestCursor) <= this.#position(frame.value.latestCursor),
+          "the earliest position is not after the latest",
+          frame,
+        );
+        return;
+      case "events":
+        this.#demand(frame.value.events.length > 0, "a batch has events", frame);
+        for (const event of frame.value.events) this.#event(event, frame);
+        this.#advance(frame.value.cursor, frame);
+        this.#demand(this.#sequence === this.#eventSequence, "a batch's cursor is after its last event", frame);
+        return;
+      case "bookmark":
+        this.#demand(frame.value.serverTime !== undefined, "a bookmark tells the time", frame);
+        this.#advance(frame.value.cursor, frame);
+        return;
+      case "diagnostic":
+        this.#diagnostic(frame);
+    }
+  }
+
+  #event(event: Event, frame: Frame): void {
+    const sequence = Number(event.sequence);
+    this.#demand(sequence > this.#sequence, "sequences increase, beyond every position told before", frame);
+    this.#demand(this.#position(event.cursor) === sequence, "an event's cursor is the position after it", frame);
+    this.#sequence = sequence;
+    this.#eventSequence = sequence;
+    this.#demand(event.time !== undefined, "an event has a time", frame);
+    const timeMs = event.time === undefined ? 0 : timestampMs(event.time);
+    this.#demand(timeMs >= this.#timeMs, "times never decrease", frame);
+    this.#timeMs = timeMs;
+    if (event.workerId === "") return;
+    const before = this.#workerSequences.get(event.workerId);
+    const ordinal = Number(event.workerSequence);
+    const follows = before === undefined || (this.#filtered ? ordinal > before : ordinal === before + 1);
+    this.#demand(ordinal >= 1 && follows, `worker_sequence has no holes (${before} then ${ordinal})`, frame);
+    this.#workerSequences.set(event.workerId, ordinal);
+  }
+
+  #diagnostic(frame: Extract<Frame, { case: "diagnostic" }>): void {
+    const { severity, message, cursor, reason } = frame.value;
+    this.#demand(reason.case !== undefined && message !== "", "a diagnostic has a reason and a message", frame);
+    this.#demand(severity !== Severity.UNSPECIFIED, "a diagnostic has a severity", frame);
+    this.#ended = severity === Severity.TERMINAL;
+    if (cursor === "") return;
+    if (reason.case === "gap") {
+      // What was lost is missing from every worker's count.
+      this.#workerSequences.clear();
+    }
+    if (this.#opened) this.#advance(cursor, frame);
+    else this.#position(cursor);
+  }
+
+  #advance(cursor: string, frame: Frame): void {
+    const sequence = this.#position(cursor);
+    this.#demand(sequence >= this.#sequence, "positions never go back", frame);
+    this.#sequence = sequence;
+  }
+
+  /** Sequence of a cursor, which must be written as its codec writes it. */
+  #position(cursor: string): number {
+    const { position, closing, generation } = decodeCursor(cursor);
+    if (!/^[\w-]{1,64}$/.test(cursor)) throw new Error(`${cursor} can't stand in a URL or is too long`);
+    if (this.#runtimeId !== "" && new CursorCodec(this.#runtimeId, generation).encode(position, closing) !== cursor) {
+      throw new Error(`${cursor} is not the canonical text of its position`);
+    }
+    return position.sequence;
+  }
+
+  #demand(condition: boolean, rule: string, frame: Frame): void {
+    if (condition) return;
+    const text = JSON.stringify(frame, (_, value) => (typeof value === "bigint" ? `${value}` : value));
+    throw new Error(`against the protocol: ${rule}: ${text.slice(0, 500)}`);
+  }
+}

@@ -1,0 +1,83 @@
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { expect, test } from "vitest";
+import { entry, Started } from "../cli/support.ts";
+import { freePort } from "../support/free-port.ts";
+import { scratchDirectory } from "../support/scratch.ts";
+
+const root = join(import.meta.dirname, "../..");
+const readme = readFileSync(join(root, "README.md"), "utf8");
+const doors = { tailrace: "index.ts", "tailrace/client": "client/index.ts", "tailrace/server": "server/index.ts" };
+
+/** The programs of the README in a directory of their own, with the package's doors replaced by their sources. */
+function writePrograms(directory: string): string[] {
+  writeFileSync(join(directory, "package.json"), '{ "type": "module" }');
+  return [...readme.matchAll(/^```ts file=(\S+)\n([\s\S]*?)^```$/gm)].map(([, name, program]) => {
+    let source = program as string;
+    for (const [door, file] of Object.entries(doors)) {
+      source = source.replaceAll(`from "${door}"`, `from "${pathToFileURL(join(root, "src", file)).href}"`);
+    }
+    writeFileSync(join(directory, name as string), source);
+    return name as string;
+  });
+}
+
+function shellBlocks(): string[] {
+  return [...readme.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block]) => block as string);
+}
+
+test("the programs run as they are", async () => {
+  const directory = scratchDirectory();
+  expect(writePrograms(directory)).toEqual(["runtime.ts", "backend.ts"]);
+  const env = { LISTEN: "127.0.0.1:0" };
+  const runtime = new Started(process.execPath, ["runtime.ts"], { cwd: directory, env });
+  const [, url] = await runtime.until("stdout", /^tailrace ready (\S+)$/m);
+  const watching = { cwd: directory, env: { TAILRACE_SERVER: url as string } };
+  const backend = new Started(process.execPath, ["backend.ts"], watching);
+  await backend.until("stdout", /^4n custom$/m);
+  expect(backend.stdout.toString()).toBe("1n worker_created\n2n narration\n3n output\n4n custom\n".replace("_c", "C"));
+  await backend.until("stderr", /caught_up/);
+  expect(readFileSync(join(directory, "backend.ts"), "utf8")).toContain("fileCheckpoint");
+  runtime.child.kill("SIGTERM");
+  expect(await runtime.ended).toBe(0);
+  await backend.until("stderr", /reconnecting/);
+});
+
+test("the commands run as they are", async () => {
+  const directory = scratchDirectory();
+  const port = await freePort();
+  // The same command line as an installed one, and a port of the test's own.
+  const command = join(directory, "tailrace");
+  writeFileSync(command, `#!/bin/sh\nexec '${process.execPath}' '${entry}' "$@"\n`);
+  chmodSync(command, 0o755);
+  const blocks = shellBlocks().filter((block) => /^tailrace |^curl /m.test(block));
+  expect(blocks).toHaveLength(2);
+  const local = blocks.join("").replaceAll("7433", String(port));
+  const script = local
+    .replace(
+      "tailrace serve &",
+      `tailrace serve --listen 127.0.0.1:${port} > ready & until grep -q ready ready; do sleep 0.05; done;`,
+    )
+    .replace("curl -N ", "curl -sN ")
+    .replace("curl '", "curl -s '");
+  expect(script).not.toBe(local);
+  const run = new Started("bash", ["-euc", `trap 'kill %1; wait' EXIT\n${script}`], {
+    cwd: directory,
+    env: { PATH: `${directory}:${process.env["PATH"]}` },
+  });
+  expect([await run.ended, run.stderr]).toEqual([0, expect.stringContaining("ended: succeeded, exit code 0")]);
+  const output = run.stdout.toString();
+  // Of the run itself, and of the watch.
+  expect(output).toMatch(/^testing\nok\n/);
+  expect(output).toMatch(/stdout {5}testing\n.*stdout {5}ok\n.*worker_ended {2}succeeded, exit code 0\n/);
+  expect(output).toMatch(/^deploy +/m);
+  expect(output).toMatch(/^event: output\n/m);
+  expect(output).toMatch(/"workerId":\s?"tests"/);
+}, 60_000);
+
+test("every file that it points to is there", () => {
+  const targets = [...readme.matchAll(/\]\(([^)#:]+)\)/g)].map(([, target]) => target as string);
+  expect(targets.length).toBeGreaterThan(4);
+  for (const target of targets) expect(readFileSync(join(root, target), "utf8").length).toBeGreaterThan(0);
+});

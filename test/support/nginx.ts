@@ -1,0 +1,87 @@
+import { spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { scratchDirectory } from "./scratch.ts";
+
+export interface Nginx {
+  readonly url: string;
+  /** Ends it with all its connections. */
+  stop(): Promise<void>;
+}
+
+/** A real nginx in front of `upstream`, with Debian's defaults and these lines in its `location`. Ends with the test. */
+export async function startNginx(upstream: string, lines: readonly string[] = []): Promise<Nginx> {
+  const directory = scratchDirectory();
+  mkdirSync(join(directory, "tmp"));
+  const port = await freePort();
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((name) => `${name}_temp_path ${join(directory, "tmp", name)};`)
+    .join("\n  ");
+  writeFileSync(
+    join(directory, "nginx.conf"),
+    `daemon off;
+master_process off;
+worker_processes 1;
+pid ${join(directory, "nginx.pid")};
+error_log stderr warn;
+events { worker_connections 256; }
+http {
+  access_log off;
+  ${temporary}
+  server {
+    listen 127.0.0.1:${port};
+    location / {
+      proxy_pass ${upstream};
+      ${lines.join("\n      ")}
+    }
+  }
+}
+`,
+  );
+  const child = spawn("nginx", ["-p", directory, "-c", join(directory, "nginx.conf")], {
+    env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let complaints = "";
+  child.stderr.setEncoding("utf8");
+  child.stderr.on("data", (text: string) => {
+    complaints += text;
+  });
+  let failure: Error | undefined;
+  child.once("error", (cause) => {
+    failure = new Error("These tests need nginx: apt-get install nginx", { cause });
+  });
+  const exited = new Promise<void>((resolve) => {
+    child.once("exit", () => resolve());
+    child.once("error", () => resolve());
+  });
+  let gone = false;
+  void exited.then(() => {
+    gone = true;
+  });
+  const stop = async (): Promise<void> => {
+    child.kill("SIGTERM");
+    await exited;
+  };
+  onTestFinished(stop);
+  const url = `http://127.0.0.1:${port}`;
+  for (;;) {
+    if (failure !== undefined) throw failure;
+    if (gone) throw new Error(`nginx ended at once: ${complaints}`);
+    const answer = await fetch(`${url}/healthz`).catch(() => undefined);
+    if (answer !== undefined) return { url, stop };
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
