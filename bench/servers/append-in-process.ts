@@ -1,0 +1,79 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import { OutputStream } from "../../gen/tailrace/v1/payloads_pb.ts";
+import type { Runtime } from "../../src/index.ts";
+import { payloadBytes, stampNow } from "./payload.ts";
+
+type Publish = (events: Parameters<Runtime["publish"]>[0]) => Promise<unknown>;
+
+export interface AppendPlan {
+  readonly seconds: number;
+  /** Events of one batch. */
+  readonly batch: number;
+  /** Batches under way at once. */
+  readonly concurrency: number;
+}
+
+function quantile(sorted: readonly number[], q: number): number {
+  return sorted[Math.floor(q * (sorted.length - 1))] ?? Number.NaN;
+}
+
+/** Publishes batches for a while and counts what was acknowledged. */
+export async function measureAppend(publish: Publish, plan: AppendPlan): Promise<Record<string, number>> {
+  const latencies: number[] = [];
+  let acknowledged = 0;
+  // Nobody reads them, and making them is not the log's work.
+  const data = payloadBytes(1, stampNow());
+  // By the clock alone: with a log that commits within a microtask, no timer runs while producers are at work.
+  const from = performance.now() + 500;
+  const until = from + plan.seconds * 1000;
+  let before: NodeJS.CpuUsage | undefined;
+
+  async function producer(): Promise<void> {
+    for (let sent = performance.now(); sent < until; sent = performance.now()) {
+      if (sent >= from) before ??= process.cpuUsage();
+      const events = Array.from({ length: plan.batch }, () => ({
+        workerId: "bench-0",
+        payload: {
+          case: "output" as const,
+          value: { stream: OutputStream.STDOUT, data },
+        },
+      }));
+      await publish(events);
+      if (sent < from) continue;
+      acknowledged += plan.batch;
+      latencies.push(performance.now() - sent);
+    }
+  }
+
+  await Promise.all(Array.from({ length: plan.concurrency }, producer));
+  const seconds = (performance.now() - from) / 1000;
+  const used = process.cpuUsage(before);
+  latencies.sort((a, b) => a - b);
+  return {
+    appended_per_second: acknowledged / seconds,
+    ack_p50_ms: quantile(latencies, 0.5),
+    ack_p99_ms: quantile(latencies, 0.99),
+    server_cores: (used.user + used.system) / 1e6 / seconds,
+  };
+}
+
+/** What the disk itself takes for one event: a write of its bytes and fdatasync, milliseconds, median of 200. */
+export async function measureCommit(directory: string): Promise<number> {
+  const probe = mkdtempSync(join(directory, "probe-"));
+  const file = await open(join(probe, "file"), "w");
+  const bytes = Buffer.alloc(300, "x");
+  const latencies: number[] = [];
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const started = performance.now();
+    await file.write(bytes);
+    await file.datasync();
+    latencies.push(performance.now() - started);
+  }
+  await file.close();
+  rmSync(probe, { recursive: true });
+  latencies.sort((a, b) => a - b);
+  return quantile(latencies, 0.5);
+}
