@@ -8,13 +8,15 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { WorkerEnded, WorkerInfo, WorkerState } from "./payloads_pb.ts";
 import { file_tailrace_v1_payloads } from "./payloads_pb.ts";
+import type { CompactionDone, Greeting, InFlightCommand, RewindApplied, RunEnded, SystemItem, ToolCallState, ToolResult, UserMessage, WorkerFault } from "./transcript_pb.ts";
+import { file_tailrace_v1_transcript } from "./transcript_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file tailrace/v1/worker_service.proto.
  */
 export const file_tailrace_v1_worker_service: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWlscmFjZS92MS93b3JrZXJfc2VydmljZS5wcm90bxILdGFpbHJhY2UudjEiVAoSTGlzdFdvcmtlcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEhcKD2lmX3JldmlzaW9uX25vdBgDIAEoCSKMAQoTTGlzdFdvcmtlcnNSZXNwb25zZRIkCgd3b3JrZXJzGAEgAygLMhMudGFpbHJhY2UudjEuV29ya2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIOCgZjdXJzb3IYAyABKAkSEAoIcmV2aXNpb24YBCABKAkSFAoMbm90X21vZGlmaWVkGAUgASgIIj4KEEdldFdvcmtlclJlcXVlc3QSEQoJd29ya2VyX2lkGAEgASgJEhcKD2lmX3JldmlzaW9uX25vdBgCIAEoCSJwChFHZXRXb3JrZXJSZXNwb25zZRIjCgZ3b3JrZXIYASABKAsyEy50YWlscmFjZS52MS5Xb3JrZXISDgoGY3Vyc29yGAIgASgJEhAKCHJldmlzaW9uGAMgASgJEhQKDG5vdF9tb2RpZmllZBgEIAEoCCL5AgoGV29ya2VyEhEKCXdvcmtlcl9pZBgBIAEoCRInCgVzdGF0ZRgCIAEoDjIYLnRhaWxyYWNlLnYxLldvcmtlclN0YXRlEiUKBGluZm8YAyABKAsyFy50YWlscmFjZS52MS5Xb3JrZXJJbmZvEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9sYXN0X2V2ZW50X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhwKFGxhc3Rfd29ya2VyX3NlcXVlbmNlGAYgASgEEhcKD3JldGFpbmVkX2V2ZW50cxgHIAEoBBIWCg5yZXRhaW5lZF9ieXRlcxgIIAEoBBIXCg9lYXJsaWVzdF9jdXJzb3IYCSABKAkSFQoNbGF0ZXN0X2N1cnNvchgKIAEoCRInCgVlbmRlZBgLIAEoCzIYLnRhaWxyYWNlLnYxLldvcmtlckVuZGVkMrcBCg1Xb3JrZXJTZXJ2aWNlElUKC0xpc3RXb3JrZXJzEh8udGFpbHJhY2UudjEuTGlzdFdvcmtlcnNSZXF1ZXN0GiAudGFpbHJhY2UudjEuTGlzdFdvcmtlcnNSZXNwb25zZSIDkAIBEk8KCUdldFdvcmtlchIdLnRhaWxyYWNlLnYxLkdldFdvcmtlclJlcXVlc3QaHi50YWlscmFjZS52MS5HZXRXb3JrZXJSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_timestamp, file_tailrace_v1_payloads]);
+  fileDesc("CiB0YWlscmFjZS92MS93b3JrZXJfc2VydmljZS5wcm90bxILdGFpbHJhY2UudjEiVAoSTGlzdFdvcmtlcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEhcKD2lmX3JldmlzaW9uX25vdBgDIAEoCSKMAQoTTGlzdFdvcmtlcnNSZXNwb25zZRIkCgd3b3JrZXJzGAEgAygLMhMudGFpbHJhY2UudjEuV29ya2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIOCgZjdXJzb3IYAyABKAkSEAoIcmV2aXNpb24YBCABKAkSFAoMbm90X21vZGlmaWVkGAUgASgIIj4KEEdldFdvcmtlclJlcXVlc3QSEQoJd29ya2VyX2lkGAEgASgJEhcKD2lmX3JldmlzaW9uX25vdBgCIAEoCSJwChFHZXRXb3JrZXJSZXNwb25zZRIjCgZ3b3JrZXIYASABKAsyEy50YWlscmFjZS52MS5Xb3JrZXISDgoGY3Vyc29yGAIgASgJEhAKCHJldmlzaW9uGAMgASgJEhQKDG5vdF9tb2RpZmllZBgEIAEoCCL5AgoGV29ya2VyEhEKCXdvcmtlcl9pZBgBIAEoCRInCgVzdGF0ZRgCIAEoDjIYLnRhaWxyYWNlLnYxLldvcmtlclN0YXRlEiUKBGluZm8YAyABKAsyFy50YWlscmFjZS52MS5Xb3JrZXJJbmZvEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9sYXN0X2V2ZW50X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhwKFGxhc3Rfd29ya2VyX3NlcXVlbmNlGAYgASgEEhcKD3JldGFpbmVkX2V2ZW50cxgHIAEoBBIWCg5yZXRhaW5lZF9ieXRlcxgIIAEoBBIXCg9lYXJsaWVzdF9jdXJzb3IYCSABKAkSFQoNbGF0ZXN0X2N1cnNvchgKIAEoCRInCgVlbmRlZBgLIAEoCzIYLnRhaWxyYWNlLnYxLldvcmtlckVuZGVkIpYBChRHZXRUcmFuc2NyaXB0UmVxdWVzdBIRCgl3b3JrZXJfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSFAoMbmV3ZXN0X2ZpcnN0GAQgASgIEhcKD2lmX3JldmlzaW9uX25vdBgFIAEoCRIVCg1jaGFuZ2VkX3NpbmNlGAYgASgJIp8CChVHZXRUcmFuc2NyaXB0UmVzcG9uc2USLQoHZW50cmllcxgBIAMoCzIcLnRhaWxyYWNlLnYxLlRyYW5zY3JpcHRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDgoGY3Vyc29yGAMgASgJEhAKCHJldmlzaW9uGAQgASgJEhQKDG5vdF9tb2RpZmllZBgFIAEoCBInCgVzdGF0ZRgGIAEoDjIYLnRhaWxyYWNlLnYxLldvcmtlclN0YXRlEhcKD2Ryb3BwZWRfZW50cmllcxgHIAEoBBIUCgxrZXB0X2VudHJpZXMYCCABKAQSLgoIY29tbWFuZHMYCSADKAsyHC50YWlscmFjZS52MS5JbkZsaWdodENvbW1hbmQiggYKD1RyYW5zY3JpcHRFbnRyeRIUCgxlbnRyeV9udW1iZXIYASABKAQSEAoIcmV2aXNpb24YAiABKAQSEAoIaXNfZmluYWwYAyABKAgSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZqb2JfaWQYBiABKAkSDAoEdHVybhgHIAEoBBIRCgl0cnVuY2F0ZWQYCCABKAgSFwoPY3JlYXRlX3NlcXVlbmNlGAkgASgEEikKCGdyZWV0aW5nGBQgASgLMhUudGFpbHJhY2UudjEuR3JlZXRpbmdIABIwCgx1c2VyX21lc3NhZ2UYFSABKAsyGC50YWlscmFjZS52MS5Vc2VyTWVzc2FnZUgAEi4KC3N5c3RlbV9pdGVtGBYgASgLMhcudGFpbHJhY2UudjEuU3lzdGVtSXRlbUgAEisKBHRleHQYFyABKAsyGy50YWlscmFjZS52MS5UcmFuc2NyaXB0VGV4dEgAEi8KCHRoaW5raW5nGBggASgLMhsudGFpbHJhY2UudjEuVHJhbnNjcmlwdFRleHRIABI0Cgl0b29sX2NhbGwYGSABKAsyHy50YWlscmFjZS52MS5UcmFuc2NyaXB0VG9vbENhbGxIABIpCgVmYXVsdBgaIAEoCzIYLnRhaWxyYWNlLnYxLldvcmtlckZhdWx0SAASMQoKY29tcGFjdGlvbhgbIAEoCzIbLnRhaWxyYWNlLnYxLkNvbXBhY3Rpb25Eb25lSAASKgoJcnVuX2VuZGVkGBwgASgLMhUudGFpbHJhY2UudjEuUnVuRW5kZWRIABIdChNzbmFwc2hvdF9lbnRyeV9qc29uGB0gASgJSAASNAoOcmV3aW5kX2FwcGxpZWQYHiABKAsyGi50YWlscmFjZS52MS5SZXdpbmRBcHBsaWVkSABCCQoHY29udGVudCIwCg5UcmFuc2NyaXB0VGV4dBIQCghibG9ja19pZBgBIAEoCRIMCgR0ZXh0GAIgASgJIqQBChJUcmFuc2NyaXB0VG9vbENhbGwSFAoMdG9vbF9jYWxsX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFgoOYXJndW1lbnRzX2pzb24YAyABKAkSKQoFc3RhdGUYBCABKA4yGi50YWlscmFjZS52MS5Ub29sQ2FsbFN0YXRlEicKBnJlc3VsdBgFIAEoCzIXLnRhaWxyYWNlLnYxLlRvb2xSZXN1bHQylAIKDVdvcmtlclNlcnZpY2USVQoLTGlzdFdvcmtlcnMSHy50YWlscmFjZS52MS5MaXN0V29ya2Vyc1JlcXVlc3QaIC50YWlscmFjZS52MS5MaXN0V29ya2Vyc1Jlc3BvbnNlIgOQAgESTwoJR2V0V29ya2VyEh0udGFpbHJhY2UudjEuR2V0V29ya2VyUmVxdWVzdBoeLnRhaWxyYWNlLnYxLkdldFdvcmtlclJlc3BvbnNlIgOQAgESWwoNR2V0VHJhbnNjcmlwdBIhLnRhaWxyYWNlLnYxLkdldFRyYW5zY3JpcHRSZXF1ZXN0GiIudGFpbHJhY2UudjEuR2V0VHJhbnNjcmlwdFJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tailrace_v1_payloads, file_tailrace_v1_transcript]);
 
 /**
  * ListWorkersRequest says which workers to give.
@@ -265,6 +267,392 @@ export const WorkerSchema: GenMessage<Worker> = /*@__PURE__*/
   messageDesc(file_tailrace_v1_worker_service, 4);
 
 /**
+ * GetTranscriptRequest says which part of a transcript to give.
+ *
+ * @generated from message tailrace.v1.GetTranscriptRequest
+ */
+export type GetTranscriptRequest = Message<"tailrace.v1.GetTranscriptRequest"> & {
+  /**
+   * Id of the worker.
+   *
+   * @generated from field: string worker_id = 1;
+   */
+  workerId: string;
+
+  /**
+   * Entries at the most, 1 to 1,000; a page is also bounded by 1 MiB. Zero: 100.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * Token of the page, from the answer before. Pages follow the numbers of the entries, so entries that are added meanwhile
+   * move none. Empty: the page begins with the oldest entry that is kept.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+
+  /**
+   * Give the newest entries instead of the oldest: pages then go back in time. Entries within a page are in order anyway.
+   *
+   * @generated from field: bool newest_first = 4;
+   */
+  newestFirst: boolean;
+
+  /**
+   * Revision that the caller has, from the answer before. If it is still current, the answer says so, has no entries and
+   * gives the current cursor. Empty: always answer in full.
+   *
+   * @generated from field: string if_revision_not = 5;
+   */
+  ifRevisionNot: string;
+
+  /**
+   * Give only entries that changed after this revision of the transcript: for pollers that keep what they have. Empty: all.
+   *
+   * @generated from field: string changed_since = 6;
+   */
+  changedSince: string;
+};
+
+/**
+ * Describes the message tailrace.v1.GetTranscriptRequest.
+ * Use `create(GetTranscriptRequestSchema)` to create a new message.
+ */
+export const GetTranscriptRequestSchema: GenMessage<GetTranscriptRequest> = /*@__PURE__*/
+  messageDesc(file_tailrace_v1_worker_service, 5);
+
+/**
+ * GetTranscriptResponse is a page of a transcript.
+ *
+ * @generated from message tailrace.v1.GetTranscriptResponse
+ */
+export type GetTranscriptResponse = Message<"tailrace.v1.GetTranscriptResponse"> & {
+  /**
+   * Entries in the order of their numbers.
+   *
+   * @generated from field: repeated tailrace.v1.TranscriptEntry entries = 1;
+   */
+  entries: TranscriptEntry[];
+
+  /**
+   * Token of the next page. Empty: there is none.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * Position of the last event that the answer includes, in the worker's scope. A watch from it neither repeats nor misses
+   * anything. Whoever reads several pages watches from the cursor of the first: what later pages know already changes
+   * nothing when it is applied again.
+   *
+   * @generated from field: string cursor = 3;
+   */
+  cursor: string;
+
+  /**
+   * Revision of the transcript.
+   *
+   * @generated from field: string revision = 4;
+   */
+  revision: string;
+
+  /**
+   * Whether the transcript is still the one of if_revision_not.
+   *
+   * @generated from field: bool not_modified = 5;
+   */
+  notModified: boolean;
+
+  /**
+   * State of the worker.
+   *
+   * @generated from field: tailrace.v1.WorkerState state = 6;
+   */
+  state: WorkerState;
+
+  /**
+   * Oldest entries that were dropped to bound the memory of the transcript.
+   *
+   * @generated from field: uint64 dropped_entries = 7;
+   */
+  droppedEntries: bigint;
+
+  /**
+   * Entries that are kept.
+   *
+   * @generated from field: uint64 kept_entries = 8;
+   */
+  keptEntries: bigint;
+
+  /**
+   * Commands that run or just ended, with the end of their output.
+   *
+   * @generated from field: repeated tailrace.v1.InFlightCommand commands = 9;
+   */
+  commands: InFlightCommand[];
+};
+
+/**
+ * Describes the message tailrace.v1.GetTranscriptResponse.
+ * Use `create(GetTranscriptResponseSchema)` to create a new message.
+ */
+export const GetTranscriptResponseSchema: GenMessage<GetTranscriptResponse> = /*@__PURE__*/
+  messageDesc(file_tailrace_v1_worker_service, 6);
+
+/**
+ * TranscriptEntry is one item of a transcript. It may still grow: is_final says when it does not.
+ *
+ * @generated from message tailrace.v1.TranscriptEntry
+ */
+export type TranscriptEntry = Message<"tailrace.v1.TranscriptEntry"> & {
+  /**
+   * Number in the transcript, from 1, without holes and never reused.
+   *
+   * @generated from field: uint64 entry_number = 1;
+   */
+  entryNumber: bigint;
+
+  /**
+   * Sequence of the last event that changed the entry: strictly increasing with every change.
+   *
+   * @generated from field: uint64 revision = 2;
+   */
+  revision: bigint;
+
+  /**
+   * Whether it is complete. An entry that is not is in flight.
+   *
+   * @generated from field: bool is_final = 3;
+   */
+  isFinal: boolean;
+
+  /**
+   * When its first event was accepted, by the runtime's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 4;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When its last event was accepted, by the runtime's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 5;
+   */
+  updateTime?: Timestamp | undefined;
+
+  /**
+   * Job that it belongs to. Empty: none.
+   *
+   * @generated from field: string job_id = 6;
+   */
+  jobId: string;
+
+  /**
+   * Turn of the worker that it belongs to. Zero: not said.
+   *
+   * @generated from field: uint64 turn = 7;
+   */
+  turn: bigint;
+
+  /**
+   * Whether its oldest content was left out to bound its memory.
+   *
+   * @generated from field: bool truncated = 8;
+   */
+  truncated: boolean;
+
+  /**
+   * Sequence of the event that made the entry, so that whoever folds events into pages knows which are in there already.
+   *
+   * @generated from field: uint64 create_sequence = 9;
+   */
+  createSequence: bigint;
+
+  /**
+   * What it is.
+   *
+   * @generated from oneof tailrace.v1.TranscriptEntry.content
+   */
+  content: {
+    /**
+     * Introduction of the worker.
+     *
+     * @generated from field: tailrace.v1.Greeting greeting = 20;
+     */
+    value: Greeting;
+    case: "greeting";
+  } | {
+    /**
+     * A message from a person.
+     *
+     * @generated from field: tailrace.v1.UserMessage user_message = 21;
+     */
+    value: UserMessage;
+    case: "userMessage";
+  } | {
+    /**
+     * An item of the system.
+     *
+     * @generated from field: tailrace.v1.SystemItem system_item = 22;
+     */
+    value: SystemItem;
+    case: "systemItem";
+  } | {
+    /**
+     * Text of the model.
+     *
+     * @generated from field: tailrace.v1.TranscriptText text = 23;
+     */
+    value: TranscriptText;
+    case: "text";
+  } | {
+    /**
+     * Thinking of the model.
+     *
+     * @generated from field: tailrace.v1.TranscriptText thinking = 24;
+     */
+    value: TranscriptText;
+    case: "thinking";
+  } | {
+    /**
+     * A call of a tool, with its result once there is one.
+     *
+     * @generated from field: tailrace.v1.TranscriptToolCall tool_call = 25;
+     */
+    value: TranscriptToolCall;
+    case: "toolCall";
+  } | {
+    /**
+     * An error that the worker reported.
+     *
+     * @generated from field: tailrace.v1.WorkerFault fault = 26;
+     */
+    value: WorkerFault;
+    case: "fault";
+  } | {
+    /**
+     * The context was shortened.
+     *
+     * @generated from field: tailrace.v1.CompactionDone compaction = 27;
+     */
+    value: CompactionDone;
+    case: "compaction";
+  } | {
+    /**
+     * A run ended.
+     *
+     * @generated from field: tailrace.v1.RunEnded run_ended = 28;
+     */
+    value: RunEnded;
+    case: "runEnded";
+  } | {
+    /**
+     * An entry of a snapshot that the worker published, as a JSON text (RFC 8259).
+     *
+     * @generated from field: string snapshot_entry_json = 29;
+     */
+    value: string;
+    case: "snapshotEntryJson";
+  } | {
+    /**
+     * The transcript was rewound: entries before it that the rewind took back are gone.
+     *
+     * @generated from field: tailrace.v1.RewindApplied rewind_applied = 30;
+     */
+    value: RewindApplied;
+    case: "rewindApplied";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message tailrace.v1.TranscriptEntry.
+ * Use `create(TranscriptEntrySchema)` to create a new message.
+ */
+export const TranscriptEntrySchema: GenMessage<TranscriptEntry> = /*@__PURE__*/
+  messageDesc(file_tailrace_v1_worker_service, 7);
+
+/**
+ * TranscriptText is a block of text.
+ *
+ * @generated from message tailrace.v1.TranscriptText
+ */
+export type TranscriptText = Message<"tailrace.v1.TranscriptText"> & {
+  /**
+   * Id of the block. Empty: the worker gave none.
+   *
+   * @generated from field: string block_id = 1;
+   */
+  blockId: string;
+
+  /**
+   * The text so far.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message tailrace.v1.TranscriptText.
+ * Use `create(TranscriptTextSchema)` to create a new message.
+ */
+export const TranscriptTextSchema: GenMessage<TranscriptText> = /*@__PURE__*/
+  messageDesc(file_tailrace_v1_worker_service, 8);
+
+/**
+ * TranscriptToolCall is a call of a tool.
+ *
+ * @generated from message tailrace.v1.TranscriptToolCall
+ */
+export type TranscriptToolCall = Message<"tailrace.v1.TranscriptToolCall"> & {
+  /**
+   * Id of the call.
+   *
+   * @generated from field: string tool_call_id = 1;
+   */
+  toolCallId: string;
+
+  /**
+   * Name of the tool.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Arguments so far; a complete JSON text (RFC 8259) once state is TOOL_CALL_STATE_DONE.
+   *
+   * @generated from field: string arguments_json = 3;
+   */
+  argumentsJson: string;
+
+  /**
+   * How far the call is.
+   *
+   * @generated from field: tailrace.v1.ToolCallState state = 4;
+   */
+  state: ToolCallState;
+
+  /**
+   * What the tool answered. Unset: nothing yet.
+   *
+   * @generated from field: tailrace.v1.ToolResult result = 5;
+   */
+  result?: ToolResult | undefined;
+};
+
+/**
+ * Describes the message tailrace.v1.TranscriptToolCall.
+ * Use `create(TranscriptToolCallSchema)` to create a new message.
+ */
+export const TranscriptToolCallSchema: GenMessage<TranscriptToolCall> = /*@__PURE__*/
+  messageDesc(file_tailrace_v1_worker_service, 9);
+
+/**
  * WorkerService reads what is known of workers: a projection of committed events.
  *
  * @generated from service tailrace.v1.WorkerService
@@ -289,6 +677,16 @@ export const WorkerService: GenService<{
     methodKind: "unary";
     input: typeof GetWorkerRequestSchema;
     output: typeof GetWorkerResponseSchema;
+  },
+  /**
+   * GetTranscript gives a page of a worker's transcript, and what is in flight, at one instant.
+   *
+   * @generated from rpc tailrace.v1.WorkerService.GetTranscript
+   */
+  getTranscript: {
+    methodKind: "unary";
+    input: typeof GetTranscriptRequestSchema;
+    output: typeof GetTranscriptResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_tailrace_v1_worker_service, 0);
