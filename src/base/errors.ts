@@ -21,7 +21,7 @@ export interface ProblemDetails {
   access_denied: { grant: string };
   /** `retryAfterMs` absent: trying again does not help. */
   limit_exceeded: { limit: string; maximum: number; retryAfterMs?: number };
-  job_ended: { jobId: string };
+  job_ended: { jobId: string; state: JobOutcome };
   producer_conflict: { expectedProducerSequence: number; description: string };
   producer_unknown: { producerId: string };
   /** The cause stays in the server's own log, under this id. */
@@ -36,6 +36,9 @@ export interface ProblemDetails {
   /** An optional dependency is not installed. `part`: the export that needs it ("tailrace/server"). Never sent to a client. */
   part_missing: { part: string; packages: readonly string[] };
 }
+
+/** How a job ended: its terminal state. */
+export type JobOutcome = "succeeded" | "failed" | "cancelled" | "timed_out";
 
 export type Reason = keyof ProblemDetails;
 

@@ -5,7 +5,8 @@ import {
   type StreamDiagnostic,
   StreamDiagnosticSchema,
 } from "../../gen/tailrace/v1/diagnostic_pb.ts";
-import { type ProblemDetails, type Reason, TailraceError } from "../base/errors.ts";
+import { JobState } from "../../gen/tailrace/v1/payloads_pb.ts";
+import { type JobOutcome, type ProblemDetails, type Reason, TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 
 /** Something that ended a connection or a call and that is worth another try. */
@@ -22,6 +23,13 @@ const unknownCauses: Readonly<Record<number, ProblemDetails["cursor_unknown"]["c
   [CursorUnknownCause.OTHER_GENERATION]: "other_generation",
   [CursorUnknownCause.OTHER_RUNTIME]: "other_runtime",
   [CursorUnknownCause.BEYOND_HEAD]: "beyond_head",
+};
+
+const jobOutcomes: Readonly<Record<number, JobOutcome>> = {
+  [JobState.SUCCEEDED]: "succeeded",
+  [JobState.FAILED]: "failed",
+  [JobState.CANCELLED]: "cancelled",
+  [JobState.TIMED_OUT]: "timed_out",
 };
 
 /** The error that a diagnostic stands for; undefined for notices, for the end of a scope, and for reasons not known here. */
@@ -68,7 +76,7 @@ export function errorOfDiagnostic(diagnostic: StreamDiagnostic): TailraceError |
         ...(reason.value.retryAfter === undefined ? {} : { retryAfterMs: waitMs(reason.value.retryAfter) }),
       });
     case "jobEnded":
-      return error("job_ended", { jobId: reason.value.jobId });
+      return error("job_ended", { jobId: reason.value.jobId, state: jobOutcomes[reason.value.state] ?? "failed" });
     case "producerConflict":
       return error("producer_conflict", {
         expectedProducerSequence: Number(reason.value.expectedProducerSequence),

@@ -8,7 +8,8 @@ import {
   StreamDiagnosticSchema,
   type StreamEndedSchema,
 } from "../../gen/tailrace/v1/diagnostic_pb.ts";
-import type { ProblemDetails, TailraceError } from "../base/errors.ts";
+import { JobState } from "../../gen/tailrace/v1/payloads_pb.ts";
+import type { JobOutcome, ProblemDetails, TailraceError } from "../base/errors.ts";
 
 type ReasonInit = NonNullable<MessageInitShape<typeof StreamDiagnosticSchema>["reason"]>;
 type WireReason = Exclude<keyof ProblemDetails, "log_open_failed" | "connection_failed" | "part_missing">;
@@ -18,6 +19,13 @@ const unknownCauses = {
   other_runtime: CursorUnknownCause.OTHER_RUNTIME,
   beyond_head: CursorUnknownCause.BEYOND_HEAD,
 } as const;
+
+const jobStates: Readonly<Record<JobOutcome, JobState>> = {
+  succeeded: JobState.SUCCEEDED,
+  failed: JobState.FAILED,
+  cancelled: JobState.CANCELLED,
+  timed_out: JobState.TIMED_OUT,
+};
 
 const reasons: { [R in WireReason]: (details: ProblemDetails[R]) => ReasonInit } = {
   invalid_request: (d) => ({ case: "invalidRequest", value: { field: d.field, description: d.description } }),
@@ -50,7 +58,7 @@ const reasons: { [R in WireReason]: (details: ProblemDetails[R]) => ReasonInit }
       ...(d.retryAfterMs === undefined ? {} : { retryAfter: durationFromMs(d.retryAfterMs) }),
     },
   }),
-  job_ended: (d) => ({ case: "jobEnded", value: { jobId: d.jobId } }),
+  job_ended: (d) => ({ case: "jobEnded", value: { jobId: d.jobId, state: jobStates[d.state] } }),
   producer_conflict: (d) => ({
     case: "producerConflict",
     value: { expectedProducerSequence: BigInt(d.expectedProducerSequence), description: d.description },

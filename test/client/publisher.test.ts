@@ -228,11 +228,14 @@ describe("publishing", () => {
       {},
       {
         before() {
-          throw refusal("job_ended", { jobId: "j" });
+          throw refusal("job_ended", { jobId: "j", state: "cancelled" });
         },
       },
     );
-    await expect(publisher.publish(say("a"))).rejects.toMatchObject({ reason: "job_ended", details: { jobId: "j" } });
+    await expect(publisher.publish(say("a"))).rejects.toMatchObject({
+      reason: "job_ended",
+      details: { jobId: "j", state: "cancelled" },
+    });
     expect(requests).toHaveLength(1);
     await publisher.close();
   });

@@ -96,7 +96,7 @@ describe("a terminal reason", () => {
     const all = { ...stops, ...rides };
     for (const [reason, details] of entries({
       ...all,
-      job_ended: { jobId: "j" },
+      job_ended: { jobId: "j", state: "cancelled" },
       producer_conflict: { expectedProducerSequence: 7, description: "a gap" },
       producer_unknown: { producerId: "p" },
     })) {

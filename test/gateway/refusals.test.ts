@@ -59,7 +59,7 @@ const rows: readonly Row[] = [
   ["access_denied", { grant: "observe" }, 403, undefined, true],
   ["limit_exceeded", { limit: "max_watches", maximum: 3, retryAfterMs: 1_000 }, 429, "1", false],
   ["limit_exceeded", { limit: "max_id_bytes", maximum: 3 }, 429, undefined, true],
-  ["job_ended", { jobId: "j" }, 409, undefined, true],
+  ["job_ended", { jobId: "j", state: "cancelled" }, 409, undefined, true],
   ["producer_conflict", { expectedProducerSequence: 3, description: "d" }, 409, undefined, true],
   ["producer_unknown", { producerId: "p" }, 409, undefined, true],
   ["internal", { incidentId: "i" }, 500, undefined, true],

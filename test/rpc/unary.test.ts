@@ -224,7 +224,7 @@ test("every reason has the code of the protocol", () => {
     [new TailraceError("access_expired", {}, ""), Code.Unauthenticated],
     [new TailraceError("access_denied", { grant: "observe" }, ""), Code.PermissionDenied],
     [new TailraceError("limit_exceeded", { limit: "l", maximum: 1 }, ""), Code.ResourceExhausted],
-    [new TailraceError("job_ended", { jobId: "j" }, ""), Code.FailedPrecondition],
+    [new TailraceError("job_ended", { jobId: "j", state: "cancelled" }, ""), Code.FailedPrecondition],
     [
       new TailraceError("producer_conflict", { expectedProducerSequence: 1, description: "" }, ""),
       Code.FailedPrecondition,
