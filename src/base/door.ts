@@ -5,6 +5,7 @@ export const optionalPackages = {
   "@connectrpc/connect": "2.2.0",
   "@connectrpc/connect-node": "2.2.0",
   "@connectrpc/connect-web": "2.2.0",
+  ajv: "8.20.0",
 } as const;
 
 export type OptionalPackage = keyof typeof optionalPackages;
