@@ -34,7 +34,7 @@ export function pendingEvent(event: NewEvent, index?: number): PendingEvent {
   }
   const body = encodeBody(event, index);
   if (body.length + maxTimeFieldBytes > limits.maxEventBytes) throw tooLarge(index);
-  return { workerId: event.workerId, kind, body };
+  return { workerId: event.workerId, jobId: event.jobId, kind, body };
 }
 
 /** The events [`from`, `to`) of a block as messages of their own: changing one changes nothing else. */
@@ -58,8 +58,8 @@ export function decodeEvent(block: EventBlock, cursors: CursorCodec, index: numb
     ordinal: block.ordinals[index] as number,
     workerHash: block.subjects.hashOf(block.workers[index] as number),
     workerOrdinal,
-    jobHash: 0,
-    jobOrdinal: 0,
+    jobHash: block.jobSubjects.hashOf(block.jobs[index] as number),
+    jobOrdinal: block.jobOrdinals[index] as number,
   });
   return event;
 }

@@ -17,6 +17,10 @@ export interface EventBlock {
   readonly workers: Uint32Array;
   /** Number in the worker, without holes, from 1; 0: of no worker. */
   readonly workerOrdinals: Float64Array;
+  /** Number of the job in `jobSubjects`; 0: of no job. */
+  readonly jobs: Uint32Array;
+  /** Number in the job, without holes, from 1; 0: of no job. */
+  readonly jobOrdinals: Float64Array;
   /** Field number of the payload, also of kinds that this release does not know. */
   readonly kinds: Uint32Array;
   /** When it was accepted, in milliseconds since the epoch. Never decreasing. */
@@ -28,16 +32,30 @@ export interface EventBlock {
   readonly ends: Uint32Array;
   /** Names the workers. */
   readonly subjects: Subjects;
+  /** Names the jobs. */
+  readonly jobSubjects: Subjects;
 }
 
-/** The position after event `index` of the block, in the scope of the event's own worker. */
+/** The position after event `index` of the block, in the scopes of the event's own worker and job. */
 export function positionAfter(block: EventBlock, index: number): Position {
   return {
     sequence: block.sequences[index] as number,
     ordinal: block.ordinals[index] as number,
     workerHash: block.subjects.hashOf(block.workers[index] as number),
     workerOrdinal: block.workerOrdinals[index] as number,
-    jobHash: 0,
-    jobOrdinal: 0,
+    jobHash: block.jobSubjects.hashOf(block.jobs[index] as number),
+    jobOrdinal: block.jobOrdinals[index] as number,
   };
+}
+
+let noJobNumbers = new Uint32Array(1024);
+let noJobOrdinals = new Float64Array(1024);
+
+/** `jobs` and `jobOrdinals` of a block without events of jobs. All such blocks share the same zeros: never write there. */
+export function noJobs(length: number): Pick<EventBlock, "jobs" | "jobOrdinals"> {
+  if (length > noJobNumbers.length) {
+    noJobNumbers = new Uint32Array(length * 2);
+    noJobOrdinals = new Float64Array(length * 2);
+  }
+  return { jobs: noJobNumbers, jobOrdinals: noJobOrdinals };
 }

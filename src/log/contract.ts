@@ -3,8 +3,11 @@ import type { Position } from "../events/cursor.ts";
 import type { EventBlock } from "./block.ts";
 import type { Subjects } from "./subjects.ts";
 
-/** Which events a reader wants to see: those of the runtime, or those of some of its workers. */
-export type Scope = { readonly kind: "runtime" } | { readonly kind: "workers"; readonly workerIds: readonly string[] };
+/** Which events a reader wants to see: those of the runtime, those of some of its workers, or those of one job. */
+export type Scope =
+  | { readonly kind: "runtime" }
+  | { readonly kind: "workers"; readonly workerIds: readonly string[] }
+  | { readonly kind: "job"; readonly jobId: string };
 
 /** Field numbers of payloads; undefined: all kinds. */
 export type KindFilter = ReadonlySet<number> | undefined;
@@ -21,6 +24,8 @@ export interface LogIdentity {
 export interface PendingEvent {
   /** Empty: of the runtime itself. */
   readonly workerId: string;
+  /** Empty: of no job. */
+  readonly jobId: string;
   /** Field number of the payload. */
   readonly kind: number;
   /** `tailrace.v1.Event` without fields 1 to 4. The log puts `time` in front and keeps the rest as it is. */
@@ -38,17 +43,22 @@ export interface AppendBatch {
   readonly state?: ReadonlyMap<string, StatePut>;
   /** Workers to forget: their floor, counts and existence. Only those with nothing retained; others are left alone. */
   readonly forgetWorkers?: readonly string[];
+  /**
+   * Jobs to forget once the batch's events are in: their floor, counts and existence. What is retained of one counts
+   * against its workers from then on, and what lies at or below their floors is gone. Unknown ones are left alone.
+   */
+  readonly forgetJobs?: readonly string[];
 }
 
 /** Where a batch went. */
 export interface AppendResult {
   /** Sequence of the first event; of the head where the batch had none. */
   readonly firstSequence: number;
-  /** Position after the last event, in the scope of its worker; the head where the batch had none. */
+  /** Position after the last event, in the scopes of its worker and its job; the head where the batch had none. */
   readonly last: Position;
 }
 
-/** What a scope holds. Positions count in the scope: of a single worker, its events; else those of the runtime only. */
+/** What a scope holds. Positions count in the scope: the events of a single worker, or of a job; else those of the runtime only. */
 export interface ScopeBounds {
   /** Highest position removed from the scope; the origin where nothing was. A cursor below it is expired. */
   readonly floor: Position;
@@ -101,6 +111,19 @@ export interface WorkerRecord {
   readonly retainedBytes: number;
 }
 
+/** What the log knows of a job. It exists from its first event until it is forgotten, with retained events or without. */
+export interface JobRecord {
+  readonly jobId: string;
+  /** Events that it has had in all: the number of its newest. */
+  readonly lastOrdinal: number;
+  /** When its first and its newest event were accepted, in milliseconds since the epoch. */
+  readonly createTimeMs: number;
+  readonly lastTimeMs: number;
+  /** Events and stored bytes that are retained. */
+  readonly retainedEvents: number;
+  readonly retainedBytes: number;
+}
+
 /** Whether the log can be used right now. */
 export type LogHealth =
   | { readonly available: true }
@@ -125,6 +148,8 @@ export interface EventLog {
   readonly identity: LogIdentity;
   /** Numbers for the worker ids in blocks of this log. */
   readonly subjects: Subjects;
+  /** The same for job ids. A number is let go once the job is forgotten and nothing retained names it. */
+  readonly jobSubjects: Subjects;
 
   /**
    * Commits a batch.
@@ -152,6 +177,18 @@ export interface EventLog {
   worker(workerId: string): WorkerRecord | undefined;
   /** All workers, in no particular order. */
   workers(): Iterable<WorkerRecord>;
+
+  /** What is known of a job; undefined: it has had no event yet, or is forgotten. */
+  job(jobId: string): JobRecord | undefined;
+  /** All jobs that are remembered, in no particular order. */
+  jobs(): Iterable<JobRecord>;
+
+  /**
+   * Retention removes nothing after this sequence until it is called again (default: `Infinity`, no hold), so that a
+   * projection can fold events again that it has not kept yet. What is delayed goes when the hold moves on; an append
+   * never fails because of it.
+   */
+  holdAfter(sequence: number): void;
 
   /** Committed state by key. The bytes must not be changed. */
   state(key: string): Uint8Array | undefined;

@@ -8,6 +8,7 @@ import type {
   AppendBatch,
   AppendResult,
   EventLog,
+  JobRecord,
   LogHealth,
   LogIdentity,
   ReadPage,
@@ -82,6 +83,10 @@ export abstract class IndexedLog implements EventLog {
     return this.index.subjects;
   }
 
+  get jobSubjects(): Subjects {
+    return this.index.jobSubjects;
+  }
+
   append(batch: AppendBatch): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
       this.assertUsable();
@@ -109,7 +114,7 @@ export abstract class IndexedLog implements EventLog {
     const { rows, through } = selection;
     if (rows === undefined) return { kind: "page", block: undefined, through };
     const { bytes, starts, ends } = await this.fetch(layOut(rows));
-    return { kind: "page", block: blockOf(rows, this.subjects, bytes, starts, ends), through };
+    return { kind: "page", block: blockOf(rows, this.subjects, this.jobSubjects, bytes, starts, ends), through };
   }
 
   async seek(scope: Scope, seek: Seek): Promise<Position> {
@@ -124,6 +129,18 @@ export abstract class IndexedLog implements EventLog {
 
   workers(): Iterable<WorkerRecord> {
     return this.index.records();
+  }
+
+  job(jobId: string): JobRecord | undefined {
+    return this.index.jobs.get(jobId);
+  }
+
+  jobs(): Iterable<JobRecord> {
+    return this.index.jobs.values();
+  }
+
+  holdAfter(sequence: number): void {
+    this.index.retention.hold = sequence;
   }
 
   state(key: string): Uint8Array | undefined {

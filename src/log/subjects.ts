@@ -1,6 +1,6 @@
 import { hashId } from "../events/cursor.ts";
 
-/** Numbers for worker ids, so that blocks hold and compare numbers. Good for the life of the process only. */
+/** Numbers for the ids of workers, or of jobs, so that blocks hold and compare numbers. Good for the life of the process only. */
 export class Subjects {
   readonly #numbers = new Map<string, number>();
   readonly #ids: string[] = [""];

@@ -29,13 +29,23 @@ export function writeEventJson(
 ): boolean {
   const begin = writer.at;
   const { sequences, ordinals, workers, workerOrdinals, subjects, kinds, starts, ends } = block;
+  const { jobs, jobOrdinals, jobSubjects } = block;
   const sequence = sequences[index] as number;
   const workerOrdinal = workerOrdinals[index] as number;
   const known = isKnownKind(kinds[index] as number);
   writer.put(openCursor);
   writer.reserve(cursorLength);
   const workerHash = subjects.hashOf(workers[index] as number);
-  cursors.encodeInto(writer.bytes, writer.at, sequence, ordinals[index] as number, workerHash, workerOrdinal, 0, 0);
+  cursors.encodeInto(
+    writer.bytes,
+    writer.at,
+    sequence,
+    ordinals[index] as number,
+    workerHash,
+    workerOrdinal,
+    jobSubjects.hashOf(jobs[index] as number),
+    jobOrdinals[index] as number,
+  );
   writer.at += cursorLength;
   writer.put(openSequence);
   writer.putNumber(sequence);

@@ -152,6 +152,7 @@ export class ProtobufForm implements WireForm<ProtobufEntries, Uint8Array> {
     entries.writtenCount++;
     const { block, stored } = entries;
     const { starts, ends, sequences, ordinals, workers, workerOrdinals, subjects } = block;
+    const { jobs, jobOrdinals, jobSubjects } = block;
     const sequence = sequences[index] as number;
     const workerOrdinal = workerOrdinals[index] as number;
     let at = entries.offsets[index] as number;
@@ -161,7 +162,9 @@ export class ProtobufForm implements WireForm<ProtobufEntries, Uint8Array> {
     bytes[at + 1] = cursorLength;
     const workerHash = subjects.hashOf(workers[index] as number);
     const ordinal = ordinals[index] as number;
-    this.#cursors.encodeInto(bytes, at + 2, sequence, ordinal, workerHash, workerOrdinal, 0, 0);
+    const jobHash = jobSubjects.hashOf(jobs[index] as number);
+    const jobOrdinal = jobOrdinals[index] as number;
+    this.#cursors.encodeInto(bytes, at + 2, sequence, ordinal, workerHash, workerOrdinal, jobHash, jobOrdinal);
     at += cursorFieldBytes;
     bytes[at] = sequenceTag;
     writeFixed64(bytes, at + 1, sequence);

@@ -29,6 +29,10 @@ export class FaultyLog implements EventLog {
     return this.#log.subjects;
   }
 
+  get jobSubjects() {
+    return this.#log.jobSubjects;
+  }
+
   async append(batch: AppendBatch): Promise<AppendResult> {
     if (this.appendFault !== undefined) throw this.appendFault;
     return this.#log.append(batch);
@@ -58,6 +62,18 @@ export class FaultyLog implements EventLog {
 
   workers() {
     return this.#log.workers();
+  }
+
+  job(jobId: string) {
+    return this.#log.job(jobId);
+  }
+
+  jobs() {
+    return this.#log.jobs();
+  }
+
+  holdAfter(sequence: number): void {
+    this.#log.holdAfter(sequence);
   }
 
   state(key: string): Uint8Array | undefined {

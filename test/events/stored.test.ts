@@ -81,7 +81,12 @@ describe("encodeNewEvent", () => {
 describe("pendingEvent", () => {
   test("says worker, kind and body", () => {
     const event = output({ workerId: "w-1" });
-    expect(pendingEvent(event)).toEqual({ workerId: "w-1", kind: 40, body: toBinary(NewEventSchema, event) });
+    expect(pendingEvent(event)).toEqual({
+      workerId: "w-1",
+      jobId: event.jobId,
+      kind: 40,
+      body: toBinary(NewEventSchema, event),
+    });
   });
 
   test("finds the kind of a payload that the schema does not know, and keeps it", () => {

@@ -38,7 +38,7 @@ export function event(workerId: string, text: string, kind = 40): PendingEvent {
   const worker = new TextEncoder().encode(workerId);
   // worker_id = 6, correlation_id = 8: strings that any schema version reads.
   const body = [0x32, worker.length, ...worker, 0x42, ...varint(own.length), ...own];
-  return { workerId, kind, body: Uint8Array.from(body) };
+  return { workerId, jobId: "", kind, body: Uint8Array.from(body) };
 }
 
 export function events(workerId: string, count: number, from = 1, kind = 40): PendingEvent[] {

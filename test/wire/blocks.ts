@@ -12,6 +12,7 @@ export interface BlockOptions {
   /** Milliseconds since the epoch, of the first event. Each next one is a millisecond later. */
   readonly timeMs?: number;
   readonly subjects?: Subjects;
+  readonly jobSubjects?: Subjects;
 }
 
 /** A committed block of these events, as a log gives it out. */
@@ -25,6 +26,7 @@ export function blockOf(events: readonly NewEvent[], options: BlockOptions = {})
 /** The same of events that are encoded already. */
 export function blockOfPending(events: readonly PendingEvent[], options: BlockOptions = {}): EventBlock {
   const { firstSequence = 1, timeMs = 1_790_000_000_000, subjects = new Subjects() } = options;
+  const { jobSubjects = new Subjects() } = options;
   const length = events.length;
   const stored = events.map(({ body }, index) =>
     Buffer.concat([toBinary(EventSchema, create(EventSchema, { time: timestampFromMs(timeMs + index) })), body]),
@@ -39,23 +41,27 @@ export function blockOfPending(events: readonly PendingEvent[], options: BlockOp
     ends[index] = offset;
   });
   const counts = new Map<string, number>();
-  const workerOrdinals = events.map(({ workerId }) => {
-    if (workerId === "") return 0;
-    const count = (counts.get(workerId) ?? 0) + 1;
-    counts.set(workerId, count);
+  const countIn = (scope: string, id: string) => {
+    if (id === "") return 0;
+    const key = `${scope}/${id}`;
+    const count = (counts.get(key) ?? 0) + 1;
+    counts.set(key, count);
     return count;
-  });
+  };
   return {
     length,
     sequences: Float64Array.from(events, (_, index) => firstSequence + index),
     ordinals: Float64Array.from(events, (_, index) => Math.max(1, firstSequence - 5) + index),
     workers: Uint32Array.from(events, ({ workerId }) => subjects.intern(workerId)),
-    workerOrdinals: Float64Array.from(workerOrdinals),
+    workerOrdinals: Float64Array.from(events, ({ workerId }) => countIn("worker", workerId)),
+    jobs: Uint32Array.from(events, ({ jobId }) => jobSubjects.intern(jobId)),
+    jobOrdinals: Float64Array.from(events, ({ jobId }) => countIn("job", jobId)),
     kinds: Uint32Array.from(events, ({ kind }) => kind),
     times: Float64Array.from(events, (_, index) => timeMs + index),
     bytes: new Uint8Array(Buffer.concat([Buffer.from([1, 2, 3]), ...stored])),
     starts,
     ends,
     subjects,
+    jobSubjects,
   };
 }

@@ -263,7 +263,7 @@ describe("what the schema does not know", () => {
   test("stored bytes that no longer decode end nothing", () => {
     const { sse } = newForms();
     const body = new Uint8Array([0xd2, 0x05, 0x05, 0x0a]);
-    const block = blockOfPending([{ workerId: "", kind: 90, body }]);
+    const block = blockOfPending([{ workerId: "", jobId: "", kind: 90, body }]);
     const [message] = parseSse(sse.events([wholeRun(sse, block)]));
     expect(message?.event).toBe("unknown");
     expect(Object.keys(JSON.parse(message?.data ?? ""))).toEqual(["cursor", "sequence"]);

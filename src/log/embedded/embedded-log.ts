@@ -1,6 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import { TailraceError } from "../../base/errors.ts";
-import type { EventBlock } from "../block.ts";
+import { type EventBlock, noJobs } from "../block.ts";
 import { boundsOfStoredBytes, type PreparedGroup, writeStoredBytes } from "../commit/stage.ts";
 import type { LogHealth, LogIdentity } from "../contract.ts";
 import { type Extent, type Layout, pick } from "../index/extents.ts";
@@ -82,7 +82,14 @@ export class EmbeddedLog extends IndexedLog {
       return undefined;
     }
     const bounds = boundsOfStoredBytes(group, bytesBeforeEvents(events.length, asCommitted));
-    return { ...events, bytes, ...bounds, subjects: this.subjects };
+    return {
+      ...events,
+      bytes,
+      ...bounds,
+      ...noJobs(group.events.length),
+      subjects: this.subjects,
+      jobSubjects: this.jobSubjects,
+    };
   }
 
   protected async fetch(layout: Layout): Promise<FetchedBytes> {

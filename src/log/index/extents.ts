@@ -1,4 +1,4 @@
-import type { EventBlock } from "../block.ts";
+import { type EventBlock, noJobs } from "../block.ts";
 import type { Subjects } from "../subjects.ts";
 import type { Rows } from "./chunk.ts";
 
@@ -80,6 +80,7 @@ export function pick(layout: Layout, extent: Extent, piece: Uint8Array, target: 
 export function blockOf(
   rows: Rows,
   subjects: Subjects,
+  jobSubjects: Subjects,
   bytes: Uint8Array,
   starts: Uint32Array,
   ends: Uint32Array,
@@ -90,11 +91,13 @@ export function blockOf(
     ordinals: rows.ordinals,
     workers: rows.workers,
     workerOrdinals: rows.workerOrdinals,
+    ...noJobs(rows.length),
     kinds: rows.kinds,
     times: rows.times,
     bytes,
     starts,
     ends,
     subjects,
+    jobSubjects,
   };
 }

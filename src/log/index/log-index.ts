@@ -1,5 +1,5 @@
 import type { RetentionLimits } from "../../base/limits.ts";
-import type { WorkerRecord } from "../contract.ts";
+import type { JobRecord, WorkerRecord } from "../contract.ts";
 import { Subjects } from "../subjects.ts";
 import type { Chunk } from "./chunk.ts";
 import { EventColumns } from "./columns.ts";
@@ -23,6 +23,8 @@ export interface Head {
  */
 export class LogIndex {
   readonly subjects = new Subjects();
+  readonly jobSubjects = new Subjects();
+  readonly jobs = new Map<string, JobRecord>();
   readonly columns = new EventColumns();
   readonly uses = new SegmentUses();
   readonly state = new Map<string, Uint8Array>();

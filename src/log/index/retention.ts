@@ -27,6 +27,7 @@ export function resolveRetention(given: Partial<RetentionLimits> = {}): Retentio
  */
 export class Retention {
   readonly limits: RetentionLimits;
+  hold = Number.POSITIVE_INFINITY;
   readonly #columns: EventColumns;
   readonly #entries: readonly (WorkerEntry | undefined)[];
   readonly #byEvents = new MaxHeap();

@@ -14,7 +14,7 @@ export interface ResolvedScope {
 }
 
 export function resolveScope(index: LogIndex, scope: Scope): ResolvedScope {
-  if (scope.kind === "runtime") return { entries: undefined, workerHash: 0, floor: index.floor };
+  if (scope.kind !== "workers") return { entries: undefined, workerHash: 0, floor: index.floor };
   const entries: WorkerEntry[] = [];
   let floor: Floor | undefined;
   for (const workerId of new Set(scope.workerIds)) {

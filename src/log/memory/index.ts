@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { invalidRequest } from "../../base/errors.ts";
 import { limits, type RetentionLimits } from "../../base/limits.ts";
-import type { EventBlock } from "../block.ts";
+import { type EventBlock, noJobs } from "../block.ts";
 import { boundsOfStoredBytes, type PreparedGroup, writeStoredBytes } from "../commit/stage.ts";
 import type { LogIdentity } from "../contract.ts";
 import type { Layout } from "../index/extents.ts";
@@ -51,7 +51,14 @@ export class MemoryLog extends IndexedLog {
     const bytes = this.#slabs.take(group.placement, group.storedBytes);
     writeStoredBytes(group, bytes, group.placement.offset);
     const bounds = boundsOfStoredBytes(group, group.placement.offset);
-    return { ...group.events, bytes, ...bounds, subjects: this.subjects };
+    return {
+      ...group.events,
+      bytes,
+      ...bounds,
+      ...noJobs(group.events.length),
+      subjects: this.subjects,
+      jobSubjects: this.jobSubjects,
+    };
   }
 
   protected fetch(layout: Layout): FetchedBytes {

@@ -92,7 +92,7 @@ test("a segment that is missing is noticed", async () => {
   });
   const body = new Uint8Array(1000).fill(65);
   for (let i = 0; i < 8; i++) {
-    await log.append({ events: Array.from({ length: 500 }, () => ({ workerId: "a", kind: 40, body })) });
+    await log.append({ events: Array.from({ length: 500 }, () => ({ workerId: "a", jobId: "", kind: 40, body })) });
   }
   await log.close();
   const segments = readdirSync(join(directory, "log")).filter((name) => name.endsWith(".segment"));

@@ -107,7 +107,7 @@ export function appendSuite({ create }: Implementation): void {
     test("keeps the body of an event byte for byte, whatever is in it", async () => {
       const log = await create().open();
       const body = Uint8Array.from([...event("a", "known").body, 0xfa, 0x7f, 3, 1, 2, 255]);
-      await log.append({ events: [{ workerId: "a", kind: 2047, body }] });
+      await log.append({ events: [{ workerId: "a", jobId: "", kind: 2047, body }] });
       const page = await log.read({
         scope: workers("a"),
         kinds: undefined,
@@ -146,7 +146,7 @@ export function appendSuite({ create }: Implementation): void {
         [0x7a, ((rest - 4) & 0x7f) | 0x80, (((rest - 4) >> 7) & 0x7f) | 0x80, (rest - 4) >> 14],
         rest > 0 ? event("a", "x").body.length : 0,
       );
-      const one = { workerId: "a", kind: 40, body };
+      const one = { workerId: "a", jobId: "", kind: 40, body };
       const many = Math.ceil(limits.maxPendingAppendBytes / body.length) + 2;
       const results = await Promise.allSettled(Array.from({ length: many }, () => log.append({ events: [one] })));
       const refused = results.filter((result) => result.status === "rejected");
