@@ -46,4 +46,7 @@ export const runtimeOnlyKinds: ReadonlySet<number> = new Set([
 ]);
 
 /** Kinds that end the stream of their worker. */
-export const endKinds: ReadonlySet<number> = new Set([EventKind.WORKER_ENDED, EventKind.WORKER_REMOVED]);
+export const workerEndKinds: ReadonlySet<number> = new Set([EventKind.WORKER_ENDED, EventKind.WORKER_REMOVED]);
+
+/** Kinds that end the stream of their job, if what they say is its end. */
+export const jobEndKinds: ReadonlySet<number> = new Set([EventKind.JOB_STATE_CHANGED]);

@@ -5,7 +5,7 @@ import { limits } from "../base/limits.ts";
 import type { PendingEvent } from "../log/contract.ts";
 import { type CanonicalField, type CanonicalPlan, canonicalPlanOf } from "./canonical-plan.ts";
 
-const { producerTime, workerId, correlationId } = NewEventSchema.field;
+const { producerTime, workerId, jobId, correlationId } = NewEventSchema.field;
 const timePlan = canonicalPlanOf(TimestampSchema);
 const firstPayloadField = 16;
 /** Messages within messages. Deeper ones are left to protobuf-es, which knows how to refuse them. */
@@ -30,9 +30,8 @@ let position = 0;
  */
 export class EventScanner {
   readonly #payloads: CanonicalPlan;
-  /** Neighbours are often of one worker: its id need not be decoded, nor kept, once per event. */
-  #workerBytes: Uint8Array = new Uint8Array();
-  #workerId = "";
+  readonly #workers = new LastId();
+  readonly #jobs = new LastId();
 
   /** `takes`: whether events of a kind may go into the log without anyone looking at what they say. */
   constructor(takes: (kind: number) => boolean) {
@@ -48,6 +47,7 @@ export class EventScanner {
     if (end > limits.maxEventBytes / 2) return undefined;
     let last = 0;
     let worker = "";
+    let job = "";
     position = 0;
     while (position < end) {
       if (!readVarint(bytes, end)) return undefined;
@@ -66,26 +66,37 @@ export class EventScanner {
       } else if (number === producerTime.number) {
         if (!isCanonical(bytes, valueEnd, timePlan, 1)) return undefined;
       } else if (number === workerId.number) {
-        const id = this.#worker(bytes, begin, valueEnd);
+        const id = this.#workers.read(bytes, begin, valueEnd);
         if (id === undefined) return undefined;
         worker = id;
+      } else if (number === jobId.number) {
+        const id = this.#jobs.read(bytes, begin, valueEnd);
+        if (id === undefined) return undefined;
+        job = id;
       } else if (number !== correlationId.number || !isId(bytes, begin, valueEnd)) return undefined;
       position = valueEnd;
     }
-    return last >= firstPayloadField ? { workerId: worker, kind: last, body: bytes } : undefined;
+    return last >= firstPayloadField ? { workerId: worker, jobId: job, kind: last, body: bytes } : undefined;
   }
+}
 
-  #worker(bytes: Uint8Array, begin: number, end: number): string | undefined {
-    const known = this.#workerBytes;
+/** The id that was read last. Neighbours often have the same: it need not be decoded, nor kept, once per event. */
+class LastId {
+  #bytes: Uint8Array = new Uint8Array();
+  #id = "";
+
+  /** The id in [`begin`, `end`); undefined: it is none. */
+  read(bytes: Uint8Array, begin: number, end: number): string | undefined {
+    const known = this.#bytes;
     const length = end - begin;
     let same = known.length === length && length > 0;
     for (let i = 0; same && i < length; i++) same = known[i] === bytes[begin + i];
-    if (same) return this.#workerId;
+    if (same) return this.#id;
     if (!isId(bytes, begin, end)) return undefined;
     // A copy: a view would hold the whole request.
-    this.#workerBytes = new Uint8Array(bytes.subarray(begin, end));
-    this.#workerId = strictUtf8.decode(this.#workerBytes);
-    return this.#workerId;
+    this.#bytes = new Uint8Array(bytes.subarray(begin, end));
+    this.#id = strictUtf8.decode(this.#bytes);
+    return this.#id;
   }
 }
 

@@ -8,6 +8,7 @@ import { limits } from "../base/limits.ts";
 import { decodeEvents } from "../events/stored.ts";
 import type { EventLog } from "../log/contract.ts";
 import { cursorExpired, lossBetween } from "../stream/loss.ts";
+import { notFound } from "../stream/not-found.ts";
 import { gapNotice, resolveStart } from "../stream/start.ts";
 import { listSpec, type RequestContext } from "./requests.ts";
 
@@ -33,9 +34,12 @@ export async function listEvents(
       maxEvents: spec.pageSize,
       maxBytes: limits.maxPageBytes,
     });
+    // It may have been forgotten meanwhile: an empty page would say that it had nothing.
+    const missing = notFound(log, spec.scope);
+    if (missing !== undefined) throw missing;
     if (page.kind === "expired") {
       const bounds = log.bounds(spec.scope);
-      const loss = lossBetween(spec.scope, spec.kinds, position, bounds.floor);
+      const loss = lossBetween(log, spec.scope, spec.kinds, position, bounds.floor);
       if (!spec.continueWithGap) throw cursorExpired(cursors, bounds, loss, position, cursors.encode(position));
       gap = gapNotice(cursors, cursors.encode(position), bounds, loss);
       position = bounds.floor;

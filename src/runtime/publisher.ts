@@ -64,14 +64,12 @@ export class EventPublisher {
     events.forEach((given, index) => {
       const scanned = given instanceof Uint8Array ? this.#scanner.scan(given) : undefined;
       if (scanned !== undefined) {
+        admit(scanned.jobId, index);
         pending.push(scanned);
         return;
       }
       const event = given instanceof Uint8Array ? decode(given, index) : given;
-      if (event.jobId !== "") {
-        const { jobId } = event;
-        throw new TailraceError("job_not_found", { jobId }, `events[${index}].job_id: there is no job "${jobId}".`);
-      }
+      admit(event.jobId, index);
       for (const part of splitOutput(event)) {
         const encoded = pendingEvent(part, index);
         if (fromOutside && runtimeOnlyKinds.has(encoded.kind)) {
@@ -169,6 +167,11 @@ export class EventPublisher {
     }
     return said;
   }
+}
+
+function admit(jobId: string, index: number): void {
+  if (jobId === "") return;
+  throw new TailraceError("job_not_found", { jobId }, `events[${index}].job_id: there is no job "${jobId}".`);
 }
 
 /** Puts `worker_created` in front of the first event of each new worker. */

@@ -16,7 +16,7 @@ export interface RequestContext {
 
 /**
  * Validates a request to watch. The only place where it is decided what is a good one, for every edge.
- * @throws TailraceError `invalid_request`, `cursor_malformed`, `cursor_unknown`, `job_not_found`.
+ * @throws TailraceError `invalid_request`, `cursor_malformed`, `cursor_unknown`.
  */
 export function watchSpec(request: WatchEventsRequest, context: RequestContext): WatchSpec {
   return stoppable(context, () => ({
@@ -78,8 +78,7 @@ function scopeOf(request: Pick<WatchEventsRequest, "workerIds" | "jobId">): Scop
   const { workerIds, jobId } = request;
   if (jobId !== "") {
     if (workerIds.length > 0) throw invalidRequest("job_id", "it can't be combined with worker_ids");
-    checkId(jobId, "job_id");
-    throw new TailraceError("job_not_found", { jobId }, `There is no job "${jobId}".`);
+    return { kind: "job", jobId: checkId(jobId, "job_id") };
   }
   if (workerIds.length === 0) return { kind: "runtime" };
   if (workerIds.length > limits.maxWatchedWorkers) {

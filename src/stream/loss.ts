@@ -1,6 +1,7 @@
 import { TailraceError } from "../base/errors.ts";
 import { type CursorCodec, hashId, type Position } from "../events/cursor.ts";
-import type { KindFilter, Scope, ScopeBounds } from "../log/contract.ts";
+import type { EventLog, KindFilter, Scope, ScopeBounds } from "../log/contract.ts";
+import { notFound } from "./not-found.ts";
 
 /** How many events of a scope a reader lost. */
 export interface Loss {
@@ -13,18 +14,24 @@ export interface Loss {
  * What a reader at `from` lost when the scope begins at `floor` now (docs/protocol.md, "Loss"). Exact where the cursor
  * counts in the scope that it resumes and all kinds are wanted; else the best upper bound that the counts give.
  */
-export function lossBetween(scope: Scope, kinds: KindFilter, from: Position, floor: Position): Loss {
+export function lossBetween(log: EventLog, scope: Scope, kinds: KindFilter, from: Position, floor: Position): Loss {
   const all = kinds === undefined;
   const ofRuntime = Math.max(0, floor.ordinal - from.ordinal);
   if (scope.kind === "runtime") return { events: ofRuntime, exact: all };
-  const [only, ...others] = scope.workerIds;
-  if (only === undefined || others.length > 0) return { events: ofRuntime, exact: false };
-  if (from.sequence === 0 || from.workerHash === hashId(only)) {
-    const counted = floor.workerOrdinal - from.workerOrdinal;
-    // A worker that was forgotten and came back counts from 1 again: the cursor's count says nothing then.
-    if (counted >= 0) return { events: counted, exact: all };
-  }
-  return { events: Math.min(ofRuntime, floor.workerOrdinal), exact: false };
+  const removed = countIn(scope, floor);
+  // Nobody counts the events of what was forgotten.
+  if (removed === undefined || notFound(log, scope) !== undefined) return { events: ofRuntime, exact: false };
+  const had = from.sequence === 0 ? 0 : countIn(scope, from);
+  // A worker that was forgotten and came back counts from 1 again: the cursor's count says nothing then.
+  if (had !== undefined && had <= removed) return { events: removed - had, exact: all };
+  return { events: Math.min(ofRuntime, removed), exact: false };
+}
+
+/** How many events the only worker, or the job, of a scope had had at a position; undefined: it does not say. */
+export function countIn(scope: Scope, position: Position): number | undefined {
+  if (scope.kind === "job") return position.jobHash === hashId(scope.jobId) ? position.jobOrdinal : undefined;
+  if (scope.kind !== "workers" || scope.workerIds.length !== 1) return undefined;
+  return position.workerHash === hashId(scope.workerIds[0] as string) ? position.workerOrdinal : undefined;
 }
 
 /** The error of a reader whose position `from` lies below the floor of its scope. */

@@ -1,9 +1,10 @@
 import { TailraceError } from "../base/errors.ts";
-import { type CursorCodec, hashId, type Position, unknown } from "../events/cursor.ts";
+import { type CursorCodec, type Position, unknown } from "../events/cursor.ts";
 import { notice } from "../events/diagnostics.ts";
 import type { EventLog, Scope, ScopeBounds } from "../log/contract.ts";
 import type { TerminalDiagnostic } from "./form.ts";
-import { cursorExpired, type Loss, lossBetween } from "./loss.ts";
+import { countIn, cursorExpired, type Loss, lossBetween } from "./loss.ts";
+import { notFound } from "./not-found.ts";
 import type { WatchSpec } from "./spec.ts";
 
 /** Where a reader begins, and what it must be told first. */
@@ -17,11 +18,12 @@ type StartSpec = Pick<WatchSpec, "scope" | "kinds" | "start" | "continueWithGap"
 
 /**
  * Finds where a reader begins.
- * @throws TailraceError `worker_not_found`, `cursor_unknown`, `cursor_expired`, `log_unavailable`.
+ * @throws TailraceError `worker_not_found`, `job_not_found`, `cursor_unknown`, `cursor_expired`, `log_unavailable`.
  */
 export async function resolveStart(log: EventLog, cursors: CursorCodec, spec: StartSpec): Promise<ResolvedStart> {
   const { scope, start } = spec;
-  if (!spec.waitIfMissing) requireWorkers(log, cursors, scope);
+  const missing = spec.waitIfMissing ? undefined : notFound(log, scope);
+  if (missing !== undefined) throw withCursor(missing, cursors.encode(log.bounds({ kind: "runtime" }).head, true));
   if (start.kind !== "cursor") return { position: await log.seek(scope, start), gap: undefined };
 
   const bounds = log.bounds(scope);
@@ -35,7 +37,7 @@ export async function resolveStart(log: EventLog, cursors: CursorCodec, spec: St
   if (start.position.sequence >= bounds.floor.sequence) {
     return { position: inScope(scope, start.position, bounds), gap: undefined };
   }
-  const loss = lossBetween(scope, spec.kinds, start.position, bounds.floor);
+  const loss = lossBetween(log, scope, spec.kinds, start.position, bounds.floor);
   if (!spec.continueWithGap) throw cursorExpired(cursors, bounds, loss, start.position, start.cursor);
   return { position: bounds.floor, gap: gapNotice(cursors, start.cursor, bounds, loss) };
 }
@@ -70,25 +72,10 @@ export function gapNotice(
  * are of this scope; at the very floor or head the scope's own counts are known, and better.
  */
 function inScope(scope: Scope, position: Position, bounds: ScopeBounds): Position {
-  if (scope.kind !== "workers" || scope.workerIds.length !== 1) return position;
-  if (position.workerHash === hashId(scope.workerIds[0] as string)) return position;
+  if (countIn(scope, position) !== undefined) return position;
   if (position.sequence === bounds.head.sequence) return bounds.head;
   if (position.sequence === bounds.floor.sequence) return bounds.floor;
   return position;
-}
-
-function requireWorkers(log: EventLog, cursors: CursorCodec, scope: Scope): void {
-  if (scope.kind !== "workers") return;
-  for (const workerId of scope.workerIds) {
-    if (log.worker(workerId) === undefined) {
-      throw new TailraceError(
-        "worker_not_found",
-        { workerId },
-        `There is no worker "${workerId}". Ask to wait for it (if_missing) to watch before it exists.`,
-        { cursor: cursors.encode(log.bounds({ kind: "runtime" }).head, true) },
-      );
-    }
-  }
 }
 
 function withCursor(error: TailraceError, cursor: string): TailraceError {

@@ -4,7 +4,7 @@ import { StreamOpenedSchema } from "../../gen/tailrace/v1/event_stream_service_p
 import { type Clock, type StopTimer, systemClock } from "../base/clock.ts";
 import { TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import type { CursorCodec, Position } from "../events/cursor.ts";
+import { type CursorCodec, origin, type Position } from "../events/cursor.ts";
 import { diagnosticOf } from "../events/diagnostics.ts";
 import { type EventBlock, positionAfter } from "../log/block.ts";
 import type { EventLog } from "../log/contract.ts";
@@ -112,8 +112,8 @@ export class Tail {
 
   /**
    * Opens a watch. Its first frame is `opened`. When `signal` aborts, the reader has left.
-   * @throws TailraceError before anything was written: `worker_not_found`, `cursor_unknown`, `cursor_expired`,
-   *   `limit_exceeded`, `server_closing`, `log_unavailable`.
+   * @throws TailraceError before anything was written: `worker_not_found`, `job_not_found`, `cursor_unknown`,
+   *   `cursor_expired`, `limit_exceeded`, `server_closing`, `log_unavailable`.
    */
   async open<Entries, Frame>(
     spec: WatchSpec,
@@ -205,7 +205,8 @@ export class Tail {
     this.#pending = [];
 
     const before = this.#flushedHead;
-    const head = { ...positionAfter(newest, newest.length - 1), workerHash: 0, workerOrdinal: 0 };
+    const { sequence, ordinal } = positionAfter(newest, newest.length - 1);
+    const head = { ...origin, sequence, ordinal };
     const dirty = new Set<Selection>();
     for (const block of blocks) this.#selections.match(block, dirty);
     // All channels first, then all watches: a watch that looks for its place must find every channel complete.

@@ -10,6 +10,7 @@ import { diagnosticOf, lagOf, notice } from "../events/diagnostics.ts";
 import type { Channel, ChannelMember } from "./channel.ts";
 import type { ControlFrame, TerminalDiagnostic, WatchSink, WireForm } from "./form.ts";
 import { cursorExpired, lossBetween } from "./loss.ts";
+import { notFound } from "./not-found.ts";
 import type { Pass } from "./passes.ts";
 import type { Selection } from "./selection.ts";
 import type { WatchSpec } from "./spec.ts";
@@ -34,6 +35,8 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   readonly #around: Surroundings;
   readonly #form: WireForm<Entries, Frame>;
   readonly #sink: WatchSink<Frame>;
+  /** Whether its job existed at some time, as far as it saw, or had to. */
+  #existed: boolean;
   /** Where it is, while it reads the log. While it is live, its channel knows. */
   #position: Position;
   #channel: Channel<Entries, Frame> | undefined;
@@ -68,6 +71,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     this.selection = selection;
     this.#form = form;
     this.#sink = sink;
+    this.#existed = !spec.waitIfMissing || notFound(around.log, spec.scope) === undefined;
     this.#position = position;
     this.#toldOrdinal = position.ordinal;
     this.#lastWriteMs = around.clock.monotonic();
@@ -101,7 +105,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   /** Makes one step. False: nothing to do until something happens. */
   #step(): boolean {
     if (this.#stopRetry !== undefined) return false;
-    if (!this.#live) return this.#catchUp();
+    if (!this.#live) return !this.#endIfForgotten() && this.#catchUp();
     const channel = this.#channel as Channel<Entries, Frame>;
     if (this.#next < channel.first) return this.#fallBehind();
     if (this.#next < channel.end) {
@@ -179,7 +183,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     // The floor may be ahead of what the channel has: it would give again what the reader is told that it lost.
     if (pass.kind === "expired") this.#around.flush();
     this.#reading = false;
-    if (this.#ended) return;
+    if (this.#ended || this.#endIfForgotten()) return;
     this.#unavailableSinceMs = undefined;
     if (pass.kind === "expired") {
       if (!this.#expired()) return;
@@ -200,7 +204,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     const { log, cursors } = this.#around;
     const bounds = log.bounds(this.spec.scope);
     const from = this.#position;
-    const loss = lossBetween(this.spec.scope, this.spec.kinds, from, bounds.floor);
+    const loss = lossBetween(log, this.spec.scope, this.spec.kinds, from, bounds.floor);
     if (!this.spec.continueWithGap) {
       this.end(diagnosticOf(cursorExpired(cursors, bounds, loss, from, cursors.encode(from))));
       return false;
@@ -237,12 +241,26 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     });
   }
 
-  /** Ends when every worker of the scope has ended and the reader has had it all. */
+  /** Ends when the job, or every worker, of the scope has ended and the reader has had it all. */
   #endWithScope(): void {
+    if (this.#endIfForgotten()) return;
     const end = this.#around.endOf(this.spec.scope);
     // Committed is not yet flushed: the last events may still be on their way into the channel.
     if (end === undefined || this.position.sequence < end.sequence) return;
     this.end(end.diagnostic(this.#around.cursors.encode(this.position, true)));
+  }
+
+  /**
+   * Ends a watch that was too slow to have the end of its job before the job was forgotten: nothing can be said of it any
+   * more. One that waits for its job goes on.
+   */
+  #endIfForgotten(): boolean {
+    if (this.spec.scope.kind !== "job") return false;
+    const error = notFound(this.#around.log, this.spec.scope);
+    this.#existed ||= error === undefined || this.selection.ordinal > 0;
+    if (error === undefined || !this.#existed) return false;
+    this.end(diagnosticOf(error, this.#around.cursors.encode(this.position, true)));
+    return true;
   }
 
   /** Looks after silence; returns the milliseconds until the next look. */
