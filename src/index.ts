@@ -4,6 +4,7 @@ export { IfMissing, OnExpired, StartAt } from "../gen/tailrace/v1/event_stream_s
 export {
   AlertLevel,
   CommandStatus,
+  JobState,
   NarrationLevel,
   OutputStream,
   WorkerOutcome,
@@ -24,6 +25,21 @@ export type {
 } from "./log/contract.ts";
 export { type Durability, type EmbeddedLogOptions, openEmbeddedLog } from "./log/embedded/index.ts";
 export { MemoryLog, type MemoryLogOptions } from "./log/memory/index.ts";
+export { currentJob, jobLogger, narrate, progress } from "./runtime/jobs/narrate.ts";
+export {
+  type JobContext,
+  JobFailure,
+  type JobHandler,
+  type JobLogger,
+  type JobResult,
+  type JobTimeoutOptions,
+  type LevelName,
+  type NarrateOptions,
+  type OperationOptions,
+  type ProgressInit,
+  type SubmitOptions,
+} from "./runtime/jobs/operation.ts";
+export type { StandardIssue, StandardResult, StandardSchemaV1 } from "./runtime/jobs/standard-schema.ts";
 export type { WatchFrame } from "./runtime/object-form.ts";
 export { type PublishReceipt, Runtime, type RuntimeOptions } from "./runtime/runtime.ts";
 export type { EventOptions, PayloadInit, Worker } from "./runtime/worker.ts";

@@ -83,6 +83,29 @@ export const limits = {
   closeRetryAfterMs: 1_000,
   /** Milliseconds after which a worker that has ended and has nothing retained is forgotten. */
   workerMemoryMs: 30 * 24 * 60 * 60 * 1000,
+  /** Jobs of an operation that run at once, and that wait (deferred ones included). More is `limit_exceeded`. */
+  jobConcurrency: 16,
+  jobQueueDepth: 1_000,
+  /** Milliseconds that a job's handler has to settle after its signal aborted; then it is let go. */
+  jobCancelGraceMs: 10_000,
+  /** Jobs that are remembered, and bytes of their records: the oldest ended go first. All active: `limit_exceeded`. */
+  maxJobs: 100_000,
+  maxJobRecordBytes: 256 * 1024 * 1024,
+  /** Milliseconds for which a job is remembered after its end. */
+  jobMemoryMs: 24 * 60 * 60 * 1000,
+  /** Bytes of a job's parameters, encoded, and levels of values within each other. */
+  maxJobParamsBytes: 64 * 1024,
+  maxJobParamsDepth: 64,
+  /** UTF-8 bytes of the note on a job's end, which is cut, and of the one that a cancel gives, which is refused. */
+  maxJobMessageBytes: 4 * 1024,
+  maxCancelMessageBytes: 1024,
+  /** Jobs in one page of ListJobs. */
+  maxJobPage: 1_000,
+  defaultJobPage: 100,
+  /** Milliseconds after which a caller whose job found no room should come back, and until a write that failed is tried again. */
+  jobRetryAfterMs: 1_000,
+  /** Milliseconds that a worker thread waits for its runtime to answer. */
+  jobThreadAnswerMs: 30_000,
   /** Frames that a client's watch reads ahead of its consumer. Each has at most `maxFrameBytes`. */
   watchReadAheadFrames: 8,
   /** Milliseconds that a client waits for the first frame of a watch, or for an answer. */

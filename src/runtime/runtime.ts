@@ -1,4 +1,4 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
 import { NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
 import {
   type ListEventsRequest,
@@ -6,6 +6,18 @@ import {
   type WatchEventsRequest,
   WatchEventsRequestSchema,
 } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import type {
+  CancelJobRequest,
+  CancelJobResponse,
+  GetJobRequest,
+  GetJobResponse,
+  ListJobsRequest,
+  ListJobsResponse,
+  StartJobRequest,
+  StartJobResponse,
+  SubmitJobRequest,
+  SubmitJobResponse,
+} from "../../gen/tailrace/v1/job_service_pb.ts";
 import { type PublishEventsResponse, PublishEventsResponseSchema } from "../../gen/tailrace/v1/publisher_service_pb.ts";
 import type {
   GetWorkerRequest,
@@ -25,11 +37,14 @@ import type { WatchSink, WireForm } from "../stream/form.ts";
 import type { EndOfScope } from "../stream/surroundings.ts";
 import { Tail } from "../stream/tail.ts";
 import type { Watch } from "../stream/watch.ts";
+import { Jobs } from "./jobs/jobs.ts";
+import type { JobHandler, OperationOptions, SubmitOptions } from "./jobs/operation.ts";
 import { listEvents } from "./list-events.ts";
 import { FrameQueue, objectForm, type WatchFrame } from "./object-form.ts";
 import { Producers } from "./producers.ts";
 import { EventPublisher, type PreparedBatch, type PublishRequest } from "./publisher.ts";
 import { checkId, type RequestContext, watchSpec } from "./requests.ts";
+import { submitRequest } from "./requests-jobs.ts";
 import { Worker } from "./worker.ts";
 import { WorkerProjection } from "./worker-projection.ts";
 import { forgettableWorkers, getWorker, listWorkers } from "./workers.ts";
@@ -65,10 +80,12 @@ export class Runtime {
   readonly #projection: WorkerProjection;
   readonly #publisher: EventPublisher;
   readonly #producers: Producers;
+  readonly #jobs: Jobs;
   readonly #tail: Tail;
   readonly #objects: ReturnType<typeof objectForm>;
   readonly #stopProjection: () => void;
   #stopForgetting: StopTimer;
+  #advertised: string | undefined;
   #closing: TailraceError | undefined;
   #closed: Promise<void> | undefined;
 
@@ -83,6 +100,7 @@ export class Runtime {
     this.#stopProjection = log.subscribe((block) => this.#projection.commit(block));
     this.#publisher = new EventPublisher(log, this.#projection);
     this.#producers = new Producers(log, this.#clock);
+    this.#jobs = new Jobs();
     this.#objects = objectForm(this.cursors);
     this.#tail = new Tail({
       log,
@@ -128,10 +146,15 @@ export class Runtime {
 
   /**
    * Publishes what came from outside: the PublishEvents RPC. Events that are encoded still go into the log as they are
-   * if they are in canonical form.
-   * @throws TailraceError as `publish`, and `producer_conflict`, `producer_unknown`, `job_not_found`.
+   * if they are in canonical form. With the token of a job, they are events of that job only: ids that are empty are
+   * filled in, and others than the job's are refused.
+   * @throws TailraceError as `publish`, and `producer_conflict`, `producer_unknown`, `job_not_found`, `job_ended`,
+   *   `access_denied` for a token that is not (or no longer) good, or for ids of others.
    */
-  async publishEvents(request: PublishRequest): Promise<PublishEventsResponse> {
+  async publishEvents(
+    request: PublishRequest,
+    _options: { readonly jobToken?: string } = {},
+  ): Promise<PublishEventsResponse> {
     this.#requireOpen();
     const { events, producerId } = request;
     if (events.length === 0) throw invalidRequest("events", "there is none");
@@ -206,6 +229,64 @@ export class Runtime {
   /** One worker. @throws TailraceError `worker_not_found`. */
   getWorker(request: GetWorkerRequest): GetWorkerResponse {
     return getWorker(this.log, this.cursors, this.#projection, request);
+  }
+
+  /**
+   * Declares what jobs can run. Jobs of this name that wait since before a restart begin to run.
+   * @throws TailraceError `invalid_request` for a name that is taken, or for options that make no sense.
+   */
+  operation<Params = JsonObject>(name: string, options: OperationOptions<Params>, handler: JobHandler<Params>): void {
+    this.#jobs.operation(name, options, handler);
+  }
+
+  /** `submitJob`, as code in the process says it. @throws as `submitJob`. */
+  submit(operation: string, params: JsonObject = {}, options: SubmitOptions = {}): Promise<SubmitJobResponse> {
+    return this.submitJob(submitRequest(operation, params, options));
+  }
+
+  /**
+   * Checks the parameters of an operation and makes a job of them. Settles once the job is committed.
+   * @throws TailraceError `invalid_request` (naming the field: "params.retries"), `limit_exceeded`, `log_unavailable`,
+   *   `server_closing`.
+   */
+  async submitJob(request: SubmitJobRequest): Promise<SubmitJobResponse> {
+    this.#requireOpen();
+    return this.#jobs.submit(request);
+  }
+
+  /** Starts a deferred job; of a job that started or ended, changes nothing. @throws TailraceError `job_not_found`. */
+  async startJob(request: StartJobRequest): Promise<StartJobResponse> {
+    this.#requireOpen();
+    return this.#jobs.start(request);
+  }
+
+  /**
+   * Ends a queued job at once, asks a running one to end, and changes nothing of one that has ended.
+   * @throws TailraceError `job_not_found`, `invalid_request`.
+   */
+  async cancelJob(request: CancelJobRequest): Promise<CancelJobResponse> {
+    this.#requireOpen();
+    return this.#jobs.cancel(request);
+  }
+
+  /** One job. @throws TailraceError `job_not_found`, `invalid_request`. */
+  getJob(request: GetJobRequest): GetJobResponse {
+    return this.#jobs.get(request);
+  }
+
+  /** A page of jobs, newest first. @throws TailraceError `invalid_request`. */
+  listJobs(request: ListJobsRequest): ListJobsResponse {
+    return this.#jobs.list(request);
+  }
+
+  /** Says where this runtime is served, so that child processes of jobs find it (TAILRACE_SERVER). */
+  advertise(url: string): void {
+    this.#advertised = url;
+  }
+
+  /** What `advertise` was told; undefined: nothing. */
+  get advertised(): string | undefined {
+    return this.#advertised;
   }
 
   /** Whether the log can be used. */

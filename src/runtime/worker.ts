@@ -17,8 +17,10 @@ export type PayloadInit = NonNullable<MessageInitShape<typeof NewEventSchema>["p
 
 /** What may be said of any event besides its payload. */
 export interface EventOptions {
-  /** Ties events of one cause together; at most 256 bytes. */
+  /** Ties events of one cause together; at most 256 bytes. Default: that of the job whose handler runs, else none. */
   readonly correlationId?: string;
+  /** Job that the event belongs to. Default: the one whose handler runs, while it runs; empty: none. */
+  readonly jobId?: string;
   /** When it happened, by the producer's clock, in milliseconds since the epoch. */
   readonly producerTimeMs?: number;
 }

@@ -1,0 +1,33 @@
+import type { PublishReceipt } from "../runtime.ts";
+import { loggerOf, outsideOfJob, storedJob } from "./context.ts";
+import type { JobContext, JobLogger, NarrateOptions, ProgressInit } from "./operation.ts";
+
+/**
+ * The job that the caller runs in; undefined: none. It follows every await, timer and emit that begins in the handler of
+ * an operation.
+ */
+export function currentJob(): JobContext | undefined {
+  return storedJob();
+}
+
+/**
+ * Says something for people as the job that the caller runs in. Settles after the commit; need not be awaited.
+ * @throws TailraceError `invalid_request` outside of a job: code that may run there uses `currentJob()?.narrate()`.
+ */
+export function narrate(action: string, message: string, options?: NarrateOptions): Promise<PublishReceipt> {
+  return requireJob().narrate(action, message, options);
+}
+
+/** Says how far the job is that the caller runs in. @throws as `narrate`. */
+export function progress(progress: ProgressInit): Promise<PublishReceipt> {
+  return requireJob().progress(progress);
+}
+
+/** Logs into the job that the caller runs in. @throws as `narrate`. */
+export const jobLogger: JobLogger = loggerOf(requireJob);
+
+function requireJob(): JobContext {
+  const job = currentJob();
+  if (job === undefined) throw outsideOfJob();
+  return job;
+}
