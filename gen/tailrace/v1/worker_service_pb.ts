@@ -6,9 +6,9 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { WorkerEnded, WorkerInfo, WorkerState } from "./payloads_pb.ts";
+import type { CommandStatus, WorkerEnded, WorkerInfo, WorkerState } from "./payloads_pb.ts";
 import { file_tailrace_v1_payloads } from "./payloads_pb.ts";
-import type { CompactionDone, Greeting, InFlightCommand, RewindApplied, RunEnded, SystemItem, ToolCallState, ToolResult, UserMessage, WorkerFault } from "./transcript_pb.ts";
+import type { CompactionDone, CompactionFailed, Greeting, OutputSlice, RewindApplied, RunEnded, SystemItem, ToolCallState, ToolResult, UserMessage, WorkerFault } from "./transcript_pb.ts";
 import { file_tailrace_v1_transcript } from "./transcript_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tailrace/v1/worker_service.proto.
  */
 export const file_tailrace_v1_worker_service: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWlscmFjZS92MS93b3JrZXJfc2VydmljZS5wcm90bxILdGFpbHJhY2UudjEiVAoSTGlzdFdvcmtlcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEhcKD2lmX3JldmlzaW9uX25vdBgDIAEoCSKMAQoTTGlzdFdvcmtlcnNSZXNwb25zZRIkCgd3b3JrZXJzGAEgAygLMhMudGFpbHJhY2UudjEuV29ya2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIOCgZjdXJzb3IYAyABKAkSEAoIcmV2aXNpb24YBCABKAkSFAoMbm90X21vZGlmaWVkGAUgASgIIj4KEEdldFdvcmtlclJlcXVlc3QSEQoJd29ya2VyX2lkGAEgASgJEhcKD2lmX3JldmlzaW9uX25vdBgCIAEoCSJwChFHZXRXb3JrZXJSZXNwb25zZRIjCgZ3b3JrZXIYASABKAsyEy50YWlscmFjZS52MS5Xb3JrZXISDgoGY3Vyc29yGAIgASgJEhAKCHJldmlzaW9uGAMgASgJEhQKDG5vdF9tb2RpZmllZBgEIAEoCCL5AgoGV29ya2VyEhEKCXdvcmtlcl9pZBgBIAEoCRInCgVzdGF0ZRgCIAEoDjIYLnRhaWxyYWNlLnYxLldvcmtlclN0YXRlEiUKBGluZm8YAyABKAsyFy50YWlscmFjZS52MS5Xb3JrZXJJbmZvEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9sYXN0X2V2ZW50X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhwKFGxhc3Rfd29ya2VyX3NlcXVlbmNlGAYgASgEEhcKD3JldGFpbmVkX2V2ZW50cxgHIAEoBBIWCg5yZXRhaW5lZF9ieXRlcxgIIAEoBBIXCg9lYXJsaWVzdF9jdXJzb3IYCSABKAkSFQoNbGF0ZXN0X2N1cnNvchgKIAEoCRInCgVlbmRlZBgLIAEoCzIYLnRhaWxyYWNlLnYxLldvcmtlckVuZGVkIpYBChRHZXRUcmFuc2NyaXB0UmVxdWVzdBIRCgl3b3JrZXJfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSFAoMbmV3ZXN0X2ZpcnN0GAQgASgIEhcKD2lmX3JldmlzaW9uX25vdBgFIAEoCRIVCg1jaGFuZ2VkX3NpbmNlGAYgASgJIp8CChVHZXRUcmFuc2NyaXB0UmVzcG9uc2USLQoHZW50cmllcxgBIAMoCzIcLnRhaWxyYWNlLnYxLlRyYW5zY3JpcHRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDgoGY3Vyc29yGAMgASgJEhAKCHJldmlzaW9uGAQgASgJEhQKDG5vdF9tb2RpZmllZBgFIAEoCBInCgVzdGF0ZRgGIAEoDjIYLnRhaWxyYWNlLnYxLldvcmtlclN0YXRlEhcKD2Ryb3BwZWRfZW50cmllcxgHIAEoBBIUCgxrZXB0X2VudHJpZXMYCCABKAQSLgoIY29tbWFuZHMYCSADKAsyHC50YWlscmFjZS52MS5JbkZsaWdodENvbW1hbmQiggYKD1RyYW5zY3JpcHRFbnRyeRIUCgxlbnRyeV9udW1iZXIYASABKAQSEAoIcmV2aXNpb24YAiABKAQSEAoIaXNfZmluYWwYAyABKAgSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZqb2JfaWQYBiABKAkSDAoEdHVybhgHIAEoBBIRCgl0cnVuY2F0ZWQYCCABKAgSFwoPY3JlYXRlX3NlcXVlbmNlGAkgASgEEikKCGdyZWV0aW5nGBQgASgLMhUudGFpbHJhY2UudjEuR3JlZXRpbmdIABIwCgx1c2VyX21lc3NhZ2UYFSABKAsyGC50YWlscmFjZS52MS5Vc2VyTWVzc2FnZUgAEi4KC3N5c3RlbV9pdGVtGBYgASgLMhcudGFpbHJhY2UudjEuU3lzdGVtSXRlbUgAEisKBHRleHQYFyABKAsyGy50YWlscmFjZS52MS5UcmFuc2NyaXB0VGV4dEgAEi8KCHRoaW5raW5nGBggASgLMhsudGFpbHJhY2UudjEuVHJhbnNjcmlwdFRleHRIABI0Cgl0b29sX2NhbGwYGSABKAsyHy50YWlscmFjZS52MS5UcmFuc2NyaXB0VG9vbENhbGxIABIpCgVmYXVsdBgaIAEoCzIYLnRhaWxyYWNlLnYxLldvcmtlckZhdWx0SAASMQoKY29tcGFjdGlvbhgbIAEoCzIbLnRhaWxyYWNlLnYxLkNvbXBhY3Rpb25Eb25lSAASKgoJcnVuX2VuZGVkGBwgASgLMhUudGFpbHJhY2UudjEuUnVuRW5kZWRIABIdChNzbmFwc2hvdF9lbnRyeV9qc29uGB0gASgJSAASNAoOcmV3aW5kX2FwcGxpZWQYHiABKAsyGi50YWlscmFjZS52MS5SZXdpbmRBcHBsaWVkSABCCQoHY29udGVudCIwCg5UcmFuc2NyaXB0VGV4dBIQCghibG9ja19pZBgBIAEoCRIMCgR0ZXh0GAIgASgJIqQBChJUcmFuc2NyaXB0VG9vbENhbGwSFAoMdG9vbF9jYWxsX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFgoOYXJndW1lbnRzX2pzb24YAyABKAkSKQoFc3RhdGUYBCABKA4yGi50YWlscmFjZS52MS5Ub29sQ2FsbFN0YXRlEicKBnJlc3VsdBgFIAEoCzIXLnRhaWxyYWNlLnYxLlRvb2xSZXN1bHQylAIKDVdvcmtlclNlcnZpY2USVQoLTGlzdFdvcmtlcnMSHy50YWlscmFjZS52MS5MaXN0V29ya2Vyc1JlcXVlc3QaIC50YWlscmFjZS52MS5MaXN0V29ya2Vyc1Jlc3BvbnNlIgOQAgESTwoJR2V0V29ya2VyEh0udGFpbHJhY2UudjEuR2V0V29ya2VyUmVxdWVzdBoeLnRhaWxyYWNlLnYxLkdldFdvcmtlclJlc3BvbnNlIgOQAgESWwoNR2V0VHJhbnNjcmlwdBIhLnRhaWxyYWNlLnYxLkdldFRyYW5zY3JpcHRSZXF1ZXN0GiIudGFpbHJhY2UudjEuR2V0VHJhbnNjcmlwdFJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tailrace_v1_payloads, file_tailrace_v1_transcript]);
+  fileDesc("CiB0YWlscmFjZS92MS93b3JrZXJfc2VydmljZS5wcm90bxILdGFpbHJhY2UudjEiVAoSTGlzdFdvcmtlcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEhcKD2lmX3JldmlzaW9uX25vdBgDIAEoCSKMAQoTTGlzdFdvcmtlcnNSZXNwb25zZRIkCgd3b3JrZXJzGAEgAygLMhMudGFpbHJhY2UudjEuV29ya2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIOCgZjdXJzb3IYAyABKAkSEAoIcmV2aXNpb24YBCABKAkSFAoMbm90X21vZGlmaWVkGAUgASgIIj4KEEdldFdvcmtlclJlcXVlc3QSEQoJd29ya2VyX2lkGAEgASgJEhcKD2lmX3JldmlzaW9uX25vdBgCIAEoCSJwChFHZXRXb3JrZXJSZXNwb25zZRIjCgZ3b3JrZXIYASABKAsyEy50YWlscmFjZS52MS5Xb3JrZXISDgoGY3Vyc29yGAIgASgJEhAKCHJldmlzaW9uGAMgASgJEhQKDG5vdF9tb2RpZmllZBgEIAEoCCL5AgoGV29ya2VyEhEKCXdvcmtlcl9pZBgBIAEoCRInCgVzdGF0ZRgCIAEoDjIYLnRhaWxyYWNlLnYxLldvcmtlclN0YXRlEiUKBGluZm8YAyABKAsyFy50YWlscmFjZS52MS5Xb3JrZXJJbmZvEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9sYXN0X2V2ZW50X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhwKFGxhc3Rfd29ya2VyX3NlcXVlbmNlGAYgASgEEhcKD3JldGFpbmVkX2V2ZW50cxgHIAEoBBIWCg5yZXRhaW5lZF9ieXRlcxgIIAEoBBIXCg9lYXJsaWVzdF9jdXJzb3IYCSABKAkSFQoNbGF0ZXN0X2N1cnNvchgKIAEoCRInCgVlbmRlZBgLIAEoCzIYLnRhaWxyYWNlLnYxLldvcmtlckVuZGVkIpYBChRHZXRUcmFuc2NyaXB0UmVxdWVzdBIRCgl3b3JrZXJfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSFAoMbmV3ZXN0X2ZpcnN0GAQgASgIEhcKD2lmX3JldmlzaW9uX25vdBgFIAEoCRIVCg1jaGFuZ2VkX3NpbmNlGAYgASgJItsCChVHZXRUcmFuc2NyaXB0UmVzcG9uc2USLQoHZW50cmllcxgBIAMoCzIcLnRhaWxyYWNlLnYxLlRyYW5zY3JpcHRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDgoGY3Vyc29yGAMgASgJEhAKCHJldmlzaW9uGAQgASgJEhQKDG5vdF9tb2RpZmllZBgFIAEoCBInCgVzdGF0ZRgGIAEoDjIYLnRhaWxyYWNlLnYxLldvcmtlclN0YXRlEhcKD2Ryb3BwZWRfZW50cmllcxgHIAEoBBIUCgxrZXB0X2VudHJpZXMYCCABKAQSMAoIY29tbWFuZHMYCSADKAsyHi50YWlscmFjZS52MS5UcmFuc2NyaXB0Q29tbWFuZBINCgVyZXNldBgKIAEoCBIpCgRmb2xkGAsgASgLMhsudGFpbHJhY2UudjEuVHJhbnNjcmlwdEZvbGQi2wEKDlRyYW5zY3JpcHRGb2xkEhAKCHNlcXVlbmNlGAEgASgEEhkKEXJldmlzaW9uX3NlcXVlbmNlGAIgASgEEhkKEXJlcGxhY2VkX3NlcXVlbmNlGAMgASgEEhoKEmZpcnN0X2VudHJ5X251bWJlchgEIAEoBBIZChFuZXh0X2VudHJ5X251bWJlchgFIAEoBBIUCgxvcGVuX2VudHJpZXMYBiADKAQSDAoEdHVybhgHIAEoBBITCgttYXhfZW50cmllcxgIIAEoDRIRCgltYXhfYnl0ZXMYCSABKA0ivgYKD1RyYW5zY3JpcHRFbnRyeRIUCgxlbnRyeV9udW1iZXIYASABKAQSEAoIcmV2aXNpb24YAiABKAQSEAoIaXNfZmluYWwYAyABKAgSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZqb2JfaWQYBiABKAkSDAoEdHVybhgHIAEoBBIRCgl0cnVuY2F0ZWQYCCABKAgSFwoPY3JlYXRlX3NlcXVlbmNlGAkgASgEEikKCGdyZWV0aW5nGBQgASgLMhUudGFpbHJhY2UudjEuR3JlZXRpbmdIABIwCgx1c2VyX21lc3NhZ2UYFSABKAsyGC50YWlscmFjZS52MS5Vc2VyTWVzc2FnZUgAEi4KC3N5c3RlbV9pdGVtGBYgASgLMhcudGFpbHJhY2UudjEuU3lzdGVtSXRlbUgAEisKBHRleHQYFyABKAsyGy50YWlscmFjZS52MS5UcmFuc2NyaXB0VGV4dEgAEi8KCHRoaW5raW5nGBggASgLMhsudGFpbHJhY2UudjEuVHJhbnNjcmlwdFRleHRIABI0Cgl0b29sX2NhbGwYGSABKAsyHy50YWlscmFjZS52MS5UcmFuc2NyaXB0VG9vbENhbGxIABIpCgVmYXVsdBgaIAEoCzIYLnRhaWxyYWNlLnYxLldvcmtlckZhdWx0SAASMQoKY29tcGFjdGlvbhgbIAEoCzIbLnRhaWxyYWNlLnYxLkNvbXBhY3Rpb25Eb25lSAASKgoJcnVuX2VuZGVkGBwgASgLMhUudGFpbHJhY2UudjEuUnVuRW5kZWRIABIdChNzbmFwc2hvdF9lbnRyeV9qc29uGB0gASgJSAASNAoOcmV3aW5kX2FwcGxpZWQYHiABKAsyGi50YWlscmFjZS52MS5SZXdpbmRBcHBsaWVkSAASOgoRY29tcGFjdGlvbl9mYWlsZWQYHyABKAsyHS50YWlscmFjZS52MS5Db21wYWN0aW9uRmFpbGVkSABCCQoHY29udGVudCJaCg5UcmFuc2NyaXB0VGV4dBIQCghibG9ja19pZBgBIAEoCRIMCgR0ZXh0GAIgASgJEhQKDHN0YXJ0X29mZnNldBgDIAEoBBISCgplbmRfb2Zmc2V0GAQgASgEIuIBChJUcmFuc2NyaXB0VG9vbENhbGwSFAoMdG9vbF9jYWxsX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFgoOYXJndW1lbnRzX2pzb24YAyABKAkSKQoFc3RhdGUYBCABKA4yGi50YWlscmFjZS52MS5Ub29sQ2FsbFN0YXRlEicKBnJlc3VsdBgFIAEoCzIXLnRhaWxyYWNlLnYxLlRvb2xSZXN1bHQSHgoWYXJndW1lbnRzX3N0YXJ0X29mZnNldBgGIAEoBBIcChRhcmd1bWVudHNfZW5kX29mZnNldBgHIAEoBCKDAwoRVHJhbnNjcmlwdENvbW1hbmQSEgoKY29tbWFuZF9pZBgBIAEoCRIUCgx0b29sX2NhbGxfaWQYAiABKAkSDwoHY29tbWFuZBgDIAEoCRIqCgZzdGF0dXMYBCABKA4yGi50YWlscmFjZS52MS5Db21tYW5kU3RhdHVzEhYKCWV4aXRfY29kZRgFIAEoBUgAiAEBEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC291dHB1dF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoGc3Rkb3V0GAkgASgLMhgudGFpbHJhY2UudjEuT3V0cHV0U2xpY2USKAoGc3RkZXJyGAogASgLMhgudGFpbHJhY2UudjEuT3V0cHV0U2xpY2VCDAoKX2V4aXRfY29kZTKUAgoNV29ya2VyU2VydmljZRJVCgtMaXN0V29ya2VycxIfLnRhaWxyYWNlLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBogLnRhaWxyYWNlLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2UiA5ACARJPCglHZXRXb3JrZXISHS50YWlscmFjZS52MS5HZXRXb3JrZXJSZXF1ZXN0Gh4udGFpbHJhY2UudjEuR2V0V29ya2VyUmVzcG9uc2UiA5ACARJbCg1HZXRUcmFuc2NyaXB0EiEudGFpbHJhY2UudjEuR2V0VHJhbnNjcmlwdFJlcXVlc3QaIi50YWlscmFjZS52MS5HZXRUcmFuc2NyaXB0UmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tailrace_v1_payloads, file_tailrace_v1_transcript]);
 
 /**
  * ListWorkersRequest says which workers to give.
@@ -310,7 +310,8 @@ export type GetTranscriptRequest = Message<"tailrace.v1.GetTranscriptRequest"> &
   ifRevisionNot: string;
 
   /**
-   * Give only entries that changed after this revision of the transcript: for pollers that keep what they have. Empty: all.
+   * Give only entries that changed after this revision of the transcript: for pollers that keep what they have. If entries
+   * were taken back since, the answer has all entries and says `reset`. Empty: all.
    *
    * @generated from field: string changed_since = 6;
    */
@@ -389,11 +390,25 @@ export type GetTranscriptResponse = Message<"tailrace.v1.GetTranscriptResponse">
   keptEntries: bigint;
 
   /**
-   * Commands that run or just ended, with the end of their output.
+   * Commands that run or just ended, with the end of their output, in the order of their start. Only on the first page.
    *
-   * @generated from field: repeated tailrace.v1.InFlightCommand commands = 9;
+   * @generated from field: repeated tailrace.v1.TranscriptCommand commands = 9;
    */
-  commands: InFlightCommand[];
+  commands: TranscriptCommand[];
+
+  /**
+   * Whether entries were taken back after changed_since, so that this read gives all entries, and what the caller has is void.
+   *
+   * @generated from field: bool reset = 10;
+   */
+  reset: boolean;
+
+  /**
+   * What is to be known beside the entries to fold later events into them. Unset: not modified.
+   *
+   * @generated from field: tailrace.v1.TranscriptFold fold = 11;
+   */
+  fold?: TranscriptFold | undefined;
 };
 
 /**
@@ -404,13 +419,90 @@ export const GetTranscriptResponseSchema: GenMessage<GetTranscriptResponse> = /*
   messageDesc(file_tailrace_v1_worker_service, 6);
 
 /**
+ * TranscriptFold is what is to be known beside the entries of a transcript to fold later events into it.
+ *
+ * @generated from message tailrace.v1.TranscriptFold
+ */
+export type TranscriptFold = Message<"tailrace.v1.TranscriptFold"> & {
+  /**
+   * Sequence of the last event that was folded. Zero: none.
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * Sequence of the last event that changed anything. Zero: none.
+   *
+   * @generated from field: uint64 revision_sequence = 2;
+   */
+  revisionSequence: bigint;
+
+  /**
+   * Sequence of the last event that took entries back: a rewind, or a snapshot. Zero: none.
+   *
+   * @generated from field: uint64 replaced_sequence = 3;
+   */
+  replacedSequence: bigint;
+
+  /**
+   * Number of the oldest entry that is kept; where none is, the one that the next entry gets.
+   *
+   * @generated from field: uint64 first_entry_number = 4;
+   */
+  firstEntryNumber: bigint;
+
+  /**
+   * Number that the next entry gets.
+   *
+   * @generated from field: uint64 next_entry_number = 5;
+   */
+  nextEntryNumber: bigint;
+
+  /**
+   * Numbers of the entries that are in flight, ascending.
+   *
+   * @generated from field: repeated uint64 open_entries = 6;
+   */
+  openEntries: bigint[];
+
+  /**
+   * Turn that the worker is in. Zero: none, or not said.
+   *
+   * @generated from field: uint64 turn = 7;
+   */
+  turn: bigint;
+
+  /**
+   * Entries, and bytes of entries, that are kept at the most.
+   *
+   * @generated from field: uint32 max_entries = 8;
+   */
+  maxEntries: number;
+
+  /**
+   * See max_entries.
+   *
+   * @generated from field: uint32 max_bytes = 9;
+   */
+  maxBytes: number;
+};
+
+/**
+ * Describes the message tailrace.v1.TranscriptFold.
+ * Use `create(TranscriptFoldSchema)` to create a new message.
+ */
+export const TranscriptFoldSchema: GenMessage<TranscriptFold> = /*@__PURE__*/
+  messageDesc(file_tailrace_v1_worker_service, 7);
+
+/**
  * TranscriptEntry is one item of a transcript. It may still grow: is_final says when it does not.
  *
  * @generated from message tailrace.v1.TranscriptEntry
  */
 export type TranscriptEntry = Message<"tailrace.v1.TranscriptEntry"> & {
   /**
-   * Number in the transcript, from 1, without holes and never reused.
+   * Number in the transcript, from 1, ascending and never reused. Entries that were taken back leave holes.
    *
    * @generated from field: uint64 entry_number = 1;
    */
@@ -459,7 +551,7 @@ export type TranscriptEntry = Message<"tailrace.v1.TranscriptEntry"> & {
   turn: bigint;
 
   /**
-   * Whether its oldest content was left out to bound its memory.
+   * Whether its oldest content was left out, to bound its memory or because it was never received.
    *
    * @generated from field: bool truncated = 8;
    */
@@ -559,12 +651,20 @@ export type TranscriptEntry = Message<"tailrace.v1.TranscriptEntry"> & {
     case: "snapshotEntryJson";
   } | {
     /**
-     * The transcript was rewound: entries before it that the rewind took back are gone.
+     * The transcript was rewound: the entries that the rewind took back, which came before this one, are gone.
      *
      * @generated from field: tailrace.v1.RewindApplied rewind_applied = 30;
      */
     value: RewindApplied;
     case: "rewindApplied";
+  } | {
+    /**
+     * The context could not be shortened.
+     *
+     * @generated from field: tailrace.v1.CompactionFailed compaction_failed = 31;
+     */
+    value: CompactionFailed;
+    case: "compactionFailed";
   } | { case: undefined; value?: undefined };
 };
 
@@ -573,7 +673,7 @@ export type TranscriptEntry = Message<"tailrace.v1.TranscriptEntry"> & {
  * Use `create(TranscriptEntrySchema)` to create a new message.
  */
 export const TranscriptEntrySchema: GenMessage<TranscriptEntry> = /*@__PURE__*/
-  messageDesc(file_tailrace_v1_worker_service, 7);
+  messageDesc(file_tailrace_v1_worker_service, 8);
 
 /**
  * TranscriptText is a block of text.
@@ -582,18 +682,32 @@ export const TranscriptEntrySchema: GenMessage<TranscriptEntry> = /*@__PURE__*/
  */
 export type TranscriptText = Message<"tailrace.v1.TranscriptText"> & {
   /**
-   * Id of the block. Empty: the worker gave none.
+   * Id of the block, its first 256 characters. Empty: the worker gave none.
    *
    * @generated from field: string block_id = 1;
    */
   blockId: string;
 
   /**
-   * The text so far.
+   * The text so far, from start_offset.
    *
    * @generated from field: string text = 2;
    */
   text: string;
+
+  /**
+   * Offset in UTF-8 bytes at which the text begins in its block. Zero unless the entry is truncated.
+   *
+   * @generated from field: uint64 start_offset = 3;
+   */
+  startOffset: bigint;
+
+  /**
+   * Offset in UTF-8 bytes at which the text ends: where the next delta belongs.
+   *
+   * @generated from field: uint64 end_offset = 4;
+   */
+  endOffset: bigint;
 };
 
 /**
@@ -601,7 +715,7 @@ export type TranscriptText = Message<"tailrace.v1.TranscriptText"> & {
  * Use `create(TranscriptTextSchema)` to create a new message.
  */
 export const TranscriptTextSchema: GenMessage<TranscriptText> = /*@__PURE__*/
-  messageDesc(file_tailrace_v1_worker_service, 8);
+  messageDesc(file_tailrace_v1_worker_service, 9);
 
 /**
  * TranscriptToolCall is a call of a tool.
@@ -610,21 +724,22 @@ export const TranscriptTextSchema: GenMessage<TranscriptText> = /*@__PURE__*/
  */
 export type TranscriptToolCall = Message<"tailrace.v1.TranscriptToolCall"> & {
   /**
-   * Id of the call.
+   * Id of the call, its first 256 characters.
    *
    * @generated from field: string tool_call_id = 1;
    */
   toolCallId: string;
 
   /**
-   * Name of the tool.
+   * Name of the tool, its first 256 characters.
    *
    * @generated from field: string name = 2;
    */
   name: string;
 
   /**
-   * Arguments so far; a complete JSON text (RFC 8259) once state is TOOL_CALL_STATE_DONE.
+   * Arguments so far, from arguments_start_offset; a complete JSON text (RFC 8259) once state is TOOL_CALL_STATE_DONE and
+   * arguments_start_offset is zero.
    *
    * @generated from field: string arguments_json = 3;
    */
@@ -643,6 +758,20 @@ export type TranscriptToolCall = Message<"tailrace.v1.TranscriptToolCall"> & {
    * @generated from field: tailrace.v1.ToolResult result = 5;
    */
   result?: ToolResult | undefined;
+
+  /**
+   * Offset in UTF-8 bytes at which arguments_json begins in the arguments. Zero unless the entry is truncated.
+   *
+   * @generated from field: uint64 arguments_start_offset = 6;
+   */
+  argumentsStartOffset: bigint;
+
+  /**
+   * Offset in UTF-8 bytes at which arguments_json ends: where the next delta belongs.
+   *
+   * @generated from field: uint64 arguments_end_offset = 7;
+   */
+  argumentsEndOffset: bigint;
 };
 
 /**
@@ -650,7 +779,91 @@ export type TranscriptToolCall = Message<"tailrace.v1.TranscriptToolCall"> & {
  * Use `create(TranscriptToolCallSchema)` to create a new message.
  */
 export const TranscriptToolCallSchema: GenMessage<TranscriptToolCall> = /*@__PURE__*/
-  messageDesc(file_tailrace_v1_worker_service, 9);
+  messageDesc(file_tailrace_v1_worker_service, 10);
+
+/**
+ * TranscriptCommand is a command of a worker and the end of its output.
+ *
+ * @generated from message tailrace.v1.TranscriptCommand
+ */
+export type TranscriptCommand = Message<"tailrace.v1.TranscriptCommand"> & {
+  /**
+   * Id of the command, its first 256 characters.
+   *
+   * @generated from field: string command_id = 1;
+   */
+  commandId: string;
+
+  /**
+   * Tool call that the command belongs to. Empty: none.
+   *
+   * @generated from field: string tool_call_id = 2;
+   */
+  toolCallId: string;
+
+  /**
+   * The command as people should see it, its first 1,024 characters. Empty: not shown.
+   *
+   * @generated from field: string command = 3;
+   */
+  command: string;
+
+  /**
+   * State of the command.
+   *
+   * @generated from field: tailrace.v1.CommandStatus status = 4;
+   */
+  status: CommandStatus;
+
+  /**
+   * Exit code. Unset: it has none yet.
+   *
+   * @generated from field: optional int32 exit_code = 5;
+   */
+  exitCode?: number | undefined;
+
+  /**
+   * When it started, by the runtime's clock. Unset: not known.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 6;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * When it last wrote, by the runtime's clock. Unset: it never did.
+   *
+   * @generated from field: google.protobuf.Timestamp output_time = 7;
+   */
+  outputTime?: Timestamp | undefined;
+
+  /**
+   * When it ended, by the runtime's clock. Unset: it runs.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 8;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * End of standard output, at most 32 KiB. Unset: nothing yet.
+   *
+   * @generated from field: tailrace.v1.OutputSlice stdout = 9;
+   */
+  stdout?: OutputSlice | undefined;
+
+  /**
+   * End of standard error, at most 32 KiB. Unset: nothing yet.
+   *
+   * @generated from field: tailrace.v1.OutputSlice stderr = 10;
+   */
+  stderr?: OutputSlice | undefined;
+};
+
+/**
+ * Describes the message tailrace.v1.TranscriptCommand.
+ * Use `create(TranscriptCommandSchema)` to create a new message.
+ */
+export const TranscriptCommandSchema: GenMessage<TranscriptCommand> = /*@__PURE__*/
+  messageDesc(file_tailrace_v1_worker_service, 11);
 
 /**
  * WorkerService reads what is known of workers: a projection of committed events.
