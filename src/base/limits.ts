@@ -106,6 +106,35 @@ export const limits = {
   jobRetryAfterMs: 1_000,
   /** Milliseconds that a worker thread waits for its runtime to answer. */
   jobThreadAnswerMs: 30_000,
+  /** Entries, and bytes of entries, that one transcript keeps. The oldest go first, and are counted. */
+  maxTranscriptEntries: 10_000,
+  maxTranscriptBytes: 4 * 1024 * 1024,
+  /** UTF-8 bytes of one text, and of the arguments and output of one tool call. Of a longer one the newest half is kept. */
+  maxTranscriptTextBytes: 192 * 1024,
+  /** UTF-8 bytes of the summary of a tool's result. Of a longer one the end is kept. */
+  maxToolSummaryBytes: 16 * 1024,
+  /** Entries of one transcript that are in flight. The oldest counts as complete when there are more. */
+  maxOpenTranscriptEntries: 256,
+  /** Commands in a transcript, and bytes of the end of each stream of their output. */
+  maxTranscriptCommands: 8,
+  maxCommandTailBytes: 32 * 1024,
+  /** Characters of an id or name in a transcript, and of a command as people should see it. Longer ones are cut. */
+  maxTranscriptNameLength: 256,
+  maxCommandLineLength: 1024,
+  /** Entries in one page of GetTranscript. */
+  maxTranscriptPage: 1_000,
+  defaultTranscriptPage: 100,
+  /** Bytes of all transcripts that a runtime keeps unpacked. Those used least recently go, and are read again when needed. */
+  transcriptMemoryBytes: 64 * 1024 * 1024,
+  /** Bytes of all transcripts as they are kept in the log. The ones that changed longest ago lose their older half first. */
+  transcriptCheckpointBytes: 256 * 1024 * 1024,
+  /**
+   * Events, bytes of events and milliseconds after which a transcript that changed is kept in the log again. The bytes
+   * are as many as the transcript has, if that is more.
+   */
+  transcriptKeepEvents: 10_000,
+  transcriptKeepBytes: 256 * 1024,
+  transcriptKeepMs: 5_000,
   /** Frames that a client's watch reads ahead of its consumer. Each has at most `maxFrameBytes`. */
   watchReadAheadFrames: 8,
   /** Milliseconds that a client waits for the first frame of a watch, or for an answer. */

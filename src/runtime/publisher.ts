@@ -6,15 +6,9 @@ import { limits } from "../base/limits.ts";
 import { kindName, runtimeOnlyKinds } from "../events/kinds.ts";
 import { EventScanner } from "../events/scan.ts";
 import { pendingEvent } from "../events/stored.ts";
+import { changesFacts, foldWorker, type WorkerFacts } from "../events/worker-facts.ts";
 import type { AppendResult, EventLog, PendingEvent, StatePut } from "../log/contract.ts";
-import {
-  changesFacts,
-  encodeFacts,
-  factsKey,
-  foldWorker,
-  type WorkerFacts,
-  type WorkerProjection,
-} from "./worker-projection.ts";
+import { encodeFacts, factsKey, type WorkerProjection } from "./worker-projection.ts";
 
 /** A PublishEvents request, whose events may be encoded still: `tailrace.v1.NewEvent`. */
 export type PublishRequest = Pick<PublishEventsRequest, "producerId" | "firstProducerSequence"> & {

@@ -1,76 +1,13 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Event, EventKind, type NewEvent } from "../../gen/tailrace/v1/event_pb.ts";
-import {
-  type WorkerEnded,
-  WorkerEndedSchema,
-  type WorkerInfo,
-  WorkerOutcome,
-  WorkerState,
-} from "../../gen/tailrace/v1/payloads_pb.ts";
+import type { WorkerEnded } from "../../gen/tailrace/v1/payloads_pb.ts";
 import { WorkerSchema } from "../../gen/tailrace/v1/worker_service_pb.ts";
 import type { CursorCodec } from "../events/cursor.ts";
 import { decodeEvent } from "../events/stored.ts";
+import { changesFacts, foldWorker, unknownWorker, type WorkerFacts } from "../events/worker-facts.ts";
 import type { EventBlock } from "../log/block.ts";
 import type { EventLog } from "../log/contract.ts";
 
-/** What is known of a worker beyond what the log counts. */
-export interface WorkerFacts {
-  readonly state: WorkerState;
-  readonly info: WorkerInfo | undefined;
-  readonly ended: WorkerEnded | undefined;
-}
-
 const statePrefix = "worker/";
-
-const unknownWorker: WorkerFacts = { state: WorkerState.IDLE, info: undefined, ended: undefined };
-
-/** Kinds that change what is known of a worker. */
-const factKinds: ReadonlySet<number> = new Set([
-  EventKind.WORKER_CREATED,
-  EventKind.WORKER_STOPPED,
-  EventKind.WORKER_CANCELLED,
-  EventKind.WORKER_UPDATED,
-  EventKind.WORKER_REMOVED,
-  EventKind.WORKER_RESTORED,
-  EventKind.WORKER_STATUS,
-  EventKind.WORKER_ENDED,
-]);
-
-/** What is known of a worker after an event. The one place that knows what the kinds mean for it. */
-export function foldWorker(facts: WorkerFacts, payload: NewEvent["payload"] | Event["payload"]): WorkerFacts {
-  switch (payload.case) {
-    case "workerCreated":
-      return { ...facts, info: payload.value.info ?? facts.info };
-    case "workerStopped":
-      return { ...facts, state: WorkerState.STOPPED };
-    case "workerCancelled":
-      return { ...facts, state: WorkerState.CANCELLED };
-    case "workerRestored":
-      return { ...facts, state: WorkerState.IDLE };
-    case "workerStatus":
-      return { ...facts, state: payload.value.state };
-    case "workerUpdated":
-      return {
-        ...facts,
-        info: payload.value.info ?? facts.info,
-        state: payload.value.state === WorkerState.UNSPECIFIED ? facts.state : payload.value.state,
-      };
-    case "workerEnded":
-      return { ...facts, state: WorkerState.ENDED, ended: payload.value };
-    case "workerRemoved": {
-      const { message } = payload.value;
-      const ended = create(WorkerEndedSchema, { outcome: WorkerOutcome.REMOVED, message });
-      return { ...facts, state: WorkerState.ENDED, ended: facts.ended ?? ended };
-    }
-    default:
-      return facts;
-  }
-}
-
-/** Whether events of this kind change what is known of their worker. */
-export function changesFacts(kind: number): boolean {
-  return factKinds.has(kind);
-}
 
 /** Key and value under which the log keeps what is known of a worker, next to the events that say so. */
 export function factsKey(workerId: string): string {
@@ -124,7 +61,7 @@ export class WorkerProjection {
   commit(block: EventBlock): void {
     for (let i = 0; i < block.length; i++) {
       const worker = block.workers[i] as number;
-      if (worker === 0 || !factKinds.has(block.kinds[i] as number)) continue;
+      if (worker === 0 || !changesFacts(block.kinds[i] as number)) continue;
       const workerId = block.subjects.idOf(worker);
       const before = this.#committed.get(workerId);
       const facts = foldWorker(before?.facts ?? unknownWorker, decodeEvent(block, this.#cursors, i).payload);
