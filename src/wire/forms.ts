@@ -2,6 +2,7 @@ import type { CursorCodec } from "../events/cursor.ts";
 import type { EventBlock } from "../log/block.ts";
 import { JsonForm } from "./json-form.ts";
 import { ProtobufForm } from "./protobuf-form.ts";
+import { SimpleSseForm } from "./simple-sse-form.ts";
 import { SseForm } from "./sse-form.ts";
 import { TextEntries } from "./text-entries.ts";
 
@@ -10,6 +11,7 @@ export interface Forms {
   readonly protobuf: ProtobufForm;
   readonly json: JsonForm;
   readonly sse: SseForm;
+  readonly simpleSse: SimpleSseForm;
 }
 
 const known = new WeakMap<CursorCodec, Forms>();
@@ -31,6 +33,7 @@ export function createForms(cursors: CursorCodec): Forms {
       protobuf: new ProtobufForm(cursors),
       json: new JsonForm(cursors, entriesOf),
       sse: new SseForm(entriesOf),
+      simpleSse: new SimpleSseForm(entriesOf),
     };
     known.set(cursors, forms);
   }

@@ -5,6 +5,7 @@ import type { EventBlock } from "../log/block.ts";
 import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
 import { allocateFrame } from "./chunk.ts";
 import { envelope, envelopeHeaderBytes, writeEnvelopeHeader } from "./envelope.ts";
+import { forEachEvent } from "./event-runs.ts";
 import { ascii } from "./json-writer.ts";
 import type { TextEntries } from "./text-entries.ts";
 
@@ -38,7 +39,7 @@ export class JsonForm implements WireForm<TextEntries, Uint8Array> {
   events(runs: readonly EventRun<TextEntries>[], through: Position): Uint8Array {
     let messageBytes = open.length + openCursor.length + cursorLength + this.#close.length;
     for (const run of runs) {
-      forEach(run, (index) => {
+      forEachEvent(run, (index) => {
         messageBytes += this.entrySize(run.entries, index);
       });
     }
@@ -50,7 +51,7 @@ export class JsonForm implements WireForm<TextEntries, Uint8Array> {
     let at = envelopeHeaderBytes + open.length;
     for (const run of runs) {
       const { entries } = run;
-      forEach(run, (index) => {
+      forEachEvent(run, (index) => {
         at += entries.bytes.copy(frame, at, entries.jsonStart(index), entries.jsonEnd(index));
         frame[at++] = comma;
       });
@@ -80,9 +81,4 @@ export class JsonForm implements WireForm<TextEntries, Uint8Array> {
   frameSize(frame: Uint8Array): number {
     return frame.length;
   }
-}
-
-function forEach({ from, to, indices }: EventRun<TextEntries>, visit: (index: number) => void): void {
-  if (indices === undefined) for (let i = from; i < to; i++) visit(i);
-  else for (const index of indices) visit(index);
 }

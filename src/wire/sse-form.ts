@@ -47,15 +47,20 @@ export class SseForm implements WireForm<TextEntries, Uint8Array> {
   }
 
   control(frame: ControlFrame): Uint8Array {
-    const { cursor } = frame.value;
-    // An empty id would make an EventSource forget its position, and one with a line end would forge a field.
-    const id = /^[\x21-\x7e]+$/.test(cursor) ? `id: ${cursor}\n` : "";
-    return Buffer.from(`event: ${frame.case}\ndata: ${jsonOf(frame)}\n${id}\n`);
+    return Buffer.from(`event: ${frame.case}\ndata: ${jsonOf(frame)}\n${idField(frame.value.cursor)}\n`);
   }
 
   frameSize(frame: Uint8Array): number {
     return frame.length;
   }
+}
+
+/**
+ * The line of an id, or none: an empty id would make an EventSource forget its position, and one with a line end would
+ * forge a field.
+ */
+export function idField(cursor: string): string {
+  return /^[\x21-\x7e]+$/.test(cursor) ? `id: ${cursor}\n` : "";
 }
 
 function jsonOf(frame: ControlFrame): string {

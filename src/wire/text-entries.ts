@@ -8,6 +8,8 @@ import { ascii, JsonWriter } from "./json-writer.ts";
 const firstCapacity = 16 * 1024;
 
 const openData = ascii("\ndata: ");
+/** Bytes of "data: ", which stands before the JSON of every event. */
+export const dataFieldBytes = openData.length - 1;
 const openId = ascii("\nid: ");
 const endOfEvent = ascii("\n\n");
 const unknownName = ascii("unknown");

@@ -1,0 +1,95 @@
+import { toJsonString } from "@bufbuild/protobuf";
+import { Severity, type StreamDiagnostic, StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
+import { JobState, type JobStateChanged } from "../../gen/tailrace/v1/payloads_pb.ts";
+import type { EventBlock } from "../log/block.ts";
+import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
+import { allocateFrame } from "./chunk.ts";
+import { forEachEvent } from "./event-runs.ts";
+import { idField } from "./sse-form.ts";
+import { dataFieldBytes, type TextEntries } from "./text-entries.ts";
+
+/**
+ * The frames of a job for readers who know nothing but `data:` lines (docs/protocol.md, "The simple stream of a job"): an
+ * event is one line of JSON, the end is a marker. A marker is never JSON and JSON has no line ends, so no text of a job can
+ * forge one.
+ */
+export class SimpleSseForm implements WireForm<TextEntries, Uint8Array> {
+  readonly name = "sse-simple";
+  readonly #entriesOf: (block: EventBlock) => TextEntries;
+
+  constructor(entriesOf: (block: EventBlock) => TextEntries) {
+    this.#entriesOf = entriesOf;
+  }
+
+  encode(block: EventBlock): TextEntries {
+    return this.#entriesOf(block);
+  }
+
+  entrySize(entries: TextEntries, index: number): number {
+    return entries.end(index) - entries.jsonStart(index) + dataFieldBytes;
+  }
+
+  /** The events as the other form of SSE has them, each from its `data:` on. */
+  events(runs: readonly EventRun<TextEntries>[]): Uint8Array {
+    let length = 0;
+    for (const run of runs) {
+      forEachEvent(run, (index) => {
+        length += this.entrySize(run.entries, index);
+      });
+    }
+    const frame = allocateFrame(length);
+    let at = 0;
+    for (const run of runs) {
+      const { entries } = run;
+      forEachEvent(run, (index) => {
+        at += entries.bytes.copy(frame, at, entries.jsonStart(index) - dataFieldBytes, entries.end(index));
+      });
+    }
+    return frame;
+  }
+
+  control(frame: ControlFrame): Uint8Array {
+    return Buffer.from(frame.case === "diagnostic" ? diagnosticText(frame.value) : `: ${frame.case}\n\n`);
+  }
+
+  frameSize(frame: Uint8Array): number {
+    return frame.length;
+  }
+}
+
+function diagnosticText(diagnostic: StreamDiagnostic): string {
+  const { reason, severity, cursor, message } = diagnostic;
+  if (severity !== Severity.TERMINAL) return `: ${reason.case}\n\n`;
+  const id = idField(cursor);
+  if (reason.case === "streamEnded" && reason.value.end.case === "job") {
+    return `data: ${markerOf(reason.value.end.value)}\n${id}\n`;
+  }
+  const returnMs = returnAfterMs(reason);
+  // Nothing ended but the connection: a marker would tell of the job what is true of the server alone.
+  if (returnMs !== undefined) return `: ${reason.case}\nretry: ${returnMs}\n${id}\n`;
+  // Not the job failed, but the stream of it. The diagnostic tells the two apart for readers who look at names.
+  const json = toJsonString(StreamDiagnosticSchema, diagnostic);
+  return `event: diagnostic\ndata: ${json}\n\ndata: [ERROR] ${oneLine(message)}\n${id}\n`;
+}
+
+/** How a job ended, in the words of the stream. */
+function markerOf({ state, message, reason }: JobStateChanged): string {
+  if (state === JobState.SUCCEEDED) return "[DONE]";
+  if (state === JobState.CANCELLED) return "[CANCELLED]";
+  return `[ERROR] ${oneLine(message || reason || "The job failed.")}`;
+}
+
+/** Milliseconds after which coming back may help; undefined: it does not. */
+function returnAfterMs(reason: StreamDiagnostic["reason"]): number | undefined {
+  if (reason.case !== "serverClosing" && reason.case !== "logUnavailable" && reason.case !== "limitExceeded") {
+    return undefined;
+  }
+  const { retryAfter } = reason.value;
+  if (retryAfter === undefined) return undefined;
+  return Number(retryAfter.seconds) * 1000 + Math.ceil(retryAfter.nanos / 1_000_000);
+}
+
+/** Text that may be said on one line: a line end in it would begin a field. */
+function oneLine(text: string): string {
+  return text.replace(/[\r\n]+/g, " ").trim();
+}
