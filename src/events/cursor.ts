@@ -1,5 +1,8 @@
-import { crc32, finishCrc32, startCrc32 } from "../base/crc32.ts";
+import { crc32 } from "../base/crc32.ts";
 import { TailraceError } from "../base/errors.ts";
+import { alphabet, CursorEncoder, cursorLayout, cursorLength } from "./cursor-encoder.ts";
+
+export { cursorLength } from "./cursor-encoder.ts";
 
 /**
  * A position in the one total order of a runtime (docs/protocol.md, "Cursor"), after an event or before all of them.
@@ -30,17 +33,10 @@ export const origin: Position = {
   jobOrdinal: 0,
 };
 
-/** Characters of every cursor. A multiple of 4, so that no unused bits make two texts of one cursor. */
-export const cursorLength = 60;
-
 const formatVersion = 1;
 const closingFlag = 0x80;
-const byteLength = 45;
-const checkedLength = byteLength - 4;
-// version and flags 1, runtime 4, generation 8
-const prefixLength = 13;
+const { bytes: byteLength, checksum: checkedLength } = cursorLayout;
 
-const alphabet = new TextEncoder().encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
 const values = new Uint8Array(256).fill(255);
 for (let i = 0; i < alphabet.length; i++) values[alphabet[i] as number] = i;
 
@@ -106,10 +102,7 @@ export class CursorCodec {
   readonly runtimeId: string;
   readonly generation: bigint;
   readonly #runtimeHash: number;
-  readonly #scratch = new Uint8Array(byteLength);
-  readonly #view = new DataView(this.#scratch.buffer);
-  /** Checksum state over the bytes that are the same in every cursor. */
-  readonly #prefixCrc: number;
+  readonly #encoder: CursorEncoder;
   readonly #text = new Uint8Array(cursorLength);
   readonly #decoder = new TextDecoder();
 
@@ -117,32 +110,26 @@ export class CursorCodec {
     this.runtimeId = runtimeId;
     this.generation = generation;
     this.#runtimeHash = hashId(runtimeId);
-    this.#view.setUint8(0, formatVersion);
-    this.#view.setUint32(1, this.#runtimeHash);
-    this.#view.setBigUint64(5, generation);
-    this.#prefixCrc = startCrc32(this.#scratch, 0, prefixLength);
+    const prefix = new DataView(new ArrayBuffer(cursorLayout.sequence));
+    prefix.setUint8(0, formatVersion);
+    prefix.setUint32(cursorLayout.runtime, this.#runtimeHash);
+    prefix.setBigUint64(cursorLayout.generation, generation);
+    this.#encoder = new CursorEncoder(new Uint8Array(prefix.buffer));
   }
 
   /** The cursor of a position. `closing`: of a terminal diagnostic, so that asking again with it ends at once. */
   encode(position: Position, closing = false): string {
-    if (closing) {
-      this.#fill(position);
-      this.#scratch[0] = formatVersion | closingFlag;
-      this.#view.setUint32(checkedLength, crc32(this.#scratch.subarray(0, checkedLength)));
-      this.#scratchToText(this.#text, 0);
-      this.#scratch[0] = formatVersion;
-    } else {
-      this.encodeInto(
-        this.#text,
-        0,
-        position.sequence,
-        position.ordinal,
-        position.workerHash,
-        position.workerOrdinal,
-        position.jobHash,
-        position.jobOrdinal,
-      );
-    }
+    this.encodeInto(
+      this.#text,
+      0,
+      position.sequence,
+      position.ordinal,
+      position.workerHash,
+      position.workerOrdinal,
+      position.jobHash,
+      position.jobOrdinal,
+    );
+    if (closing) this.#encoder.repeatWithFlags(this.#text, formatVersion | closingFlag);
     return this.#decoder.decode(this.#text);
   }
 
@@ -157,10 +144,7 @@ export class CursorCodec {
     jobHash: number,
     jobOrdinal: number,
   ): void {
-    this.#write(sequence, ordinal, workerHash, workerOrdinal, jobHash, jobOrdinal);
-    const crc = finishCrc32(this.#prefixCrc, this.#scratch, prefixLength, checkedLength);
-    this.#view.setUint32(checkedLength, crc);
-    this.#scratchToText(target, at);
+    this.#encoder.encodeInto(target, at, sequence, ordinal, workerHash, workerOrdinal, jobHash, jobOrdinal);
   }
 
   /**
@@ -172,49 +156,6 @@ export class CursorCodec {
     if (decoded.runtimeHash !== this.#runtimeHash) throw unknown("other_runtime");
     if (decoded.generation !== this.generation) throw unknown("other_generation");
     return decoded;
-  }
-
-  #fill(position: Position): void {
-    this.#write(
-      position.sequence,
-      position.ordinal,
-      position.workerHash,
-      position.workerOrdinal,
-      position.jobHash,
-      position.jobOrdinal,
-    );
-  }
-
-  #write(
-    sequence: number,
-    ordinal: number,
-    workerHash: number,
-    workerOrdinal: number,
-    jobHash: number,
-    jobOrdinal: number,
-  ): void {
-    const view = this.#view;
-    view.setUint16(13, Math.floor(sequence / 0x1_0000_0000));
-    view.setUint32(15, sequence >>> 0);
-    const skipped = sequence - ordinal;
-    view.setUint8(19, Math.floor(skipped / 0x1_0000_0000));
-    view.setUint32(20, skipped >>> 0);
-    view.setUint32(24, workerHash);
-    view.setUint8(28, Math.floor(workerOrdinal / 0x1_0000_0000));
-    view.setUint32(29, workerOrdinal >>> 0);
-    view.setUint32(33, jobHash);
-    view.setUint32(37, jobOrdinal);
-  }
-
-  #scratchToText(target: Uint8Array, at: number): void {
-    const bytes = this.#scratch;
-    for (let i = 0, o = at; i < byteLength; i += 3, o += 4) {
-      const word = ((bytes[i] as number) << 16) | ((bytes[i + 1] as number) << 8) | (bytes[i + 2] as number);
-      target[o] = alphabet[word >> 18] as number;
-      target[o + 1] = alphabet[(word >> 12) & 63] as number;
-      target[o + 2] = alphabet[(word >> 6) & 63] as number;
-      target[o + 3] = alphabet[word & 63] as number;
-    }
   }
 }
 

@@ -39,6 +39,50 @@ test("a cursor says what was put in, in one canonical, URL-safe form", () => {
   );
 });
 
+test("a cursor is what the specification says, whichever ones were written before it", () => {
+  const near = fc.record({ position, steps: fc.array(fc.nat(70_000), { maxLength: 5 }) });
+  fc.assert(
+    fc.property(fc.string(), generation, fc.array(near, { minLength: 1 }), (runtimeId, generationOfLog, runs) => {
+      const codec = new CursorCodec(runtimeId, generationOfLog);
+      const target = new Uint8Array(cursorLength + 2);
+      for (const run of runs) {
+        for (const step of [0, ...run.steps]) {
+          const at = {
+            sequence: Math.min(run.position.sequence + step, 2 ** 48 - 1),
+            ordinal: Math.min(run.position.ordinal + step, 2 ** 48 - 1),
+            workerHash: run.position.workerHash,
+            workerOrdinal: Math.min(run.position.workerOrdinal + step, 2 ** 40 - 1),
+            jobHash: run.position.jobHash,
+            jobOrdinal: Math.min(run.position.jobOrdinal + step, 2 ** 32 - 1),
+          };
+          fc.pre(at.sequence - at.ordinal < 2 ** 40);
+          const { workerHash, workerOrdinal, jobHash, jobOrdinal } = at;
+          codec.encodeInto(target, 1, at.sequence, at.ordinal, workerHash, workerOrdinal, jobHash, jobOrdinal);
+          const expected = specifiedCursor(runtimeId, generationOfLog, at);
+          expect(Buffer.from(target).toString("latin1")).toBe(`\0${expected}\0`);
+          expect(codec.encode(at)).toBe(expected);
+        }
+      }
+    }),
+  );
+});
+
+/** Straight from docs/protocol.md, "Cursor". */
+function specifiedCursor(runtimeId: string, generationOfLog: bigint, at: Position): string {
+  const bytes = Buffer.alloc(45);
+  bytes.writeUInt8(1, 0);
+  bytes.writeUInt32BE(hashId(runtimeId), 1);
+  bytes.writeBigUInt64BE(generationOfLog, 5);
+  bytes.writeUIntBE(at.sequence, 13, 6);
+  bytes.writeUIntBE(at.sequence - at.ordinal, 19, 5);
+  bytes.writeUInt32BE(at.workerHash, 24);
+  bytes.writeUIntBE(at.workerOrdinal, 28, 5);
+  bytes.writeUInt32BE(at.jobHash, 33);
+  bytes.writeUInt32BE(at.jobOrdinal, 37);
+  bytes.writeUInt32BE(zlibCrc32(bytes.subarray(0, 41)), 41);
+  return bytes.toString("base64url");
+}
+
 test("a cursor with any character altered, added or missing is malformed", () => {
   const codec = new CursorCodec("runtime", 7n);
   const anyCharacter = fc.oneof(

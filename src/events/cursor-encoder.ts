@@ -1,0 +1,223 @@
+import { crc32, finishCrc32, startCrc32 } from "../base/crc32.ts";
+
+/** Where the fields of a cursor lie, big-endian: version and flags 1, runtime 4, generation 8, then what changes. */
+export const cursorLayout = {
+  runtime: 1,
+  generation: 5,
+  sequence: 13,
+  skipped: 19,
+  workerHash: 24,
+  workerOrdinal: 28,
+  jobHash: 33,
+  jobOrdinal: 37,
+  checksum: 41,
+  bytes: 45,
+} as const;
+
+/** Characters of every cursor. A multiple of 4, so that no unused bits make two texts of one cursor. */
+export const cursorLength = 60;
+
+export const alphabet = new TextEncoder().encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+
+const { sequence: prefixLength, checksum: checkedLength } = cursorLayout;
+
+/** Two characters of text, in the order of this machine's bytes, for every 12 bits. */
+const pairs = new Uint16Array(1 << 12);
+const pairBytes = new Uint8Array(pairs.buffer);
+for (let i = 0; i < pairs.length; i++) {
+  pairBytes[2 * i] = alphabet[i >> 6] as number;
+  pairBytes[2 * i + 1] = alphabet[i & 63] as number;
+}
+
+/** What a byte at a place behind the prefix changes in the checksum. All of them together are independent of each other. */
+const effects = effectsOfBytes();
+
+/**
+ * Writes the cursors of one runtime and generation. Neighbouring events share most of theirs, and a checksum is the sum of
+ * what its bytes change, so only what is new since the last cursor is worked out: a quarter of the time, in the place where
+ * a replay spends most of it.
+ */
+export class CursorEncoder {
+  /** The cursor that was written last. */
+  readonly #bytes = new Uint8Array(cursorLayout.bytes);
+  readonly #text = new Uint8Array(cursorLength);
+  readonly #pairs = new Uint16Array(this.#text.buffer);
+  /** Checksum of a cursor that is zero behind its prefix. */
+  readonly #crcOfPrefix: number;
+  /** What the upper parts of the last cursor change in it. */
+  #crcOfPlace = 0;
+  #crcOfWorker = 0;
+  #crcOfJob = 0;
+  #sequenceHigh = 0;
+  #skipped = 0;
+  #workerHash = 0;
+  #workerHigh = 0;
+  #jobHash = 0;
+  #jobHigh = 0;
+
+  /** `prefix`: the bytes that are the same in every cursor. */
+  constructor(prefix: Uint8Array) {
+    this.#bytes.set(prefix);
+    this.#crcOfPrefix = finishCrc32(startCrc32(prefix, 0, prefixLength), this.#bytes, prefixLength, checkedLength);
+    writeText(this.#bytes, this.#text);
+  }
+
+  encodeInto(
+    target: Uint8Array,
+    at: number,
+    sequence: number,
+    ordinal: number,
+    workerHash: number,
+    workerOrdinal: number,
+    jobHash: number,
+    jobOrdinal: number,
+  ): void {
+    const sequenceHigh = Math.floor(sequence / 0x1_0000);
+    const skipped = sequence - ordinal;
+    if (sequenceHigh !== this.#sequenceHigh || skipped !== this.#skipped) this.#setPlace(sequenceHigh, skipped);
+    const workerHigh = Math.floor(workerOrdinal / 0x1_0000);
+    if (workerHash !== this.#workerHash || workerHigh !== this.#workerHigh) this.#setWorker(workerHash, workerHigh);
+    const jobHigh = jobOrdinal >>> 16;
+    if (jobHash !== this.#jobHash || jobHigh !== this.#jobHigh) this.#setJob(jobHash, jobHigh);
+
+    const bytes = this.#bytes;
+    const s1 = (sequence >>> 8) & 0xff;
+    const s0 = sequence & 0xff;
+    const w1 = (workerOrdinal >>> 8) & 0xff;
+    const w0 = workerOrdinal & 0xff;
+    const j1 = (jobOrdinal >>> 8) & 0xff;
+    const j0 = jobOrdinal & 0xff;
+    const crc =
+      this.#crcOfPrefix ^
+      this.#crcOfPlace ^
+      this.#crcOfWorker ^
+      this.#crcOfJob ^
+      effectOf(17, s1) ^
+      effectOf(18, s0) ^
+      effectOf(31, w1) ^
+      effectOf(32, w0) ^
+      effectOf(39, j1) ^
+      effectOf(40, j0);
+    bytes[17] = s1;
+    bytes[18] = s0;
+    bytes[31] = w1;
+    bytes[32] = w0;
+    bytes[39] = j1;
+    bytes[40] = j0;
+    bytes[41] = crc >>> 24;
+    bytes[42] = crc >>> 16;
+    bytes[43] = crc >>> 8;
+    bytes[44] = crc;
+    this.#writeGroup(5);
+    this.#writeGroup(6);
+    this.#writeGroup(10);
+    this.#writeGroup(13);
+    this.#writeGroup(14);
+    target.set(this.#text, at);
+  }
+
+  /** Writes the cursor that was written last into `target` once more, with other flags. */
+  repeatWithFlags(target: Uint8Array, head: number): void {
+    const bytes = this.#bytes.slice();
+    bytes[0] = head;
+    new DataView(bytes.buffer).setUint32(checkedLength, crc32(bytes.subarray(0, checkedLength)));
+    writeText(bytes, target);
+  }
+
+  #setPlace(sequenceHigh: number, skipped: number): void {
+    this.#sequenceHigh = sequenceHigh;
+    this.#skipped = skipped;
+    this.#setBytes(cursorLayout.sequence, 4, sequenceHigh);
+    this.#setBytes(cursorLayout.skipped, 5, skipped);
+    this.#crcOfPlace = this.#effectOfBytes(13, 17) ^ this.#effectOfBytes(19, 24);
+    for (let group = 4; group <= 8; group++) this.#writeGroup(group);
+  }
+
+  #setWorker(hash: number, high: number): void {
+    this.#workerHash = hash;
+    this.#workerHigh = high;
+    // Byte by byte: with many workers it happens for nearly every event.
+    const bytes = this.#bytes;
+    bytes[24] = hash >>> 24;
+    bytes[25] = hash >>> 16;
+    bytes[26] = hash >>> 8;
+    bytes[27] = hash;
+    bytes[28] = high >>> 16;
+    bytes[29] = high >>> 8;
+    bytes[30] = high;
+    this.#crcOfWorker =
+      effectOf(24, hash >>> 24) ^
+      effectOf(25, (hash >>> 16) & 0xff) ^
+      effectOf(26, (hash >>> 8) & 0xff) ^
+      effectOf(27, hash & 0xff) ^
+      effectOf(28, high >>> 16) ^
+      effectOf(29, (high >>> 8) & 0xff) ^
+      effectOf(30, high & 0xff);
+    this.#writeGroup(8);
+    this.#writeGroup(9);
+  }
+
+  #setJob(hash: number, high: number): void {
+    this.#jobHash = hash;
+    this.#jobHigh = high;
+    this.#setBytes(cursorLayout.jobHash, 4, hash);
+    this.#setBytes(cursorLayout.jobOrdinal, 2, high);
+    this.#crcOfJob = this.#effectOfBytes(33, 39);
+    this.#writeGroup(11);
+    this.#writeGroup(12);
+  }
+
+  #setBytes(at: number, count: number, value: number): void {
+    const bytes = this.#bytes;
+    let rest = value;
+    for (let i = at + count - 1; i >= at; i--) {
+      bytes[i] = rest % 0x100;
+      rest = Math.floor(rest / 0x100);
+    }
+  }
+
+  #effectOfBytes(from: number, to: number): number {
+    let crc = 0;
+    for (let i = from; i < to; i++) crc ^= effectOf(i, this.#bytes[i] as number);
+    return crc;
+  }
+
+  /** Three bytes as four characters. */
+  #writeGroup(group: number): void {
+    const bytes = this.#bytes;
+    const at = group * 3;
+    const word = ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number);
+    this.#pairs[group * 2] = pairs[word >> 12] as number;
+    this.#pairs[group * 2 + 1] = pairs[word & 0xfff] as number;
+  }
+}
+
+function effectOf(place: number, byte: number): number {
+  return effects[(place - prefixLength) * 256 + byte] as number;
+}
+
+/** A checksum is linear: with a state of zero, a byte changes it the same whatever is beside it. */
+function effectsOfBytes(): Uint32Array {
+  const places = checkedLength - prefixLength;
+  const table = new Uint32Array(places * 256);
+  const bytes = new Uint8Array(places);
+  const nothing = finishCrc32(0, bytes, 0, places);
+  for (let place = 0; place < places; place++) {
+    for (let byte = 0; byte < 256; byte++) {
+      bytes[place] = byte;
+      table[place * 256 + byte] = finishCrc32(0, bytes, place, places) ^ nothing;
+    }
+    bytes[place] = 0;
+  }
+  return table;
+}
+
+function writeText(bytes: Uint8Array, target: Uint8Array): void {
+  for (let i = 0, o = 0; i < cursorLayout.bytes; i += 3, o += 4) {
+    const word = ((bytes[i] as number) << 16) | ((bytes[i + 1] as number) << 8) | (bytes[i + 2] as number);
+    target[o] = alphabet[word >> 18] as number;
+    target[o + 1] = alphabet[(word >> 12) & 63] as number;
+    target[o + 2] = alphabet[(word >> 6) & 63] as number;
+    target[o + 3] = alphabet[word & 63] as number;
+  }
+}
