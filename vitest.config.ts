@@ -6,9 +6,10 @@ export default defineConfig({
     // Processes, not threads: tests send signals, change the environment and open logs that lock.
     pool: "forks",
     globalSetup: ["./test/support/pinned-node.ts"],
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
-    teardownTimeout: 10_000,
+    // Only what hangs runs into these: a loaded machine takes many times as long as an idle one.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    teardownTimeout: 60_000,
     // A focused test or an empty run would pass without having looked.
     allowOnly: false,
     passWithNoTests: false,

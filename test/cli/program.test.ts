@@ -64,7 +64,7 @@ test("usage errors are one line that says what to do, and exit code 2", async ()
     expect(process.stderr).toMatch(/^tailrace: [^\n]+\n$/);
     expect(process.stdout.length).toBe(0);
   }
-}, 60_000);
+});
 
 test("no command at all is a usage error that shows the help", async () => {
   const nothing = tailrace([]);

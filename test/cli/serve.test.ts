@@ -32,7 +32,7 @@ test("a second signal ends it at once", async () => {
   expect(await server.ended).not.toBe(0);
   expect(performance.now() - begun).toBeLessThan(4_000);
   await held.body?.cancel().catch(() => undefined);
-}, 40_000);
+});
 
 test("settings come from a file, and options go before it", async () => {
   const file = join(scratchDirectory(), "tailrace.json");
@@ -68,7 +68,7 @@ test("mistakes in the file are named by their key", async () => {
   const missing = tailrace(["serve", "--config", join(directory, "none.json")]);
   expect(await missing.ended).toBe(2);
   expect(missing.stderr).toContain("there is no such file");
-}, 40_000);
+});
 
 test("a port or a directory that is in use is said with what to do", async () => {
   const taken = createServer().listen(0, "127.0.0.1");

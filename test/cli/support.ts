@@ -3,14 +3,11 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
-import { onTestFinished, vi } from "vitest";
+import { onTestFinished } from "vitest";
 import type { Event } from "../../gen/tailrace/v1/event_pb.ts";
 import { ListEventsRequestSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { OutputStream, type WorkerEnded } from "../../gen/tailrace/v1/payloads_pb.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-
-// These tests start process after process, each of which takes a second on a busy machine.
-vi.setConfig({ testTimeout: 60_000 });
 
 const checkout = join(import.meta.dirname, "../..");
 export const entry = join(checkout, "src/cli/main.ts");

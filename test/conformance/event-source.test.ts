@@ -30,7 +30,7 @@ it("an EventSource that loses its connection misses nothing, and stops for good 
   await until(() => seen.length === 2, "the second event");
   await runtime.worker("w").end({ outcome: WorkerOutcome.SUCCEEDED });
   // It takes the end of the stream for a loss, comes back with the closing cursor, and 204 tells it to stop.
-  await until(() => source.readyState === EventSource.CLOSED, "it to stop", 15_000);
+  await until(() => source.readyState === EventSource.CLOSED, "it to stop");
   expect(statuses).toEqual([200, 204]);
   expect(seen).toEqual(["1", "2"]);
 });
@@ -54,7 +54,7 @@ it("an EventSource whose position is gone is told so, and stops for good", async
   });
   onTestFinished(() => source.close());
   source.addEventListener("diagnostic", ({ data }) => told.push(...Object.keys(JSON.parse(data))));
-  await until(() => source.readyState === EventSource.CLOSED, "it to stop", 15_000);
+  await until(() => source.readyState === EventSource.CLOSED, "it to stop");
   expect(told).toContain("cursorExpired");
   expect(statuses).toEqual([200, 204]);
 });

@@ -85,7 +85,7 @@ for (const durability of ["fsync", "process"] as const) {
     expect(generations.size).toBe(1);
     expect(acknowledged.length).toBeGreaterThan(lives * 5);
     await verify(directory, durability, acknowledged);
-  }, 180_000);
+  }, 900_000);
 }
 
 /** Every acknowledged event that retention left is there, as it was acknowledged, and every old position can be used. */

@@ -23,7 +23,7 @@ async function follow(viewer: Viewer): Promise<void> {
 
 describe("a server that is killed while it is under load", () => {
   it(`keeps every acknowledged event, uses no sequence twice and knows its old cursors, ${kills} times in a row`, {
-    timeout: 240_000,
+    timeout: 900_000,
   }, async () => {
     const data = scratchDirectory();
     const start = (): Promise<ServeProcess> =>
@@ -43,11 +43,11 @@ describe("a server that is killed while it is under load", () => {
       const viewer = view(edge, server.url, cursor === undefined ? {} : resumeFrom(cursor));
       const following = follow(viewer);
       const target = batches() + batchesPerLife;
-      await until(() => batches() >= target, "the load to go on", 30_000);
+      await until(() => batches() >= target, "the load to go on");
       if (life === kills) {
         for (const producer of load) producer.stop();
         await running;
-        await until(() => published(load) === seen.length + viewer.ids.length, "the last events", 30_000);
+        await until(() => published(load) === seen.length + viewer.ids.length, "the last events");
         viewer.leave();
       } else {
         server.process.child.kill("SIGKILL");

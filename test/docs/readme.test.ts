@@ -74,7 +74,7 @@ test("the commands run as they are", async () => {
   expect(output).toMatch(/^deploy +/m);
   expect(output).toMatch(/^event: output\n/m);
   expect(output).toMatch(/"workerId":\s?"tests"/);
-}, 60_000);
+});
 
 test("every file that it points to is there", () => {
   const targets = [...readme.matchAll(/\]\(([^)#:]+)\)/g)].map(([, target]) => target as string);

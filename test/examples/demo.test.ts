@@ -52,4 +52,4 @@ test("the demo kills its watcher and loses nothing; then what it prints works as
   run.child.kill("SIGINT");
   expect(await run.ended).toBe(0);
   expect(left()).toEqual(before);
-}, 90_000);
+});

@@ -57,7 +57,7 @@ const clients: readonly (readonly [string, EventSourceClass])[] = [
 
 // Both wait 3 s before they come back.
 describe.each(clients)("the EventSource of %s", (_name, Source) => {
-  it("comes back over a restart to what was published while it was away", { timeout: 60_000 }, async () => {
+  it("comes back over a restart to what was published while it was away", async () => {
     const log = new MemoryLog();
     const listen = `127.0.0.1:${await freePort()}`;
     const first = await serve({ log, listen });
@@ -73,7 +73,7 @@ describe.each(clients)("the EventSource of %s", (_name, Source) => {
     // The log outlives the runtime that the server was of.
     const second = await serve({ log, listen });
     for (const text of ["2", "3", "4"]) await second.runtime.worker("w").stdout(text);
-    await until(() => client.seen.length === 5, "what was missed", 20_000);
+    await until(() => client.seen.length === 5, "what was missed");
     await second.runtime.worker("w").stdout("5");
     await until(() => client.seen.length === 6, "what is live");
     expect(client.seen).toEqual(["0", "1", "2", "3", "4", "5"]);
@@ -81,7 +81,7 @@ describe.each(clients)("the EventSource of %s", (_name, Source) => {
     expect(client.opens()).toBe(2);
   });
 
-  it("is told what it lost, and stops", { timeout: 60_000 }, async () => {
+  it("is told what it lost, and stops", async () => {
     const log = new MemoryLog({ retention: { workerEvents: 5 } });
     const listen = `127.0.0.1:${await freePort()}`;
     const first = await serve({ log, listen });
@@ -92,19 +92,19 @@ describe.each(clients)("the EventSource of %s", (_name, Source) => {
     await until(() => client.ends.length === 1, "the end");
     const second = await serve({ log, listen });
     for (let i = 0; i < 20; i++) await second.runtime.worker("w").stdout(`${i}`);
-    await until(() => client.ends.length === 2, "the diagnostic", 20_000);
+    await until(() => client.ends.length === 2, "the diagnostic");
     expect(client.ends).toEqual(["serverClosing", "cursorExpired"]);
     // Asked again with the closing cursor, the server answers 204.
-    await until(() => client.isClosed(), "the client to stop", 20_000);
+    await until(() => client.isClosed(), "the client to stop");
     expect(client.seen).toEqual(["0"]);
   });
 
-  it("stops at the end of a worker", { timeout: 60_000 }, async () => {
+  it("stops at the end of a worker", async () => {
     const { server, runtime } = await serve();
     await runtime.worker("w").stdout("only");
     await runtime.worker("w").end({});
     const client = follow(Source, `${server.url}/v1/workers/w/events?kinds=output`);
-    await until(() => client.isClosed(), "the client to stop", 20_000);
+    await until(() => client.isClosed(), "the client to stop");
     expect([client.seen, client.ends]).toEqual([["only"], ["streamEnded"]]);
   });
 });

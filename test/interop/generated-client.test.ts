@@ -28,9 +28,7 @@ async function project(): Promise<string> {
   return directory;
 }
 
-it("a client that is generated from the proto alone is sound in its types, watches, vanishes and resumes", {
-  timeout: 60_000,
-}, async () => {
+it("a client that is generated from the proto alone is sound in its types, watches, vanishes and resumes", async () => {
   const directory = await project();
   await watchLeaveResume(
     (url, cursor) =>

@@ -26,7 +26,7 @@ async function flood(runtime: Runtime, count: number, reader: Viewer): Promise<v
 
 const request = { workerIds: ["chatty"], kinds: [EventKind.OUTPUT] };
 
-describe.each(edges)("a reader over $name that stalls", { timeout: 60_000 }, (edge) => {
+describe.each(edges)("a reader over $name that stalls", (edge) => {
   it("until its position leaves retention is told exactly what it lost; the others notice nothing", async () => {
     const { runtime, server } = await serve({ retention: { workerBytes: 4 * megabytes } });
     await publishIds(runtime, "chatty", ["begin"]);

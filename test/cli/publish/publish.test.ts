@@ -58,7 +58,7 @@ test("a line that makes no sense is named by its number; those before it are pub
   const nameless = tailrace(["publish", "-q", "--server", server.url], { input: `${good}\n` });
   expect(await nameless.ended).toBe(2);
   expect(nameless.stderr).toMatch(/line 1: it names no worker/);
-}, 40_000);
+});
 
 test("many lines arrive once each, in order", async () => {
   const { runtime, server } = await serve();

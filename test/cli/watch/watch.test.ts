@@ -140,7 +140,7 @@ test("a watch goes on over a server that is killed and restarted; its checkpoint
   const resumed = tailrace(args);
   await resumed.until("stdout", /"message":"60"/);
   expect(messages(resumed.stdout.toString())).toEqual(numbers(41, 60));
-}, 60_000);
+});
 
 test("a cursor that is gone is exit code 3, or a gap that is said", async () => {
   const { runtime, server } = await serve({ retention: { workerEvents: 5 } });
@@ -209,7 +209,7 @@ test("a long replay says how far it is and how fast", async () => {
   expect(await run.ended).toBe(0);
   expect(run.stderr).toMatch(/tailrace: replayed [\d,]+ events, \d+% of what is there, [\d,]+\/s\n/);
   expect(run.stderr).toMatch(/tailrace: caught up: [\d,]+ events in [\d.]+ s, [\d,]+\/s\n/);
-}, 60_000);
+});
 
 function readIfThere(path: string): string {
   try {

@@ -69,7 +69,7 @@ test("disk stays bounded under endless appends, and quiet workers keep all they 
     Array.from({ length: 40 }, (_, i) => `q2:${i}`),
   );
   await log.close();
-}, 60_000);
+});
 
 test("readers get what they asked for while segments are dropped and packed under them", async () => {
   const directory = join(scratchDirectory(), "data");
@@ -98,7 +98,7 @@ test("readers get what they asked for while segments are dropped and packed unde
   for (const passes of await Promise.all(readers)) expect(passes).toBeGreaterThan(5);
   expect(merged).toBeGreaterThan(0);
   await log.close();
-}, 60_000);
+});
 
 test("an idle log gives back what grew too old", async () => {
   const directory = join(scratchDirectory(), "data");
@@ -124,7 +124,7 @@ test("a log survives the end of its process between any two steps of giving spac
     if (ended.includes(false)) break;
     expect(first).toBeLessThan(100);
   }
-}, 120_000);
+});
 
 /** Lets every step from `failing` on fail, as if the process had ended there. False: there are not that many steps. */
 async function endsAtStep(directory: string, failing: number): Promise<boolean> {

@@ -85,7 +85,7 @@ export function modelSuite({ create }: Implementation): void {
         }),
         { numRuns: 40 },
       );
-    }, 60_000);
+    });
   });
 }
 
