@@ -1,5 +1,17 @@
 import type { WatchEventsRequest } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import type {
+  CancelJobRequest,
+  CancelJobResponse,
+  GetJobRequest,
+  GetJobResponse,
+  ListJobsRequest,
+  ListJobsResponse,
+  StartJobRequest,
+  StartJobResponse,
+  SubmitJobRequest,
+  SubmitJobResponse,
+} from "../../gen/tailrace/v1/job_service_pb.ts";
+import type {
   GetWorkerRequest,
   GetWorkerResponse,
   ListWorkersRequest,
@@ -7,6 +19,7 @@ import type {
 } from "../../gen/tailrace/v1/worker_service_pb.ts";
 import type { Clock } from "../base/clock.ts";
 import type { ReportError } from "../base/incident.ts";
+import type { ServiceName } from "../base/services.ts";
 import type { CursorCodec } from "../events/cursor.ts";
 import type { LogHealth } from "../log/contract.ts";
 import type { WatchSink, WireForm } from "../stream/form.ts";
@@ -22,12 +35,19 @@ export interface GatewayRuntime {
   ): Promise<{ resume(): void }>;
   listWorkers(request: ListWorkersRequest): ListWorkersResponse;
   getWorker(request: GetWorkerRequest): GetWorkerResponse;
+  submitJob(request: SubmitJobRequest): Promise<SubmitJobResponse>;
+  startJob(request: StartJobRequest): Promise<StartJobResponse>;
+  cancelJob(request: CancelJobRequest): Promise<CancelJobResponse>;
+  getJob(request: GetJobRequest): GetJobResponse;
+  listJobs(request: ListJobsRequest): ListJobsResponse;
   health(): LogHealth;
 }
 
 /** What every route works with. */
 export interface GatewayContext {
   readonly runtime: GatewayRuntime;
+  /** What is served of it. */
+  readonly services: ReadonlySet<ServiceName>;
   readonly clock: Clock;
   /** Milliseconds after which a reader that takes nothing with bytes pending is cut off. */
   readonly stallTimeoutMs: number;

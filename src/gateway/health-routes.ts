@@ -1,6 +1,28 @@
 import type { GatewayContext } from "./context.ts";
 import { type HttpResponse, sendJson } from "./http.ts";
 
+/** JSON Schemas of the answers. */
+export const healthzBody = {
+  type: "object",
+  properties: { status: { type: "string", const: "ok" } },
+  required: ["status"],
+};
+export const readyzBody = {
+  type: "object",
+  properties: {
+    ready: { type: "boolean" },
+    reasons: {
+      type: "array",
+      items: {
+        type: "object",
+        properties: { reason: { type: "string" }, since: { type: "string", format: "date-time" } },
+        required: ["reason"],
+      },
+    },
+  },
+  required: ["ready", "reasons"],
+};
+
 /** The process is up and answers. */
 export function healthz(response: HttpResponse): void {
   sendJson(response, 200, { status: "ok" });

@@ -12,7 +12,11 @@ export type Headers = Readonly<Record<string, string>>;
 
 /** Answers with a JSON text. The body is left out by Node where the method is HEAD. */
 export function sendJson(response: HttpResponse, status: number, body: unknown, headers: Headers = {}): void {
-  const text = JSON.stringify(body);
+  sendText(response, status, JSON.stringify(body), headers);
+}
+
+/** The same for what is a JSON text already. */
+export function sendText(response: HttpResponse, status: number, text: string, headers: Headers = {}): void {
   sendHead(response, status, {
     "cache-control": "no-store",
     "content-type": "application/json",

@@ -11,6 +11,7 @@ import {
 import { invalidRequest } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { kindOfName } from "../events/kinds.ts";
+import { type Parameter, runtimeWatchParameters } from "./parameters.ts";
 import { parseDuration, parseSince } from "./time-values.ts";
 
 /** What a watch observes, as the path says it. */
@@ -27,6 +28,8 @@ export interface WatchQuery {
   readonly lastEventId: string;
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
+  /** What the query may have. Default: everything that a watch has. */
+  readonly parameters?: readonly Parameter[] | undefined;
 }
 
 type Start = NonNullable<MessageInitShape<typeof WatchEventsRequestSchema>["start"]>;
@@ -45,14 +48,14 @@ const ifMissing = new Map([
 ]);
 
 const starts = ["cursor", "start_at", "since", "last"];
-const watchParameters = [...starts, "kinds", "worker_ids", "on_expired", "if_missing", "heartbeat"];
 
 /**
  * Reads the query of a watch. What the values mean is checked where every edge's requests are.
  * @throws TailraceError `invalid_request` naming the parameter.
  */
-export function parseWatchQuery({ query, scope, lastEventId, nowMs }: WatchQuery): WatchEventsRequest {
-  const values = readParameters(query, watchParameters);
+export function parseWatchQuery(options: WatchQuery): WatchEventsRequest {
+  const { query, scope, lastEventId, nowMs, parameters = runtimeWatchParameters } = options;
+  const values = readParameters(query, parameters);
   const workerIds = list(values, "worker_ids", limits.maxWatchedWorkers);
   if (workerIds !== undefined && (scope.workerId !== undefined || scope.jobId !== undefined)) {
     throw invalidRequest("worker_ids", "the path names what to watch already; use /v1/events to name workers here");
@@ -80,11 +83,12 @@ export function parseWatchQuery({ query, scope, lastEventId, nowMs }: WatchQuery
  * The parameters of a query.
  * @throws TailraceError `invalid_request` for a parameter that is not among `known`, or is given twice.
  */
-export function readParameters(query: string, known: readonly string[]): Map<string, string> {
+export function readParameters(query: string, known: readonly Parameter[]): Map<string, string> {
   const values = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(query)) {
-    if (!known.includes(name)) {
-      throw invalidRequest(name.slice(0, 64), `is not a parameter of this route; it has ${known.join(", ") || "none"}`);
+    if (!known.some((parameter) => parameter.name === name)) {
+      const names = known.map((parameter) => parameter.name).join(", ");
+      throw invalidRequest(name.slice(0, 64), `is not a parameter of this route; it has ${names || "none"}`);
     }
     if (values.has(name)) throw invalidRequest(name, "is given twice; give it once, lists separated by commas");
     values.set(name, value);
@@ -92,8 +96,9 @@ export function readParameters(query: string, known: readonly string[]): Map<str
   return values;
 }
 
-/** A whole number of at most 32 bits. @throws TailraceError `invalid_request`. */
-export function wholeNumber(name: string, text: string): number {
+/** A whole number of at most 32 bits; 0 where there is none. @throws TailraceError `invalid_request`. */
+export function wholeNumber(values: ReadonlyMap<string, string>, name: string): number {
+  const text = values.get(name) ?? "0";
   const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
   if (!(value <= 0xffff_ffff)) throw invalidRequest(name, "must be a whole number");
   return value;
@@ -108,8 +113,7 @@ function startOf(values: Map<string, string>, nowMs: number, overruled: boolean)
   if (at !== undefined) return { case: "startAt", value: at };
   const cursor = values.get("cursor");
   if (cursor !== undefined) return { case: "cursor", value: cursor };
-  const last = values.get("last");
-  if (last !== undefined) return { case: "last", value: wholeNumber("last", last) };
+  if (values.has("last")) return { case: "last", value: wholeNumber(values, "last") };
   const since = values.get("since");
   if (since === undefined) return undefined;
   const time = parseSince(since, nowMs);
@@ -119,7 +123,17 @@ function startOf(values: Map<string, string>, nowMs: number, overruled: boolean)
   return { case: "since", value: time };
 }
 
-function choice<T>(values: Map<string, string>, name: string, choices: ReadonlyMap<string, T>): T | undefined {
+/** "true" or "false"; false where there is none. @throws TailraceError `invalid_request`. */
+export function flag(values: ReadonlyMap<string, string>, name: string): boolean {
+  return choice(values, name, flags) ?? false;
+}
+
+const flags = new Map([
+  ["true", true],
+  ["false", false],
+]);
+
+function choice<T>(values: ReadonlyMap<string, string>, name: string, choices: ReadonlyMap<string, T>): T | undefined {
   const value = values.get(name);
   if (value === undefined) return undefined;
   const chosen = choices.get(value);
@@ -127,7 +141,11 @@ function choice<T>(values: Map<string, string>, name: string, choices: ReadonlyM
   return chosen;
 }
 
-function list(values: Map<string, string>, name: string, maximum: number): string[] | undefined {
+/**
+ * Values separated by commas; undefined where there is no such parameter.
+ * @throws TailraceError `invalid_request` for more than `maximum`, or an empty one.
+ */
+export function list(values: ReadonlyMap<string, string>, name: string, maximum: number): string[] | undefined {
   const value = values.get(name);
   if (value === undefined) return undefined;
   const items = value.split(",", maximum + 1);

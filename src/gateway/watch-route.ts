@@ -1,38 +1,47 @@
+import type { WatchEventsRequest } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import type { TailraceError } from "../base/errors.ts";
 import { toTailraceError } from "../base/incident.ts";
 import { origin } from "../events/cursor.ts";
 import { diagnosticOf } from "../events/diagnostics.ts";
-import { sseForm } from "../wire/sse.ts";
+import type { WireForm } from "../stream/form.ts";
+import type { TextEntries } from "../wire/text-entries.ts";
 import type { GatewayContext, GatewayRuntime } from "./context.ts";
-import { type HttpRequest, type HttpResponse, headerOf, sendEmpty, splitTarget } from "./http.ts";
+import { headerOf, sendEmpty } from "./http.ts";
 import { retryAfterOf, sendError } from "./problem.ts";
-import { type PathScope, parseWatchQuery } from "./query.ts";
+import type { Exchange } from "./route.ts";
 import { SseSink } from "./sse-sink.ts";
 
+/** What an event stream shows, and how. */
+export interface EventStream {
+  readonly form: WireForm<TextEntries, Uint8Array>;
+  /** Reads the request. `lastEventId`: the header, empty if there is none. @throws TailraceError. */
+  readonly request: (lastEventId: string) => WatchEventsRequest;
+  /** What is done before the watch opens. @throws TailraceError: there is no watch then. */
+  readonly prepare?: () => Promise<void>;
+}
+
 /** Answers with the frames of a watch as an event stream, for as long as the reader stays. */
-export async function watchEvents(
-  context: GatewayContext,
-  request: HttpRequest,
-  response: HttpResponse,
-  scope: PathScope,
+export async function streamEvents(
+  { context, request, response }: Exchange,
+  { form, request: readRequest, prepare }: EventStream,
 ): Promise<void> {
   const { runtime, clock, stallTimeoutMs } = context;
   const lastEventId = headerOf(request, "last-event-id") ?? "";
   const sink = new SseSink({ response, clock, stallTimeoutMs });
   try {
-    const { query } = splitTarget(request);
-    const watchRequest = parseWatchQuery({ query, scope, lastEventId, nowMs: clock.now() });
+    const watchRequest = readRequest(lastEventId);
     if (watchRequest.start.case === "cursor" && isClosing(context, watchRequest.start.value)) {
       // The one status that stops an EventSource: it has had its last frame.
       sendEmpty(response, 204, { "cache-control": "no-store" });
       return;
     }
-    sink.attach(await runtime.openWatch(watchRequest, sseForm(runtime), sink, sink.signal));
+    await prepare?.();
+    sink.attach(await runtime.openWatch(watchRequest, form, sink, sink.signal));
   } catch (error) {
     const refusal = toTailraceError(error, context.report);
     if (sink.begun || sink.signal.aborted) sink.end(undefined);
     else if (lastEventId === "") sendError(response, refusal);
-    else refuseReconnect(context, sink, refusal, lastEventId);
+    else refuseReconnect(context, form, sink, refusal, lastEventId);
   }
 }
 
@@ -41,10 +50,16 @@ export async function watchEvents(
  * word, so it gets the diagnostic as an event. Where coming back may help, its id is the cursor that it came with;
  * else a closing one, so that the next request gets 204.
  */
-function refuseReconnect({ runtime }: GatewayContext, sink: SseSink, error: TailraceError, lastEventId: string): void {
+function refuseReconnect(
+  { runtime }: GatewayContext,
+  form: EventStream["form"],
+  sink: SseSink,
+  error: TailraceError,
+  lastEventId: string,
+): void {
   const returning = retryAfterOf(error) !== undefined;
   const diagnostic = diagnosticOf(error, returning ? ownCursor(runtime, lastEventId) : closingCursor(runtime, error));
-  sink.write(sseForm(runtime).control({ case: "diagnostic", value: diagnostic }));
+  sink.write(form.control({ case: "diagnostic", value: diagnostic }));
   sink.end(diagnostic);
 }
 

@@ -6,6 +6,7 @@ import {
   type UniversalServerResponse,
 } from "@connectrpc/connect/protocol";
 import { EventStreamService } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import { JobService } from "../../gen/tailrace/v1/job_service_pb.ts";
 import { PublisherService } from "../../gen/tailrace/v1/publisher_service_pb.ts";
 import { WorkerService } from "../../gen/tailrace/v1/worker_service_pb.ts";
 import { envelope } from "../wire/envelope.ts";
@@ -36,6 +37,7 @@ export class Endings {
     // All of their methods do but fail at the gate.
     router.service(WorkerService, {});
     router.service(PublisherService, {});
+    router.service(JobService, {});
     for (const handler of router.handlers) this.#handlers.set(handler.requestPath, handler);
   }
 

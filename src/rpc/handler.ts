@@ -11,6 +11,7 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import type { TailraceError } from "../base/errors.ts";
 import type { ReportError } from "../base/incident.ts";
 import { limits } from "../base/limits.ts";
+import { type ServiceName, serviceNames } from "../base/services.ts";
 import { createForms } from "../wire/forms.ts";
 import { Call, callKey } from "./call.ts";
 import { Endings } from "./endings.ts";
@@ -31,6 +32,8 @@ import { WatchStream, type WatchStreamOptions } from "./watch-stream.ts";
 
 export interface RpcHandlerOptions {
   readonly runtime: RpcRuntime;
+  /** What is served of it. Default: everything. */
+  readonly services?: ReadonlySet<ServiceName>;
   /** Takes faults of the server, with the incident id that the client was told. */
   readonly report: ReportError;
   /** Default: the system's. */
@@ -68,7 +71,9 @@ class RpcHandler {
   /** For requests that are not JSON, in place of those above. */
   readonly #binaryHandlers = new Map<string, UniversalHandler>();
 
-  constructor({ runtime, report, clock = systemClock, stallTimeoutMs, interceptors = [] }: RpcHandlerOptions) {
+  constructor(options: RpcHandlerOptions) {
+    const { runtime, report, clock = systemClock, stallTimeoutMs, interceptors = [] } = options;
+    const services = options.services ?? new Set(serviceNames);
     this.#report = report;
     const forms = createForms(runtime.cursors);
     const streams = {
@@ -96,10 +101,10 @@ class RpcHandler {
       interceptors: [typedErrors, ...interceptors],
     };
     const router = createConnectRouter(routing);
-    addServices(router, runtime);
+    addServices(router, runtime, services);
     for (const handler of router.handlers) this.#handlers.set(handler.requestPath, handler);
     // They would meet a message whose events are bytes.
-    if (interceptors.length > 0) return;
+    if (interceptors.length > 0 || !services.has("publish")) return;
     const binaryRouter = createConnectRouter(routing);
     addBinaryPublishing(binaryRouter, runtime);
     for (const handler of binaryRouter.handlers) this.#binaryHandlers.set(handler.requestPath, handler);

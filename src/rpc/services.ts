@@ -6,6 +6,19 @@ import {
   type WatchEventsRequest,
 } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import {
+  type CancelJobRequest,
+  type CancelJobResponse,
+  type GetJobRequest,
+  type GetJobResponse,
+  JobService,
+  type ListJobsRequest,
+  type ListJobsResponse,
+  type StartJobRequest,
+  type StartJobResponse,
+  type SubmitJobRequest,
+  type SubmitJobResponse,
+} from "../../gen/tailrace/v1/job_service_pb.ts";
+import {
   PublishEventsRequestSchema,
   type PublishEventsResponse,
   PublisherService,
@@ -17,6 +30,7 @@ import {
   type ListWorkersResponse,
   WorkerService,
 } from "../../gen/tailrace/v1/worker_service_pb.ts";
+import type { ServiceName } from "../base/services.ts";
 import type { CursorCodec } from "../events/cursor.ts";
 import { withRawField } from "../events/raw-schema.ts";
 import type { PublishRequest } from "../runtime/publisher.ts";
@@ -36,11 +50,22 @@ export interface RpcRuntime {
   listEvents(request: ListEventsRequest): Promise<ListEventsResponse>;
   listWorkers(request: ListWorkersRequest): ListWorkersResponse;
   getWorker(request: GetWorkerRequest): GetWorkerResponse;
-  publishEvents(request: PublishRequest): Promise<PublishEventsResponse>;
+  publishEvents(request: PublishRequest, options: { readonly jobToken?: string }): Promise<PublishEventsResponse>;
+  submitJob(request: SubmitJobRequest): Promise<SubmitJobResponse>;
+  startJob(request: StartJobRequest): Promise<StartJobResponse>;
+  cancelJob(request: CancelJobRequest): Promise<CancelJobResponse>;
+  getJob(request: GetJobRequest): GetJobResponse;
+  listJobs(request: ListJobsRequest): ListJobsResponse;
 }
 
-/** Puts the services of a runtime on a router. */
-export function addServices(router: ConnectRouter, runtime: RpcRuntime): void {
+/** Puts these services of a runtime on a router. */
+export function addServices(router: ConnectRouter, runtime: RpcRuntime, services: ReadonlySet<ServiceName>): void {
+  if (services.has("observe")) addObservation(router, runtime);
+  if (services.has("publish")) addPublishing(router, runtime);
+  if (services.has("jobs")) addJobs(router, runtime);
+}
+
+function addObservation(router: ConnectRouter, runtime: RpcRuntime): void {
   router.service(EventStreamService, {
     // biome-ignore lint/correctness/useYield: the frames go past Connect's pipeline, which ends here and is let go of.
     async *watchEvents(request, context) {
@@ -55,8 +80,21 @@ export function addServices(router: ConnectRouter, runtime: RpcRuntime): void {
     listWorkers: unary((request) => runtime.listWorkers(request)),
     getWorker: unary((request) => runtime.getWorker(request)),
   });
+}
+
+function addPublishing(router: ConnectRouter, runtime: RpcRuntime): void {
   router.service(PublisherService, {
-    publishEvents: unary((request) => runtime.publishEvents(request)),
+    publishEvents: unary((request, context) => runtime.publishEvents(request, publisherOf(context))),
+  });
+}
+
+function addJobs(router: ConnectRouter, runtime: RpcRuntime): void {
+  router.service(JobService, {
+    submitJob: unary((request) => runtime.submitJob(request)),
+    startJob: unary((request) => runtime.startJob(request)),
+    cancelJob: unary((request) => runtime.cancelJob(request)),
+    getJob: unary((request) => runtime.getJob(request)),
+    listJobs: unary((request) => runtime.listJobs(request)),
   });
 }
 
@@ -67,16 +105,23 @@ export function addServices(router: ConnectRouter, runtime: RpcRuntime): void {
 export function addBinaryPublishing(router: ConnectRouter, runtime: RpcRuntime): void {
   const service = withRawField(PublisherService, PublishEventsRequestSchema, "events");
   router.service(service as typeof PublisherService, {
-    publishEvents: unary((request) => runtime.publishEvents(request)),
+    publishEvents: unary((request, context) => runtime.publishEvents(request, publisherOf(context))),
   });
+}
+
+/** Who publishes: a job with the token that its environment has, or anyone. */
+function publisherOf({ requestHeader }: HandlerContext): { readonly jobToken?: string } {
+  const [, jobToken] = /^Bearer +(tj_\S*)$/i.exec(requestHeader.get("authorization") ?? "") ?? [];
+  return jobToken === undefined ? {} : { jobToken };
 }
 
 /** Also settles when the caller's deadline passes or the caller leaves: what was begun goes on, nobody waits for it. */
 function unary<Request, Response>(
-  implementation: (request: Request) => Response | Promise<Response>,
+  implementation: (request: Request, context: HandlerContext) => Response | Promise<Response>,
 ): (request: Request, context: HandlerContext) => Promise<Response> {
-  const run = async (request: Request): Promise<Response> => implementation(request);
-  return (request, { signal, values }) => {
+  const run = async (request: Request, context: HandlerContext): Promise<Response> => implementation(request, context);
+  return (request, context) => {
+    const { signal, values } = context;
     values.get(callKey)?.reached();
     return new Promise((resolve, reject) => {
       const left = (): void => reject(signal.reason);
@@ -85,7 +130,7 @@ function unary<Request, Response>(
         return;
       }
       signal.addEventListener("abort", left, { once: true });
-      run(request)
+      run(request, context)
         .then(resolve, reject)
         .finally(() => signal.removeEventListener("abort", left));
     });

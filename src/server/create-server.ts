@@ -4,6 +4,7 @@ import { systemClock } from "../base/clock.ts";
 import { invalidRequest } from "../base/errors.ts";
 import type { ReportError } from "../base/incident.ts";
 import { limits } from "../base/limits.ts";
+import { type ServiceName, serviceNames } from "../base/services.ts";
 import { createGateway } from "../gateway/gateway.ts";
 import type { HttpHandler } from "../gateway/http.ts";
 import { sendError, sendProblem } from "../gateway/problem.ts";
@@ -17,6 +18,12 @@ import { acceptedTypes, hasCommandType, RequestChecks } from "./request-checks.t
 export interface ServerOptions {
   /** What is served. The server does not close it; it only has its watches end. */
   readonly runtime: Runtime;
+  /**
+   * What is served of it: watching and reading (`observe`), publishing events (`publish`), and submitting, starting,
+   * cancelling and reading jobs (`jobs`). What is not is as if it did not exist. Two servers can serve one runtime, each its
+   * part on its own port. Default: everything.
+   */
+  readonly services?: readonly ServiceName[];
   /** "HOST:PORT", by default "127.0.0.1:7433". Port 0: one that is free. */
   readonly listen?: string;
   /** Whether to listen where other machines can reach, although any of them may then read and publish. Default: false. */
@@ -57,6 +64,7 @@ export interface Server {
  */
 export async function createServer(options: ServerOptions): Promise<Server> {
   const { runtime, clock = systemClock, onError: report = reportToStderr } = options;
+  const services = servicesOf(options.services);
   const wanted = parseListenAddress(options.listen ?? "127.0.0.1:7433");
   if (!isLoopback(wanted.host) && options.insecure !== true) {
     throw invalidRequest(
@@ -71,8 +79,9 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const connections = new Connections();
   let closing: Promise<void> | undefined;
   const stallTimeoutMs = options.stallTimeoutMs ?? limits.stallTimeoutMs;
-  const rpc = createRpcHandler({ runtime, clock, stallTimeoutMs, report });
-  const gateway = createGateway({ runtime, clock, stallTimeoutMs, report, isClosing: () => closing !== undefined });
+  const common = { runtime, services, clock, stallTimeoutMs, report };
+  const rpc = createRpcHandler(common);
+  const gateway = createGateway({ ...common, isClosing: () => closing !== undefined });
 
   const handler: HttpHandler = (request, response) => {
     const { socket } = request;
@@ -100,9 +109,12 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const listener = createListener({ handler, connections, tls: options.tls });
   const address = await listen(listener, wanted);
   listener.server.on("error", (error) => report(error));
+  const url = `${options.tls === undefined ? "http" : "https"}://${hostInUrl(reachable(wanted.host))}:${address.port}`;
+  // Programs that jobs start publish there.
+  if (services.has("publish")) runtime.advertise(url);
 
   return {
-    url: `${options.tls === undefined ? "http" : "https"}://${hostInUrl(reachable(wanted.host))}:${address.port}`,
+    url,
     address,
     close: ({ graceMs = limits.closeGraceMs } = {}) => {
       closing ??= new Promise((resolve) => {
@@ -118,6 +130,15 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       return closing;
     },
   };
+}
+
+function servicesOf(names: readonly ServiceName[] = serviceNames): ReadonlySet<ServiceName> {
+  const known: readonly string[] = serviceNames;
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) throw invalidRequest("services", `"${unknown}" is none of ${known.join(", ")}`);
+  if (names.length === 0)
+    throw invalidRequest("services", `a server without any serves nothing; name ${known.join(", ")}`);
+  return new Set(names);
 }
 
 /** "/package.Service/Method". */

@@ -33,7 +33,7 @@ export function createForms(cursors: CursorCodec): Forms {
       protobuf: new ProtobufForm(cursors),
       json: new JsonForm(cursors, entriesOf),
       sse: new SseForm(entriesOf),
-      simpleSse: new SimpleSseForm(entriesOf),
+      simpleSse: new SimpleSseForm(cursors, entriesOf),
     };
     known.set(cursors, forms);
   }

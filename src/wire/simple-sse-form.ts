@@ -1,6 +1,7 @@
 import { toJsonString } from "@bufbuild/protobuf";
 import { Severity, type StreamDiagnostic, StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import { JobState, type JobStateChanged } from "../../gen/tailrace/v1/payloads_pb.ts";
+import type { CursorCodec } from "../events/cursor.ts";
 import type { EventBlock } from "../log/block.ts";
 import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
 import { allocateFrame } from "./chunk.ts";
@@ -15,9 +16,11 @@ import { dataFieldBytes, type TextEntries } from "./text-entries.ts";
  */
 export class SimpleSseForm implements WireForm<TextEntries, Uint8Array> {
   readonly name = "sse-simple";
+  readonly #cursors: CursorCodec;
   readonly #entriesOf: (block: EventBlock) => TextEntries;
 
-  constructor(entriesOf: (block: EventBlock) => TextEntries) {
+  constructor(cursors: CursorCodec, entriesOf: (block: EventBlock) => TextEntries) {
+    this.#cursors = cursors;
     this.#entriesOf = entriesOf;
   }
 
@@ -49,7 +52,9 @@ export class SimpleSseForm implements WireForm<TextEntries, Uint8Array> {
   }
 
   control(frame: ControlFrame): Uint8Array {
-    return Buffer.from(frame.case === "diagnostic" ? diagnosticText(frame.value) : `: ${frame.case}\n\n`);
+    return Buffer.from(
+      frame.case === "diagnostic" ? diagnosticText(frame.value, this.#cursors) : `: ${frame.case}\n\n`,
+    );
   }
 
   frameSize(frame: Uint8Array): number {
@@ -57,7 +62,7 @@ export class SimpleSseForm implements WireForm<TextEntries, Uint8Array> {
   }
 }
 
-function diagnosticText(diagnostic: StreamDiagnostic): string {
+function diagnosticText(diagnostic: StreamDiagnostic, cursors: CursorCodec): string {
   const { reason, severity, cursor, message } = diagnostic;
   if (severity !== Severity.TERMINAL) return `: ${reason.case}\n\n`;
   const id = idField(cursor);
@@ -65,11 +70,20 @@ function diagnosticText(diagnostic: StreamDiagnostic): string {
     return `data: ${markerOf(reason.value.end.value)}\n${id}\n`;
   }
   const returnMs = returnAfterMs(reason);
-  // Nothing ended but the connection: a marker would tell of the job what is true of the server alone.
-  if (returnMs !== undefined) return `: ${reason.case}\nretry: ${returnMs}\n${id}\n`;
+  // Nothing ended but the connection: a marker would tell of the job what is true of the server alone. A reader who is
+  // not let in again must hear one all the same.
+  if (returnMs !== undefined && !isClosing(cursor, cursors)) return `: ${reason.case}\nretry: ${returnMs}\n${id}\n`;
   // Not the job failed, but the stream of it. The diagnostic tells the two apart for readers who look at names.
   const json = toJsonString(StreamDiagnosticSchema, diagnostic);
   return `event: diagnostic\ndata: ${json}\n\ndata: [ERROR] ${oneLine(message)}\n${id}\n`;
+}
+
+function isClosing(cursor: string, cursors: CursorCodec): boolean {
+  try {
+    return cursors.decode(cursor).closing;
+  } catch {
+    return false;
+  }
 }
 
 /** How a job ended, in the words of the stream. */

@@ -3,7 +3,8 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { type ProblemDetails, type Reason, TailraceError } from "../../src/base/errors.ts";
-import { CursorCodec } from "../../src/events/cursor.ts";
+import { serviceNames } from "../../src/base/services.ts";
+import { CursorCodec, origin } from "../../src/events/cursor.ts";
 import type { GatewayRuntime } from "../../src/gateway/context.ts";
 import { createGateway } from "../../src/gateway/gateway.ts";
 import { openSse } from "../support/sse-reader.ts";
@@ -21,6 +22,11 @@ async function refusing(error: unknown): Promise<{ url: string; reported: [unkno
     openWatch: async () => fail(),
     listWorkers: fail,
     getWorker: fail,
+    submitJob: async () => fail(),
+    startJob: async () => fail(),
+    cancelJob: async () => fail(),
+    getJob: fail,
+    listJobs: fail,
     health: () => ({
       available: false,
       sinceMs: 0,
@@ -30,6 +36,7 @@ async function refusing(error: unknown): Promise<{ url: string; reported: [unkno
   const server = createServer(
     createGateway({
       runtime,
+      services: new Set(serviceNames),
       clock: systemClock,
       stallTimeoutMs: 1_000,
       isClosing: () => true,
@@ -73,19 +80,33 @@ const rows: readonly Row[] = [
   ],
 ];
 
+const requests = [
+  ["GET", "/v1/events", null],
+  ["GET", "/v1/workers", null],
+  ["GET", "/v1/workers/w", null],
+  ["GET", "/v1/workers/w/events", null],
+  ["GET", "/v1/jobs", null],
+  ["POST", "/v1/jobs", "{}"],
+  ["GET", "/v1/jobs/j", null],
+  ["DELETE", "/v1/jobs/j", null],
+  ["POST", "/v1/jobs/j/start", null],
+  ["GET", "/v1/jobs/j/events", null],
+  ["GET", "/v1/jobs/j/stream", null],
+] as const;
+
 describe.each(rows)("%s", (reason, details, status, retryAfter, stops) => {
   const error = new TailraceError(reason, details as never, "what to do", { cause: new Error(secret) });
 
   it(`is status ${status} on every route that meets it`, async () => {
     const { url } = await refusing(error);
-    for (const path of ["/v1/events", "/v1/workers", "/v1/workers/w", "/v1/workers/w/events"]) {
-      const answer = await openSse(url + path);
-      const body = await answer.body();
+    for (const [method, path, body] of requests) {
+      const answer = await fetch(url + path, { method, body, headers: { "content-type": "application/json" } });
+      const text = await answer.text();
       expect(answer.status).toBe(status);
-      expect(answer.headers["retry-after"]).toBe(retryAfter);
-      expect(JSON.parse(body).status).toBe(status);
-      expect(body).not.toContain(secret);
-      expect(body).not.toContain("stack");
+      expect(answer.headers.get("retry-after")).toBe(retryAfter ?? null);
+      expect(JSON.parse(text).status).toBe(status);
+      expect(text).not.toContain(secret);
+      expect(text).not.toContain("stack");
     }
   });
 
@@ -105,6 +126,25 @@ describe.each(rows)("%s", (reason, details, status, retryAfter, stops) => {
     expect([reader.status, message?.event]).toEqual([200, "diagnostic"]);
     expect(cursors.decode(message?.id ?? "").closing).toBe(stops);
     if (!stops) expect(message?.id).toBe(came);
+  });
+
+  it(`${stops ? "stops" : "does not stop"} one of the simple stream of a job`, async () => {
+    const { url } = await refusing(error);
+    const cursors = new CursorCodec("refusing", 1n);
+    const came = cursors.encode(origin);
+    const reader = await openSse(`${url}/v1/jobs/j/stream`, { headers: { "last-event-id": came } });
+    const messages = await reader.rest();
+    expect(reader.status).toBe(200);
+    if (stops) {
+      const [diagnostic, marker] = messages;
+      expect([diagnostic?.event, marker?.event]).toEqual(["diagnostic", undefined]);
+      expect(marker?.data).toMatch(/^\[ERROR\] \S/);
+      expect(cursors.decode(marker?.id ?? "").closing).toBe(true);
+    } else {
+      expect(messages).toEqual([]);
+      expect(reader.text).toContain(`\nid: ${came}\n\n`);
+      expect(reader.retries).toHaveLength(1);
+    }
   });
 });
 

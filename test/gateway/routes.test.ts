@@ -84,17 +84,7 @@ describe("workers as JSON", () => {
   });
 });
 
-describe("jobs, until there are any", () => {
-  it.each(["GET", "POST"])("%s /v1/jobs is job_not_found", async (method) => {
-    const { server } = await serve();
-    const answer = await fetch(`${server.url}/v1/jobs`, {
-      method,
-      ...(method === "POST" ? { body: "{}", headers: { "content-type": "application/json" } } : {}),
-    });
-    expect(answer.status).toBe(404);
-    expect((await json(answer)).diagnostic.jobNotFound).toBeDefined();
-  });
-
+describe("a job that does not exist", () => {
   it.each([
     ["GET", "/v1/jobs/a%20b"],
     ["DELETE", "/v1/jobs/a%20b"],
@@ -120,7 +110,6 @@ describe("what is no route", () => {
     "/V1/events",
     "/v2/events",
     "/metrics",
-    "/openapi.json",
   ])("%s is a 404 with a problem", async (path) => {
     const { server } = await serve();
     const answer = await get(server.url + path);

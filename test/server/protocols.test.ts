@@ -101,7 +101,10 @@ describe("one port in cleartext", () => {
 
 describe("a body that nobody wants", () => {
   it.each([
-    ["/v1/jobs/j/start", "application/json", 404],
+    ["/v1/jobs/j/start", "application/json", 400],
+    ["/v1/jobs/j/start?x=1", "application/json", 400],
+    ["/v1/jobs/%FF/start", "application/json", 400],
+    ["/v1/jobs", "application/proto", 415],
     ["/v1/events", "application/json", 405],
     ["/v1/events", "text/plain", 415],
     ["/tailrace.v1.PublisherService/PublishEvents", "text/plain", 415],

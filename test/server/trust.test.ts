@@ -151,12 +151,20 @@ describe("the content type of what may change something", () => {
     }
   });
 
-  it.each(["application/json", "Application/JSON; charset=utf-8", "application/connect+proto", "application/grpc"])(
-    "may be %s",
+  it.each(["application/json", "Application/JSON; charset=utf-8"])("may be %s", async (type) => {
+    const serving = await serve();
+    const answer = await ask(serving, { "content-type": type }, "POST", "/v1/jobs/j/start");
+    expect(answer.status).toBe(404);
+  });
+
+  it.each(["application/connect+proto", "application/grpc", "application/proto"])(
+    "may be %s for RPCs, but routes of JSON take only that",
     async (type) => {
       const serving = await serve();
-      const answer = await ask(serving, { "content-type": type }, "POST", "/v1/jobs/j/start");
-      expect(answer.status).toBe(404);
+      const route = await ask(serving, { "content-type": type }, "POST", "/v1/jobs/j/start");
+      expect([route.status, route.headers["accept-post"]]).toEqual([415, "application/json"]);
+      const rpc = await ask(serving, { "content-type": type }, "POST", "/tailrace.v1.EventStreamService/WatchEvents");
+      expect(rpc.headers["content-type"]).not.toBe("application/problem+json");
     },
   );
 });
