@@ -49,7 +49,7 @@ export interface WatchOptions extends ServerOptions, WatchScope, WatchStartOptio
   readonly backoff?: Partial<Backoff> & { readonly maxAttempts?: number; readonly random?: () => number };
   /** Milliseconds that the server has for its first frame. Default: 15,000. */
   readonly connectTimeoutMs?: number;
-  /** Checks that the numbers of every worker have no hole, and reports `sequence_hole`. Not with `kinds`. Default: false. */
+  /** Checks that the numbers of every worker have no hole, and reports `sequence_hole`. Not with `kinds` or `jobId`. Default: false. */
   readonly verifyWorkerSequence?: boolean;
   /** Time, for tests. */
   readonly clock?: Clock;

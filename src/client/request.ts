@@ -28,6 +28,9 @@ export function watchRequest(options: WatchOptions): WatchEventsRequest {
   if (options.verifyWorkerSequence && options.kinds?.length) {
     throw invalidRequest("verifyWorkerSequence", "not together with kinds: what is filtered out leaves holes");
   }
+  if (options.verifyWorkerSequence && options.jobId !== undefined) {
+    throw invalidRequest("verifyWorkerSequence", "not together with jobId: other events of a worker leave holes");
+  }
   const { heartbeatMs } = options;
   return create(WatchEventsRequestSchema, {
     workerIds: [...(options.workerIds ?? [])],

@@ -1,3 +1,4 @@
+import { limits } from "../base/limits.ts";
 import { hashId, type Position } from "../events/cursor.ts";
 import { jobEndKinds, workerEndKinds } from "../events/kinds.ts";
 import type { EventBlock } from "../log/block.ts";
@@ -231,6 +232,8 @@ export class Selections {
   #ofWorker(number: number, subjects: Subjects): ReadonlySet<Selection> | undefined {
     let interested = this.#byWorkerNumber.get(number);
     if (interested === undefined && !this.#byWorkerNumber.has(number)) {
+      // A worker that was forgotten and came back has another number.
+      if (this.#byWorkerNumber.size >= limits.maxWorkers) this.#byWorkerNumber.clear();
       interested = this.#byWorker.get(subjects.idOf(number));
       this.#byWorkerNumber.set(number, interested);
     }
