@@ -2,6 +2,8 @@ import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { invalidRequest, type TailraceError } from "../base/errors.ts";
 import type { RetentionLimits } from "../base/limits.ts";
+import { type OperationConfig, readOperations } from "./operations/config.ts";
+import { WrongConfig } from "./operations/wrong-config.ts";
 import { nearest } from "./options/parse.ts";
 import type { RuntimeSettings } from "./options/runtime-options.ts";
 import { byteCount, count, durationMs, listenAddress, logKind, oneOf } from "./options/values.ts";
@@ -33,6 +35,9 @@ const topLevel = {
   retainAge: number(durationMs),
 } as const;
 
+/** Every key of the file. `$schema` is for editors, which find the schema by it. */
+export const configKeys = ["$schema", ...Object.keys(topLevel), "operations"] as const;
+
 const retention: Readonly<Record<string, keyof RetentionLimits>> = {
   retainWorkerEvents: "workerEvents",
   retainWorkerBytes: "workerBytes",
@@ -42,11 +47,18 @@ const retention: Readonly<Record<string, keyof RetentionLimits>> = {
   retainAge: "ageMs",
 };
 
+/** What a configuration file says. */
+export interface Config {
+  readonly settings: RuntimeSettings;
+  readonly operations: readonly OperationConfig[];
+}
+
 /**
- * Reads a configuration file. A `data` directory in it is relative to the file.
- * @throws TailraceError `invalid_request` naming the key.
+ * Reads a configuration file. Directories in it are relative to the file.
+ * @throws TailraceError `invalid_request` naming the key, `part_missing` if it has operations and their checks are not
+ *   installed.
  */
-export async function readConfigFile(path: string): Promise<RuntimeSettings> {
+export async function readConfigFile(path: string): Promise<Config> {
   const found = await readFile(path).catch((error: NodeJS.ErrnoException) => {
     throw wrong(path, error.code === "ENOENT" ? "there is no such file" : `it can't be read (${error.code})`);
   });
@@ -57,18 +69,22 @@ export async function readConfigFile(path: string): Promise<RuntimeSettings> {
   } catch (error) {
     throw wrong(path, `it is no JSON: ${(error as Error).message}`);
   }
-  return settingsOfDocument(path, document);
+  return configOfDocument(path, document);
 }
 
-function settingsOfDocument(path: string, document: unknown): RuntimeSettings {
+async function configOfDocument(path: string, document: unknown): Promise<Config> {
   if (typeof document !== "object" || document === null || Array.isArray(document)) {
     throw wrong(path, 'it must hold an object: {"listen": "127.0.0.1:7433"}');
   }
   const values = new Map<string, unknown>();
   const limits: Partial<Record<keyof RetentionLimits, number>> = {};
+  let operations: readonly OperationConfig[] = [];
   for (const [key, entry] of Object.entries(document)) {
-    // For editors, which find the schema by it.
     if (key === "$schema") continue;
+    if (key === "operations") {
+      operations = await operationsOf(path, entry);
+      continue;
+    }
     const known = Object.hasOwn(topLevel, key) ? topLevel[key as keyof typeof topLevel] : undefined;
     if (known === undefined) throw wrong(`${path}: ${key}`, unknownKey(key));
     const parsed = entryValue(path, key, known, entry);
@@ -77,7 +93,7 @@ function settingsOfDocument(path: string, document: unknown): RuntimeSettings {
     else limits[limit] = parsed as number;
   }
   const data = values.get("data") as string | undefined;
-  return {
+  const settings: RuntimeSettings = {
     listen: values.get("listen") as string | undefined,
     data: data === undefined ? undefined : resolve(dirname(path), data),
     log: values.get("log") as RuntimeSettings["log"],
@@ -85,6 +101,16 @@ function settingsOfDocument(path: string, document: unknown): RuntimeSettings {
     insecure: values.get("insecure") === true,
     retention: limits,
   };
+  return { settings, operations };
+}
+
+async function operationsOf(path: string, entry: unknown): Promise<readonly OperationConfig[]> {
+  try {
+    return await readOperations(entry, dirname(path));
+  } catch (error) {
+    if (!(error instanceof WrongConfig)) throw error;
+    throw wrong(`${path}: ${error.path.join(".")}`, error.message);
+  }
 }
 
 function entryValue(path: string, key: string, known: ConfigKey, entry: unknown): unknown {
@@ -105,9 +131,9 @@ function entryValue(path: string, key: string, known: ConfigKey, entry: unknown)
 }
 
 function unknownKey(key: string): string {
-  const near = nearest(key, Object.keys(topLevel));
+  const near = nearest(key, configKeys);
   return near === undefined
-    ? `there is no such key; the keys are ${Object.keys(topLevel).join(", ")}`
+    ? `there is no such key; the keys are ${configKeys.join(", ")}`
     : `there is no such key; did you mean "${near}"?`;
 }
 

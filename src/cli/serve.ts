@@ -1,25 +1,38 @@
 import { once } from "node:events";
 import { exitCodes } from "./exit-codes.ts";
 import { openRuntime } from "./open-runtime.ts";
+import type { OperationConfig } from "./operations/config.ts";
 import type { RuntimeSettings } from "./options/runtime-options.ts";
 import { say } from "./report.ts";
 import { GracefulStop } from "./stop-signals.ts";
 
-/** Milliseconds that watchers have to take what was written for them, and after which the process ends whatever hangs. */
+/**
+ * Milliseconds that watchers have to take what was written for them, and after which the process ends whatever hangs. A
+ * command of an operation has its grace on top.
+ */
 const closeGraceMs = 5_000;
 const closeBoundMs = 10_000;
 
-/** `tailrace serve`: a runtime until someone says stop. */
-export async function serve(settings: RuntimeSettings): Promise<number> {
+/** `tailrace serve`: a runtime, with operations that jobs run, until someone says stop. */
+export async function serve(settings: RuntimeSettings, operations: readonly OperationConfig[]): Promise<number> {
   // Before the log is opened: a signal meanwhile must not leave it half open.
   using stop = new GracefulStop();
+  const { registerOperations } = await import("./operations/register.ts");
   const served = await openRuntime(settings);
+  try {
+    // Jobs that wait from before start here, where they can be told of the server.
+    registerOperations(served.runtime, operations);
+  } catch (error) {
+    await served.close(0);
+    throw error;
+  }
   process.stdout.write(`tailrace ready ${served.server.url}\n`);
   if (!stop.signal.aborted) await once(stop.signal, "abort");
+  const boundMs = closeBoundMs + Math.max(0, ...operations.map(({ cancelGraceMs }) => cancelGraceMs));
   const bound = setTimeout(() => {
-    say(`could not close within ${closeBoundMs / 1000} s; ending now. What was acknowledged is kept.`);
+    say(`could not close within ${boundMs / 1000} s; ending now. What was acknowledged is kept.`);
     process.exit(exitCodes.failed);
-  }, closeBoundMs);
+  }, boundMs);
   await served.close(closeGraceMs);
   clearTimeout(bound);
   return exitCodes.ok;

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -138,4 +138,13 @@ export function endOf(events: readonly Event[]): WorkerEnded {
 /** Waits until something holds. The test's own timeout bounds it. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await delay(10);
+}
+
+/** Whether no process of a group is left, other than dead ones that nobody has collected. */
+export function groupIsGone(groupId: number): boolean {
+  const listed = spawnSync("ps", ["-eo", "pgid=,stat="], { encoding: "utf8" }).stdout.trim().split("\n");
+  return !listed.some((line) => {
+    const [group, state] = line.trim().split(/\s+/);
+    return Number(group) === groupId && !state?.startsWith("Z");
+  });
 }

@@ -26,8 +26,9 @@ export const serveCommand = defineCommand({
   async run(values) {
     const given = settingsOf("serve", values);
     const { readConfigFile } = await import("../config-file.ts");
-    const settings = values.config === undefined ? given : layered(await readConfigFile(values.config), given);
+    const config = values.config === undefined ? undefined : await readConfigFile(values.config);
+    const settings = config === undefined ? given : layered(config.settings, given);
     const { serve } = await import("../serve.ts");
-    return serve(settings);
+    return serve(settings, config?.operations ?? []);
   },
 });

@@ -9,51 +9,63 @@ export type CommandEnd =
   | { readonly kind: "killed"; readonly signal: NodeJS.Signals }
   | { readonly kind: "not_started"; readonly reason: "not_found" | "not_executable"; readonly message: string };
 
+/** How a command is started. */
+export interface StartOptions {
+  /** Directory that it runs in. Default: ours. */
+  readonly cwd?: string;
+  /** Its whole environment. Default: ours. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** What it reads: our own stdin, or nothing. */
+  readonly stdin: "inherit" | "ignore";
+  /** Whether it leads a process group of its own. */
+  readonly ownGroup: boolean;
+}
+
 /** A command that was started. */
 export interface Child {
+  /** Its process id, which is that of its group too if it leads one; undefined: it could not be started. */
+  readonly pid: number | undefined;
   readonly stdout: Readable;
   readonly stderr: Readable;
   /** Settles when the command itself has ended. What it started may go on and still hold its output. */
   readonly ended: Promise<CommandEnd>;
-  /** Passes a signal on to the command and what it started. */
-  forward(signal: NodeJS.Signals): void;
 }
 
-/**
- * Starts a command with our stdin and environment. With a terminal as stdin it stays in our process group: it can read from
- * the terminal, which sends its Ctrl-C to the whole group by itself. Without one it leads a group of its own, so that a
- * signal reaches all that it started and nothing else.
- */
-export async function startChild(file: string, args: readonly string[]): Promise<Child> {
-  const sharesTerminal = process.stdin.isTTY === true;
+/** Starts a command. What is wrong with it shows in `ended`. */
+export async function startChild(file: string, args: readonly string[], options: StartOptions): Promise<Child> {
+  const { stdin, ownGroup, ...where } = options;
   // A system without mkfifo: the command gets sockets, which only those that open /dev/stdout notice.
   const pipes = await makePipes(2).catch((): Pipe[] => []);
   const [out, err] = pipes;
   const child = spawnOrFailure(file, args, {
-    stdio: ["inherit", out?.writeEnd ?? "pipe", err?.writeEnd ?? "pipe"],
-    detached: !sharesTerminal,
+    ...where,
+    stdio: [stdin, out?.writeEnd ?? "pipe", err?.writeEnd ?? "pipe"],
+    detached: ownGroup,
   });
   const ended = child instanceof Error ? Promise.resolve(notStarted(child)) : endOf(child);
   for (const pipe of pipes) closeSync(pipe.writeEnd);
   if (child instanceof Error) {
     for (const pipe of pipes) closeSync(pipe.readEnd);
-    return { stdout: Readable.from([]), stderr: Readable.from([]), ended, forward: () => undefined };
+    return { pid: undefined, stdout: Readable.from([]), stderr: Readable.from([]), ended };
   }
   return {
+    pid: child.pid,
     stdout: out === undefined ? (child.stdout as Readable) : readPipe(out),
     stderr: err === undefined ? (child.stderr as Readable) : readPipe(err),
     ended,
-    forward(signal) {
-      if (sharesTerminal && (signal === "SIGINT" || signal === "SIGQUIT")) return;
-      if (child.pid === undefined) return;
-      try {
-        process.kill(sharesTerminal ? child.pid : -child.pid, signal);
-      } catch (error) {
-        // Gone meanwhile, or become another user.
-        if (!["ESRCH", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
-      }
-    },
   };
+}
+
+/** Sends a signal to a process, or with a negative number to a group. False: there is nothing to send it to. */
+export function sendSignal(pid: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    process.kill(pid, signal);
+    return true;
+  } catch (error) {
+    // Gone meanwhile, or become another user.
+    if (!["ESRCH", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
 }
 
 function endOf(child: ChildProcess): Promise<CommandEnd> {

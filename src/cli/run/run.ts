@@ -6,7 +6,7 @@ import { exitCodes } from "../exit-codes.ts";
 import type { RuntimeSettings } from "../options/runtime-options.ts";
 import { reportError, say } from "../report.ts";
 import { signalExitCode } from "../stop-signals.ts";
-import { type CommandEnd, startChild } from "./child.ts";
+import { type Child, type CommandEnd, sendSignal, startChild } from "./child.ts";
 import { Pump } from "./pump.ts";
 import { Recorder } from "./recorder.ts";
 import { ownRuntime, remoteServer, type Target } from "./target.ts";
@@ -71,8 +71,12 @@ async function record(
     if (request.target.kind === "own") process.stderr.write(`tailrace ready ${target.url}\n`);
     say(`worker ${workerId}; watch it with: tailrace watch --server ${target.url} --worker ${shellWord(workerId)}`);
   }
-  const child = await startChild(request.file, request.args);
-  signals.relayTo((signal) => child.forward(signal));
+  // With a terminal as stdin the command stays in our process group: it can read from the terminal, which sends its Ctrl-C
+  // to the whole group by itself. Without one it leads a group of its own, so that a signal reaches all that it started and
+  // nothing else.
+  const sharesTerminal = process.stdin.isTTY === true;
+  const child = await startChild(request.file, request.args, { stdin: "inherit", ownGroup: !sharesTerminal });
+  signals.relayTo((signal) => forward(child, signal, sharesTerminal));
   pumps.push(
     new Pump({
       source: child.stdout,
@@ -100,6 +104,11 @@ async function record(
   await Promise.race([recorder.ended(end, signals.received), aborted(signals.afterEnd)]);
   if (recorder.uncommittedBytes > 0) say(`${recorder.uncommittedBytes} bytes of output could not be published`);
   return end;
+}
+
+function forward(child: Child, signal: NodeJS.Signals, sharesTerminal: boolean): void {
+  if (sharesTerminal && (signal === "SIGINT" || signal === "SIGQUIT")) return;
+  if (child.pid !== undefined) sendSignal(sharesTerminal ? child.pid : -child.pid, signal);
 }
 
 /** Passes signals on to the command while it runs; once it has ended, the next one means "do not wait any longer". */
