@@ -3,9 +3,11 @@ import { openDoor } from "../base/door.ts";
 
 export type { Event, NewEvent } from "../../gen/tailrace/v1/event_pb.ts";
 export { EventKind } from "../../gen/tailrace/v1/event_pb.ts";
+export type { Job } from "../../gen/tailrace/v1/job_service_pb.ts";
 export {
   AlertLevel,
   CommandStatus,
+  JobState,
   NarrationLevel,
   OutputStream,
   WorkerOutcome,
@@ -14,12 +16,22 @@ export {
 export type { Worker } from "../../gen/tailrace/v1/worker_service_pb.ts";
 export type { Backoff } from "../base/backoff.ts";
 export { type Clock, ManualClock, systemClock } from "../base/clock.ts";
-export { hasReason, type ProblemDetails, type Reason, TailraceError } from "../base/errors.ts";
+export { hasReason, type JobOutcome, type ProblemDetails, type Reason, TailraceError } from "../base/errors.ts";
 export type { Checkpoint } from "./checkpoint.ts";
 export type { ServerOptions } from "./connection.ts";
+export type {
+  JobAnswer,
+  JobEnd,
+  JobStateName,
+  Jobs,
+  JobTimeouts,
+  SubmitOptions,
+  SubmittedJob,
+} from "./jobs.ts";
 export type { WatchOptions, WatchScope, WatchStartOptions } from "./options.ts";
 export type { NewEventInit, Publisher, PublisherOptions, PublishReceipt } from "./publisher.ts";
 export type { StreamOutcome, WatchStatus } from "./status.ts";
+export type { JobWatch, SubmitAndWatchOptions } from "./submit-and-watch.ts";
 export type { Watch, WatchedBatch } from "./watch.ts";
 export type { WorkerAnswer, Workers } from "./workers.ts";
 
@@ -30,4 +42,6 @@ const implementation = await openDoor(
 
 export const watch: typeof implementation.watch = implementation.watch;
 export const createPublisher: typeof implementation.createPublisher = implementation.createPublisher;
+export const createJobs: typeof implementation.createJobs = implementation.createJobs;
+export const submitAndWatch: typeof implementation.submitAndWatch = implementation.submitAndWatch;
 export const createWorkers: typeof implementation.createWorkers = implementation.createWorkers;

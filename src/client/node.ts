@@ -2,8 +2,10 @@ import type { Interceptor } from "@connectrpc/connect";
 import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { limits } from "../base/limits.ts";
 import { type Connection, openConnection, type ServerOptions } from "./connection.ts";
+import { createJobsOver, type Jobs } from "./jobs.ts";
 import type { WatchOptions } from "./options.ts";
 import { createPublisherOver, type Publisher, type PublisherOptions } from "./publisher.ts";
+import { type JobWatch, type SubmitAndWatchOptions, submitAndWatchOver } from "./submit-and-watch.ts";
 import { ResumableWatch, type Watch } from "./watch.ts";
 import { createWorkersOver, type Workers } from "./workers.ts";
 
@@ -17,6 +19,7 @@ export interface NodeOptions {
 
 export type NodeWatchOptions = WatchOptions & NodeOptions;
 export type NodePublisherOptions = PublisherOptions & NodeOptions;
+export type NodeSubmitAndWatchOptions = SubmitAndWatchOptions & NodeOptions;
 
 /** Watches events over whatever connections it takes. @throws TailraceError `invalid_request` for options that make no sense. */
 export function watch(options: NodeWatchOptions): Watch {
@@ -26,6 +29,19 @@ export function watch(options: NodeWatchOptions): Watch {
 /** Publishes events in order, each once, over whatever connections it takes. */
 export function createPublisher(options: NodePublisherOptions): Publisher {
   return createPublisherOver(openConnection(options, connect), options);
+}
+
+/** Commands jobs. */
+export function createJobs(options: ServerOptions & NodeOptions): Jobs {
+  return createJobsOver(openConnection(options, connect));
+}
+
+/**
+ * Submits a job at once and follows it, over whatever connections and restarts of the server it takes, without making a
+ * second one. @throws TailraceError `invalid_request` for options that make no sense.
+ */
+export function submitAndWatch(options: NodeSubmitAndWatchOptions): JobWatch {
+  return submitAndWatchOver(() => openConnection(options, connect), options);
 }
 
 /** Reads what is known of workers. */

@@ -10,6 +10,7 @@ import { clientClock } from "./clock.ts";
 import type { Connection, ServerOptions } from "./connection.ts";
 import { type Verdict, verdictOfThrown } from "./failures.ts";
 import { messageSizeAtMost } from "./message-size.ts";
+import { randomId } from "./random-id.ts";
 
 /** An event as a producer gives it: worker, job, correlation, and one payload. */
 export type NewEventInit = MessageInitShape<typeof NewEventSchema>;
@@ -70,7 +71,7 @@ class OrderedPublisher implements Publisher {
   readonly #options: PublisherOptions;
   readonly #clock: Clock;
   readonly #backoff: Backoff;
-  #producerId = crypto.randomUUID();
+  #producerId = randomId();
   /** The number of the next event. Moves on only when the server has answered, so that it never leaves a hole. */
   #nextSequence = 1n;
   #queue: Call[] = [];
@@ -229,7 +230,7 @@ class OrderedPublisher implements Publisher {
 
   /** Becomes another producer, after which nothing that it sent before is a repeat. */
   #renew(): void {
-    this.#producerId = crypto.randomUUID();
+    this.#producerId = randomId();
     this.#nextSequence = 1n;
   }
 }

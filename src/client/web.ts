@@ -1,8 +1,10 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { type Connection, openConnection, type ServerOptions } from "./connection.ts";
+import { createJobsOver, type Jobs } from "./jobs.ts";
 import type { WatchOptions } from "./options.ts";
 import { createPublisherOver, type Publisher, type PublisherOptions } from "./publisher.ts";
+import { type JobWatch, type SubmitAndWatchOptions, submitAndWatchOver } from "./submit-and-watch.ts";
 import { ResumableWatch, type Watch } from "./watch.ts";
 import { createWorkersOver, type Workers } from "./workers.ts";
 
@@ -14,6 +16,19 @@ export function watch(options: WatchOptions): Watch {
 /** Publishes events in order, each once, over whatever connections it takes. */
 export function createPublisher(options: PublisherOptions): Publisher {
   return createPublisherOver(openConnection(options, connect), options);
+}
+
+/** Commands jobs. */
+export function createJobs(options: ServerOptions): Jobs {
+  return createJobsOver(openConnection(options, connect));
+}
+
+/**
+ * Submits a job at once and follows it, over whatever connections and restarts of the server it takes, without making a
+ * second one. @throws TailraceError `invalid_request` for options that make no sense.
+ */
+export function submitAndWatch(options: SubmitAndWatchOptions): JobWatch {
+  return submitAndWatchOver(() => openConnection(options, connect), options);
 }
 
 /** Reads what is known of workers. */
