@@ -57,6 +57,10 @@ export class SseSink implements WatchSink<Uint8Array> {
     if (this.#drained) watch.resume();
   }
 
+  get flushed(): boolean {
+    return this.#writer.flushed;
+  }
+
   write(frame: Uint8Array): boolean {
     this.#begin();
     return this.#writer.write(frame);

@@ -78,6 +78,11 @@ export interface ReadRequest {
   readonly maxEvents: number;
   /** Bytes of stored events at the most; a single larger event is still given. */
   readonly maxBytes: number;
+  /**
+   * Memory that the bytes of the block may go into, if they fit. The block then holds until the caller uses the memory
+   * again, which is never after a read that failed: the system may still be writing to it. Default: memory of its own.
+   */
+  readonly memory?: Uint8Array;
 }
 
 /**

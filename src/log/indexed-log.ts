@@ -72,8 +72,8 @@ export abstract class IndexedLog implements EventLog {
    * throws, the group was not written, unless `fail` was called before.
    */
   protected abstract write(group: PreparedGroup): Promise<EventBlock | undefined> | EventBlock | undefined;
-  /** Fetches the bytes of a page. */
-  protected abstract fetch(layout: Layout): Promise<FetchedBytes> | FetchedBytes;
+  /** Fetches the bytes of a page, into `memory` where there is some and they fit. */
+  protected abstract fetch(layout: Layout, memory: Uint8Array | undefined): Promise<FetchedBytes> | FetchedBytes;
   /** A group was committed and what it removes is removed: time to give space back. */
   protected abstract reclaim(): void;
   /** Lets go of everything. Nothing is being written any more. */
@@ -113,7 +113,7 @@ export abstract class IndexedLog implements EventLog {
     if (selection.kind === "expired") return selection;
     const { rows, through } = selection;
     if (rows === undefined) return { kind: "page", block: undefined, through };
-    const { bytes, starts, ends } = await this.fetch(layOut(rows));
+    const { bytes, starts, ends } = await this.fetch(layOut(rows), request.memory);
     return { kind: "page", block: blockOf(rows, this.subjects, this.jobSubjects, bytes, starts, ends), through };
   }
 

@@ -84,6 +84,10 @@ export class WatchStream implements WatchSink<Uint8Array> {
     }
   }
 
+  get flushed(): boolean {
+    return this.#writer.flushed;
+  }
+
   write(frame: Uint8Array): boolean {
     // A watch that was opening when the deadline passed still says that it is open.
     return !this.#ended && this.#writer.write(frame);

@@ -7,7 +7,8 @@ export type ControlFrame = Exclude<WatchEventsResponse["frame"], { case: "events
 
 /**
  * A way to put frames on a wire. `Entries` holds the encoded events of one block, `Frame` is what a sink takes. Both are
- * immutable once given out: many watchers share them, and sockets still read them long after.
+ * immutable once given out: many watchers share them, and sockets still read them long after. No frame may need the bytes
+ * of its block: of one that was read from the log they are soon those of another.
  */
 export interface WireForm<Entries, Frame> {
   /** Watches of one tail whose forms have the same name share encodings, so the name says all that the bytes depend on. */
@@ -22,6 +23,8 @@ export interface WireForm<Entries, Frame> {
   control(frame: ControlFrame): Frame;
   /** Bytes of a frame, to bound what is kept. */
   frameSize(frame: Frame): number;
+  /** Nobody reads the frame any more: its memory may become that of others. Absent: the collector sees to it. */
+  reuse?(frame: Frame): void;
 }
 
 /** Some events of one block: those at `indices` or, without them, those in [`from`, `to`). */
@@ -41,6 +44,11 @@ export interface WatchSink<Frame> {
    * the reader left (its signal aborted).
    */
   end(terminal: TerminalDiagnostic | undefined): void;
+  /**
+   * Whether everything that was written is out of the sink's hands, so that nobody reads those frames any more. Absent:
+   * it can't be known.
+   */
+  readonly flushed?: boolean;
 }
 
 /** A terminal diagnostic, as an edge needs it to end the stream. */

@@ -2,16 +2,23 @@ import type { Clock } from "../base/clock.ts";
 import { limits } from "../base/limits.ts";
 import type { Position } from "../events/cursor.ts";
 import { positionAfter } from "../log/block.ts";
-import type { EventLog } from "../log/contract.ts";
+import type { EventLog, ReadPage } from "../log/contract.ts";
 import { splitByFrame } from "./channel.ts";
 import type { EncodingCache } from "./encodings.ts";
 import type { WireForm } from "./form.ts";
 import type { Selection } from "./selection.ts";
 
 /** What a bounded pass over the log gave: at most one frame, and where it leads. */
-export type Pass<Frame> =
-  | { readonly kind: "frame"; readonly frame: Frame | undefined; readonly size: number; readonly through: Position }
-  | { readonly kind: "expired" };
+export type Pass<Frame> = FramePass<Frame> | { readonly kind: "expired" };
+
+export interface FramePass<Frame> {
+  readonly kind: "frame";
+  readonly frame: Frame | undefined;
+  readonly size: number;
+  readonly through: Position;
+  /** Whether other readers may have the frame, too. */
+  readonly shared: boolean;
+}
 
 interface Kept {
   readonly pass: Promise<Pass<unknown>>;
@@ -23,10 +30,14 @@ interface Kept {
 /** How long a pass is kept for others, in milliseconds. */
 const keepMs = 2_000;
 
+/** Bytes to read one pass into: its events, and what lies between them. What needs more gets memory of its own. */
+const readBytes = limits.catchUpPassBytes + 128 * 1024;
+
 /**
  * Passes over the log for readers that catch up. A pass is read and encoded once for all readers that ask for the same
  * one while it is kept; passes over the whole runtime end at round sequences, so that readers that began at different
- * cursors soon ask for the same ones.
+ * cursors soon ask for the same ones. Nothing is kept for a reader that is alone: its memory serves again for its next
+ * pass, because what a long replay leaves to the collector costs as much as the replay.
  */
 export class Passes {
   readonly #log: EventLog;
@@ -36,6 +47,8 @@ export class Passes {
   readonly #kept = new Map<string, Kept>();
   #bytes = 0;
   #reads = 0;
+  /** Of `readBytes` each. */
+  #spare: Uint8Array[] = [];
 
   constructor(log: EventLog, encodings: EncodingCache, clock: Clock) {
     this.#log = log;
@@ -67,7 +80,9 @@ export class Passes {
       return kept.pass as Promise<Pass<Frame>>;
     }
     this.#reads++;
-    const pass = this.#read(selection, form, after, end);
+    const shared = selection.catchingUp > 1;
+    const pass = this.#read(selection, form, after, end, shared);
+    if (!shared) return pass;
     const entry: Kept = { pass, bytes: limits.catchUpPassBytes, atMs: this.#clock.monotonic() };
     this.#kept.set(key, entry);
     this.#bytes += entry.bytes;
@@ -102,6 +117,7 @@ export class Passes {
   clear(): void {
     this.#kept.clear();
     this.#bytes = 0;
+    this.#spare = [];
   }
 
   #roundEnd(selection: Selection, after: number, until: number): number {
@@ -115,7 +131,9 @@ export class Passes {
     form: WireForm<Entries, Frame>,
     after: number,
     until: number,
+    shared: boolean,
   ): Promise<Pass<Frame>> {
+    const memory = this.#spare.pop() ?? new Uint8Array(readBytes);
     const page = await this.#log.read({
       scope: selection.scope,
       kinds: selection.kinds,
@@ -123,15 +141,22 @@ export class Passes {
       until,
       maxEvents: limits.catchUpPassEvents,
       maxBytes: limits.catchUpPassBytes,
+      memory,
     });
+    const pass = this.#passOf(form, page, shared);
+    if (this.#spare.length < limits.spareReadBuffers) this.#spare.push(memory);
+    return pass;
+  }
+
+  #passOf<Entries, Frame>(form: WireForm<Entries, Frame>, page: ReadPage, shared: boolean): Pass<Frame> {
     if (page.kind === "expired") return { kind: "expired" };
-    const { block } = page;
-    if (block === undefined) return { kind: "frame", frame: undefined, size: 0, through: page.through };
+    const { block, through } = page;
+    if (block === undefined) return { kind: "frame", frame: undefined, size: 0, through, shared };
     for (const { runs, last } of splitByFrame(form, [{ block, indices: undefined }], this.#encodings)) {
       const afterLast = positionAfter(block, last.index);
       const frame = form.events(runs, afterLast);
       const whole = last.index === block.length - 1;
-      return { kind: "frame", frame, size: form.frameSize(frame), through: whole ? page.through : afterLast };
+      return { kind: "frame", frame, size: form.frameSize(frame), through: whole ? through : afterLast, shared };
     }
     throw new Error("A page has at least one event.");
   }

@@ -23,8 +23,9 @@ export class Selection {
   readonly jobHash: number;
   /** Frames by the name of their form. */
   readonly channels = new Map<string, Channel<unknown, unknown>>();
-  /** Watches that hold it. */
+  /** Watches that hold it, and those of them that read the log. */
   users = 0;
+  catchingUp = 0;
   /** Kinds that may end the scope. */
   readonly #endKinds: ReadonlySet<number>;
   #ordinal = 0;

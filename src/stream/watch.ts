@@ -46,6 +46,8 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   /** Whether the sink takes frames. */
   #ready = true;
   #reading = false;
+  /** The frame of the last pass, if nobody else has it. */
+  #own: Frame | undefined;
   #pumping = false;
   #ended = false;
   /** The newest phase that the reader was told. */
@@ -75,6 +77,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     this.#position = position;
     this.#toldOrdinal = position.ordinal;
     this.#lastWriteMs = around.clock.monotonic();
+    selection.catchingUp++;
   }
 
   resume(): void {
@@ -156,6 +159,8 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     if (entry?.kind === "at") {
       this.#next = entry.number;
       this.#live = true;
+      this.#own = undefined;
+      this.selection.catchingUp--;
       return true;
     }
     this.#reading = true;
@@ -167,6 +172,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   #read(): void {
     if (this.#ended) return;
     const { log, passes } = this.#around;
+    this.#reuseOwn();
     if (this.#position.sequence < log.bounds(this.spec.scope).floor.sequence) {
       this.#took({ kind: "expired" });
       return;
@@ -177,6 +183,13 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
       (pass) => this.#took(pass),
       (error: unknown) => this.#failed(error),
     );
+  }
+
+  #reuseOwn(): void {
+    const frame = this.#own;
+    this.#own = undefined;
+    // A frame that a socket still reads from must not change.
+    if (frame !== undefined && this.#sink.flushed === true) this.#form.reuse?.(frame);
   }
 
   #took(pass: Pass<Frame>): void {
@@ -191,6 +204,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
       this.#position = pass.through;
       if (pass.frame !== undefined) {
         this.#toldOrdinal = pass.through.ordinal;
+        if (!pass.shared) this.#own = pass.frame;
         this.#write(pass.frame);
       } else if (this.#ready && this.#bookmarkDue()) {
         this.#bookmark();
@@ -322,13 +336,16 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     if (terminal !== undefined) this.control({ case: "diagnostic", value: terminal });
     this.#ended = true;
     this.#stopRetry?.();
+    this.#own = undefined;
     this.#leaveChannel();
+    this.selection.catchingUp--;
     this.#around.left(this);
     this.onEnd?.();
     this.#sink.end(terminal);
   }
 
   #leaveChannel(): void {
+    if (this.#live) this.selection.catchingUp++;
     this.#live = false;
     const channel = this.#channel;
     this.#channel = undefined;

@@ -45,6 +45,11 @@ class ChunkedTarget implements ByteTarget {
     return this.#response.destroyed;
   }
 
+  get flushed(): boolean {
+    const socket = this.#direct;
+    return socket !== null && socket.writableLength === 0 && !socket.destroyed;
+  }
+
   encode(frame: Uint8Array): Uint8Array {
     return this.#direct === null ? frame : chunkOf(frame);
   }

@@ -3,7 +3,7 @@ import { WatchEventsResponseSchema } from "../../gen/tailrace/v1/event_stream_se
 import { type CursorCodec, cursorLength, type Position } from "../events/cursor.ts";
 import type { EventBlock } from "../log/block.ts";
 import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
-import { allocateFrame } from "./chunk.ts";
+import { allocateFrame, reuseFrame } from "./chunk.ts";
 import { envelope, envelopeHeaderBytes, writeEnvelopeHeader } from "./envelope.ts";
 import { forEachEvent } from "./event-runs.ts";
 import { ascii } from "./json-writer.ts";
@@ -80,5 +80,9 @@ export class JsonForm implements WireForm<TextEntries, Uint8Array> {
 
   frameSize(frame: Uint8Array): number {
     return frame.length;
+  }
+
+  reuse(frame: Uint8Array): void {
+    reuseFrame(frame);
   }
 }

@@ -9,6 +9,8 @@ const pieceBytes = 64 * 1024;
 /** What an HTTP/1.1 response and an HTTP/2 stream have in common. An HTTP/2 response of the compatibility API has not: use its `stream`. */
 export interface ByteTarget {
   readonly destroyed: boolean;
+  /** Whether the system has taken everything that was written. Absent: it can't be known. */
+  readonly flushed?: boolean;
   /** A frame as `write` wants it, the same for all targets of a kind. Absent: as it is. */
   encode?(frame: Uint8Array): Uint8Array;
   write(bytes: Uint8Array): boolean;
@@ -59,7 +61,12 @@ export class ByteWriter {
     if (this.#target.destroyed) queueMicrotask(this.#gone);
   }
 
-  /** Takes a frame, whose bytes must never change again. False: no more until `onDrain`. */
+  /** Whether nobody reads any more what was written. */
+  get flushed(): boolean {
+    return this.#rest === undefined && !this.#closed && this.#target.flushed === true;
+  }
+
+  /** Takes a frame, whose bytes must not change until it is flushed. False: no more until `onDrain`. */
   write(frame: Uint8Array): boolean {
     if (this.#closed || this.#ending) return false;
     if (this.#send(this.#target.encode?.(frame) ?? frame)) return true;

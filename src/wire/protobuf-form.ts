@@ -3,7 +3,7 @@ import { WatchEventsResponseSchema } from "../../gen/tailrace/v1/event_stream_se
 import { type CursorCodec, cursorLength, type Position } from "../events/cursor.ts";
 import type { EventBlock } from "../log/block.ts";
 import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
-import { allocateFrame } from "./chunk.ts";
+import { allocateFrame, reuseFrame } from "./chunk.ts";
 import { envelope, envelopeHeaderBytes, writeEnvelopeHeader } from "./envelope.ts";
 import { varintSize, writeVarint } from "./varint.ts";
 
@@ -111,6 +111,10 @@ export class ProtobufForm implements WireForm<ProtobufEntries, Uint8Array> {
 
   frameSize(frame: Uint8Array): number {
     return frame.length;
+  }
+
+  reuse(frame: Uint8Array): void {
+    reuseFrame(frame);
   }
 
   #copyRun(run: EventRun<ProtobufEntries>, frame: Buffer, at: number): number {

@@ -92,8 +92,10 @@ export class EmbeddedLog extends IndexedLog {
     };
   }
 
-  protected async fetch(layout: Layout): Promise<FetchedBytes> {
-    const bytes = unsetBytes(layout.totalBytes);
+  protected async fetch(layout: Layout, memory: Uint8Array | undefined): Promise<FetchedBytes> {
+    const { totalBytes } = layout;
+    const fits = memory !== undefined && totalBytes <= memory.length;
+    const bytes = fits ? memory.subarray(0, totalBytes) : unsetBytes(totalBytes);
     // Looked up now: a segment that is reclaimed while the pass is under way stays open for it.
     const segments = layout.extents.map((extent) => this.#files.segments.get(extent.segment) as Segment);
     for (const segment of segments) segment.hold();

@@ -1,0 +1,134 @@
+import { expect, test } from "vitest";
+import type { WatchSpec } from "../../src/stream/spec.ts";
+import { CreditSink, type NumberFrame, numberForm } from "./number-form.ts";
+import { TailWorld } from "./world.ts";
+
+const spec: WatchSpec = {
+  scope: { kind: "runtime" },
+  kinds: undefined,
+  start: { kind: "earliest" },
+  continueWithGap: false,
+  waitIfMissing: false,
+  heartbeatMs: 15_000,
+};
+
+/** Takes a frame at a time, and says whether it is out of its hands. */
+class FlushingSink extends CreditSink {
+  flushed = true;
+  readonly frames: NumberFrame[] = [];
+
+  override write(frame: NumberFrame): boolean {
+    if ("sequences" in frame) this.frames.push(frame);
+    return super.write(frame);
+  }
+}
+
+class ReuseWorld extends TailWorld {
+  readonly reused: NumberFrame[] = [];
+  readonly #form = {
+    ...numberForm("numbers", 100),
+    reuse: (frame: NumberFrame) => {
+      this.reused.push(frame);
+    },
+  };
+
+  async read(sink: FlushingSink): Promise<AbortController> {
+    const reader = new AbortController();
+    sink.watch = await this.tail.open(spec, this.#form, sink, reader.signal);
+    await this.rest();
+    return reader;
+  }
+
+  async replay(...sinks: FlushingSink[]): Promise<void> {
+    for (let i = 0; i < 30; i++) {
+      for (const sink of sinks) sink.grant(1);
+      await this.rest();
+    }
+  }
+}
+
+const count = 6_000;
+const all = Array.from({ length: count }, (_, i) => i + 1);
+
+/** A world with events to replay, and a log that begins before them. */
+async function filled(): Promise<ReuseWorld> {
+  const world = new ReuseWorld();
+  await world.publish("a", count);
+  return world;
+}
+
+test("the frames of a reader that is alone are used again once they are out of its sink's hands", async () => {
+  const world = await filled();
+  const sink = new FlushingSink(1);
+  await world.read(sink);
+  await world.replay(sink);
+  expect(sink.sequences).toEqual(all);
+  expect(world.reused.length).toBeGreaterThan(2);
+  expect(world.reused).toEqual(sink.frames.slice(0, world.reused.length));
+});
+
+test("a frame that may still be on its way is never used again", async () => {
+  const world = await filled();
+  const sink = new FlushingSink(1);
+  sink.flushed = false;
+  await world.read(sink);
+  await world.replay(sink);
+  expect(sink.sequences).toEqual(all);
+  expect(world.reused).toEqual([]);
+});
+
+test("a frame that readers share is never used again", async () => {
+  const world = await filled();
+  const [a, b] = [new FlushingSink(1), new FlushingSink(1)];
+  await Promise.all([world.read(a), world.read(b)]);
+  await world.replay(a, b);
+  expect(a.sequences).toEqual(all);
+  expect(b.sequences).toEqual(all);
+  expect(a.frames.some((frame) => b.frames.includes(frame))).toBe(true);
+  const shared = a.frames.filter((frame) => b.frames.includes(frame));
+  for (const frame of world.reused) expect(shared).not.toContain(frame);
+});
+
+test("a reader is alone again when the other one leaves, or is live", async () => {
+  const world = await filled();
+  const [a, b] = [new FlushingSink(1), new FlushingSink(1)];
+  await world.read(a);
+  const leave = await world.read(b);
+  leave.abort();
+  await world.replay(a);
+  expect(a.sequences).toEqual(all);
+  const before = world.reused.length;
+  expect(before).toBeGreaterThan(2);
+  // `a` is live by now.
+  const c = new FlushingSink(1);
+  await world.read(c);
+  await world.replay(c);
+  expect(c.sequences).toEqual(all);
+  expect(world.reused.length).toBeGreaterThan(before);
+});
+
+test("no frame of a live watch is used again", async () => {
+  const world = new ReuseWorld();
+  const [a, b] = [new FlushingSink(), new FlushingSink()];
+  await Promise.all([world.read(a), world.read(b)]);
+  for (let i = 0; i < 10; i++) {
+    await world.publish("a", 600);
+    await world.rest();
+  }
+  expect(a.sequences).toEqual(all);
+  expect(b.sequences).toEqual(all);
+  expect(world.reused).toEqual([]);
+});
+
+test("a frame of which its reader had no more is not used again when the reader leaves", async () => {
+  const world = await filled();
+  const sink = new FlushingSink(1);
+  const leave = await world.read(sink);
+  sink.grant(1);
+  await world.rest();
+  expect(sink.frames).toHaveLength(1);
+  sink.flushed = false;
+  leave.abort();
+  await world.rest();
+  expect(world.reused).toEqual([]);
+});
