@@ -93,6 +93,8 @@ export const limits = {
   jobCancelGraceMs: 10_000,
   /** Jobs that are remembered, and bytes of their records: the oldest ended go first. All active: `limit_exceeded`. */
   maxJobs: 100_000,
+  /** Jobs that a log knows. More than `maxJobs`, because one is forgotten after another has begun. More is `limit_exceeded`. */
+  maxLogJobs: 200_000,
   maxJobRecordBytes: 256 * 1024 * 1024,
   /** Milliseconds for which a job is remembered after its end. */
   jobMemoryMs: 24 * 60 * 60 * 1000,
@@ -138,6 +140,8 @@ export const limits = {
   transcriptKeepEvents: 10_000,
   transcriptKeepBytes: 256 * 1024,
   transcriptKeepMs: 5_000,
+  /** Events of the log that retention may be held up by transcripts that are not kept yet. Then they are kept at once. */
+  transcriptHoldEvents: 65_536,
   /** Frames that a client's watch reads ahead of its consumer. Each has at most `maxFrameBytes`. */
   watchReadAheadFrames: 8,
   /** Milliseconds that a client waits for the first frame of a watch, or for an answer. */

@@ -51,8 +51,15 @@ export function positionAfter(block: EventBlock, index: number): Position {
 let noJobNumbers = new Uint32Array(1024);
 let noJobOrdinals = new Float64Array(1024);
 
-/** `jobs` and `jobOrdinals` of a block without events of jobs. All such blocks share the same zeros: never write there. */
-export function noJobs(length: number): Pick<EventBlock, "jobs" | "jobOrdinals"> {
+/** The job columns of a block whose events have them, if any of them is of a job. */
+export function jobsOf(events: {
+  readonly length: number;
+  readonly jobs: Uint32Array | undefined;
+  readonly jobOrdinals: Float64Array | undefined;
+}): Pick<EventBlock, "jobs" | "jobOrdinals"> {
+  const { length, jobs, jobOrdinals } = events;
+  if (jobs !== undefined && jobOrdinals !== undefined) return { jobs, jobOrdinals };
+  // All blocks without events of jobs share the same zeros.
   if (length > noJobNumbers.length) {
     noJobNumbers = new Uint32Array(length * 2);
     noJobOrdinals = new Float64Array(length * 2);

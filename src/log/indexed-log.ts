@@ -19,11 +19,11 @@ import type {
   WorkerRecord,
 } from "./contract.ts";
 import { blockOf, type Layout, layOut } from "./index/extents.ts";
-import type { LogIndex } from "./index/log-index.ts";
+import { type LogIndex, recordOfJob, recordOfWorker } from "./index/log-index.ts";
 import { boundsOf } from "./index/scope.ts";
 import { seekPosition } from "./index/seek.ts";
 import { selectRows } from "./index/selection.ts";
-import type { Placement } from "./index/staged.ts";
+import type { EventArrays, Placement } from "./index/staged.ts";
 import type { Subjects } from "./subjects.ts";
 
 /** Age is looked after at most this often, in milliseconds: events that fall due together go together. */
@@ -54,7 +54,7 @@ export abstract class IndexedLog implements EventLog {
   #closing: Promise<void> | undefined;
   #failure: { sinceMs: number; error: TailraceError } | undefined;
   #stopAgeTimer: StopTimer | undefined;
-  /** What is to be trimmed though nothing is appended: what is too old, or (once, when the log is opened) every worker. */
+  /** What is to be trimmed though nothing is appended: what is due by now, or (once, when the log is opened) everyone. */
   #trimDue: "no" | "aged" | "all" = "no";
 
   protected constructor(index: LogIndex, clock: Clock) {
@@ -65,8 +65,8 @@ export abstract class IndexedLog implements EventLog {
 
   /** Sequence that the next event gets. */
   protected abstract nextSequence(): number;
-  /** Where a group of so many events with so many stored bytes will lie. */
-  protected abstract place(events: number, storedBytes: number): Placement;
+  /** Where a group of events with so many stored bytes in all will lie. */
+  protected abstract place(events: EventArrays, storedBytes: number): Placement;
   /**
    * Writes a group so that it survives what was promised, and gives its block; undefined if it has no events. When it
    * throws, the group was not written, unless `fail` was called before.
@@ -123,24 +123,28 @@ export abstract class IndexedLog implements EventLog {
   }
 
   worker(workerId: string): WorkerRecord | undefined {
-    const entry = workerId === "" ? undefined : this.index.entryOf(workerId);
-    return entry === undefined ? undefined : this.index.recordOf(entry);
+    const entry = this.index.workers.entryOf(workerId);
+    return entry === undefined ? undefined : recordOfWorker(entry);
   }
 
-  workers(): Iterable<WorkerRecord> {
-    return this.index.records();
+  *workers(): Iterable<WorkerRecord> {
+    for (const entry of this.index.workers.existing()) yield recordOfWorker(entry);
   }
 
   job(jobId: string): JobRecord | undefined {
-    return this.index.jobs.get(jobId);
+    const entry = this.index.jobs.entryOf(jobId);
+    return entry === undefined ? undefined : recordOfJob(entry);
   }
 
-  jobs(): Iterable<JobRecord> {
-    return this.index.jobs.values();
+  *jobs(): Iterable<JobRecord> {
+    for (const entry of this.index.jobs.existing()) yield recordOfJob(entry);
   }
 
   holdAfter(sequence: number): void {
-    this.index.retention.hold = sequence;
+    const { retention } = this.index;
+    const moves = sequence > retention.hold;
+    retention.hold = sequence;
+    if (moves) this.#trim("aged");
   }
 
   state(key: string): Uint8Array | undefined {
@@ -199,9 +203,14 @@ export abstract class IndexedLog implements EventLog {
 
   /** Removes what is beyond the limits, which may be smaller than when the log was last open. */
   protected trimAll(): Promise<void> {
-    this.#trimDue = "all";
-    this.#start();
+    this.#trim("all");
     return this.#running ?? Promise.resolve();
+  }
+
+  #trim(what: "aged" | "all"): void {
+    if (this.#closedAtMs !== undefined || this.failed) return;
+    if (this.#trimDue !== "all") this.#trimDue = what;
+    this.#start();
   }
 
   #start(): void {
@@ -228,7 +237,7 @@ export abstract class IndexedLog implements EventLog {
   #commit(appends: readonly PendingAppend[], trimsAll: boolean): Promise<void> | undefined {
     let group: PreparedGroup | undefined;
     try {
-      const place = (events: number, bytes: number) => this.place(events, bytes);
+      const place = (events: EventArrays, bytes: number) => this.place(events, bytes);
       group = stageGroup(this.index, appends, this.nextSequence(), this.clock.now(), place, trimsAll);
       const written = this.write(group);
       if (!(written instanceof Promise)) {
@@ -281,9 +290,7 @@ export abstract class IndexedLog implements EventLog {
     // A timer can't wait longer than 2^31 - 1 milliseconds.
     this.#stopAgeTimer = this.clock.after(Math.min(waitMs, 0x7fff_ffff), () => {
       this.#stopAgeTimer = undefined;
-      if (this.#closedAtMs !== undefined || this.failed) return;
-      this.#trimDue = "aged";
-      this.#start();
+      this.#trim("aged");
     });
   }
 }

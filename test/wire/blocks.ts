@@ -41,6 +41,14 @@ export function blockOfPending(events: readonly PendingEvent[], options: BlockOp
     ends[index] = offset;
   });
   const counts = new Map<string, number>();
+  const numbers = new Map<string, number>();
+  const numberIn = (names: Subjects, scope: string, id: string) => {
+    if (id === "") return 0;
+    const key = `${scope}/${id}`;
+    const number = numbers.get(key) ?? names.add(id);
+    numbers.set(key, number);
+    return number;
+  };
   const countIn = (scope: string, id: string) => {
     if (id === "") return 0;
     const key = `${scope}/${id}`;
@@ -52,9 +60,9 @@ export function blockOfPending(events: readonly PendingEvent[], options: BlockOp
     length,
     sequences: Float64Array.from(events, (_, index) => firstSequence + index),
     ordinals: Float64Array.from(events, (_, index) => Math.max(1, firstSequence - 5) + index),
-    workers: Uint32Array.from(events, ({ workerId }) => subjects.intern(workerId)),
+    workers: Uint32Array.from(events, ({ workerId }) => numberIn(subjects, "worker", workerId)),
     workerOrdinals: Float64Array.from(events, ({ workerId }) => countIn("worker", workerId)),
-    jobs: Uint32Array.from(events, ({ jobId }) => jobSubjects.intern(jobId)),
+    jobs: Uint32Array.from(events, ({ jobId }) => numberIn(jobSubjects, "job", jobId)),
     jobOrdinals: Float64Array.from(events, ({ jobId }) => countIn("job", jobId)),
     kinds: Uint32Array.from(events, ({ kind }) => kind),
     times: Float64Array.from(events, (_, index) => timeMs + index),

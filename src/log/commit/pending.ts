@@ -2,6 +2,7 @@ import { invalidRequest, TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { AppendBatch, AppendResult } from "../contract.ts";
 import type { LogIndex } from "../index/log-index.ts";
+import type { ScopeTable } from "../index/scope-table.ts";
 import { maxTimeBytes } from "./time.ts";
 
 /** What an event takes while it waits, apart from its bytes. */
@@ -23,12 +24,12 @@ export interface PendingAppend {
 export class PendingAppends {
   #waiting: PendingAppend[] = [];
   #bytes = 0;
-  /** Workers that waiting batches would create. */
-  #newWorkers = new Set<string>();
-  readonly #index: LogIndex;
+  readonly #workers: Newcomers;
+  readonly #jobs: Newcomers;
 
   constructor(index: LogIndex) {
-    this.#index = index;
+    this.#workers = new Newcomers(index.workers, "worker_id");
+    this.#jobs = new Newcomers(index.jobs, "job_id");
   }
 
   get length(): number {
@@ -40,23 +41,24 @@ export class PendingAppends {
    * @throws TailraceError `invalid_request` for a batch that can't be stored, `limit_exceeded` if too much waits already.
    */
   admit(batch: AppendBatch): number {
+    this.#workers.begin();
+    this.#jobs.begin();
     let bytes = eventOverheadBytes;
-    let lastId: string | undefined;
-    let created: Set<string> | undefined;
+    let lastWorker = "";
+    let lastJob = "";
     for (const [i, event] of batch.events.entries()) {
       const size = event.body.length;
       if (size + maxTimeBytes > limits.maxEventBytes) {
         throw invalidRequest(`events[${i}]`, `has ${size} bytes; an event takes ${limits.maxEventBytes} at most`);
       }
       bytes += size + eventOverheadBytes;
-      if (event.workerId !== lastId) {
-        lastId = event.workerId;
-        if (lastId === "" || this.#index.entryOf(lastId) !== undefined || this.#newWorkers.has(lastId)) continue;
-        if (Buffer.byteLength(lastId) > limits.maxIdBytes) {
-          throw invalidRequest(`events[${i}].worker_id`, `must have ${limits.maxIdBytes} bytes at most`);
-        }
-        created ??= new Set();
-        created.add(lastId);
+      if (event.workerId !== lastWorker) {
+        lastWorker = event.workerId;
+        this.#workers.meet(lastWorker, i);
+      }
+      if (event.jobId !== lastJob) {
+        lastJob = event.jobId;
+        this.#jobs.meet(lastJob, i);
       }
     }
     for (const [key, put] of batch.state ?? []) {
@@ -71,16 +73,14 @@ export class PendingAppends {
         "Too many appends wait for their commit. Publish again a little later, or in smaller batches.",
       );
     }
-    if (created !== undefined) {
-      if (this.#index.workerCount + this.#newWorkers.size + created.size > limits.maxWorkers) {
-        throw new TailraceError(
-          "limit_exceeded",
-          { limit: "maxWorkers", maximum: limits.maxWorkers },
-          `There are ${limits.maxWorkers} workers already. Publish as one of them; workers that ended are forgotten in time.`,
-        );
-      }
-      for (const id of created) this.#newWorkers.add(id);
-    }
+    this.#workers.admit(
+      "maxWorkers",
+      `There are ${limits.maxWorkers} workers already. Publish as one of them; workers that ended are forgotten in time.`,
+    );
+    this.#jobs.admit(
+      "maxLogJobs",
+      `There are ${limits.maxLogJobs} jobs already. Publish again when some of those that ended were forgotten.`,
+    );
     return bytes;
   }
 
@@ -109,7 +109,50 @@ export class PendingAppends {
   /** A group that was taken is over, committed or not. */
   settled(group: readonly PendingAppend[]): void {
     for (const pending of group) this.#bytes -= pending.bytes;
-    // Those of batches that still wait are few, and the limit on workers may be met a little early but never late.
-    if (this.#waiting.length === 0) this.#newWorkers.clear();
+    // Those of batches that still wait are few, and the limits on workers and jobs may be met a little early but never late.
+    if (this.#waiting.length > 0) return;
+    this.#workers.clear();
+    this.#jobs.clear();
+  }
+}
+
+/** Ids of workers, or of jobs, that waiting batches would create. */
+class Newcomers {
+  readonly #table: ScopeTable;
+  readonly #field: string;
+  readonly #waiting = new Set<string>();
+  /** Those of the batch that is looked at. */
+  readonly #met = new Set<string>();
+
+  constructor(table: ScopeTable, field: string) {
+    this.#table = table;
+    this.#field = field;
+  }
+
+  begin(): void {
+    if (this.#met.size > 0) this.#met.clear();
+  }
+
+  /** Notes the id of event `i`. @throws TailraceError `invalid_request` if it is too long. */
+  meet(id: string, i: number): void {
+    if (id === "" || this.#table.entryOf(id) !== undefined || this.#waiting.has(id)) return;
+    if (Buffer.byteLength(id) > limits.maxIdBytes) {
+      throw invalidRequest(`events[${i}].${this.#field}`, `must have ${limits.maxIdBytes} bytes at most`);
+    }
+    this.#met.add(id);
+  }
+
+  /** The batch goes in. @throws TailraceError `limit_exceeded`. */
+  admit(limit: "maxWorkers" | "maxLogJobs", message: string): void {
+    if (this.#met.size === 0) return;
+    const maximum = limits[limit];
+    if (this.#table.size + this.#waiting.size + this.#met.size > maximum) {
+      throw new TailraceError("limit_exceeded", { limit, maximum }, message);
+    }
+    for (const id of this.#met) this.#waiting.add(id);
+  }
+
+  clear(): void {
+    this.#waiting.clear();
   }
 }

@@ -2,8 +2,8 @@ import { limits } from "../../base/limits.ts";
 import { origin } from "../../events/cursor.ts";
 import type { AppendResult } from "../contract.ts";
 import type { LogIndex } from "../index/log-index.ts";
-import { type EventArrays, newEventArrays, type Placement, type StagedGroup } from "../index/staged.ts";
-import type { WorkerEntry } from "../index/worker.ts";
+import type { ScopeEntry } from "../index/scope-entry.ts";
+import { type EventArrays, newEventArrays, type Placement, type StagedGroup, setJob } from "../index/staged.ts";
 import type { PendingAppend } from "./pending.ts";
 import { encodeTime } from "./time.ts";
 
@@ -23,31 +23,26 @@ export interface PreparedGroup extends StagedGroup {
  * Gives the events of a group their numbers, puts them into the index where no reader sees them yet, and decides what
  * retention removes because of them, so that all of that can be written as one.
  *
- * @param place says where the group's bytes will lie, given its number of events and their bytes.
- * @param trimsAll every worker may be beyond its limits, not only those that grow.
+ * @param place says where the group's bytes will lie, given its events and the sum of their bytes.
+ * @param trimsAll every worker and job may be beyond its limits, not only those that grow.
  */
 export function stageGroup(
   index: LogIndex,
   appends: readonly PendingAppend[],
   firstSequence: number,
   nowMs: number,
-  place: (events: number, storedBytes: number) => Placement,
+  place: (events: EventArrays, storedBytes: number) => Placement,
   trimsAll: boolean,
 ): PreparedGroup {
   const timeMs = Math.max(index.head.timeMs, Math.floor(nowMs));
   const timePrefix = encodeTime(timeMs);
-  const grown = new Set<WorkerEntry>();
-  const created: WorkerEntry[] = [];
+  const grown = new Set<ScopeEntry>();
+  const created: ScopeEntry[] = [];
+  const forgottenJobs: ScopeEntry[] = [];
+  const heirs = new Set<ScopeEntry>();
   try {
-    const { events, storedBytes } = numberEvents(
-      index,
-      appends,
-      firstSequence,
-      timeMs,
-      timePrefix.length,
-      grown,
-      created,
-    );
+    const numbering = new Numbering(index, firstSequence, timeMs, timePrefix.length, grown, created, forgottenJobs);
+    const { events, storedBytes } = numbering.number(appends);
     const results = resultsOf(index, appends, events);
     const state = new Map<string, Uint8Array | null>();
     for (const [i, { batch }] of appends.entries()) {
@@ -55,17 +50,21 @@ export function stageGroup(
         state.set(key, typeof put === "function" ? put(results[i] as AppendResult) : put);
       }
     }
-    const placement = place(events.length, storedBytes);
+    const placement = place(events, storedBytes);
     index.stage(events, placement, grown);
-    const forgotten = workersToForget(index, appends);
-    const raises = index.retention.plan(trimsAll ? existing(index) : grown, Math.max(timeMs, nowMs));
+    for (const job of forgottenJobs) index.retention.handOver(job, heirs);
+    const forgottenWorkers = workersToForget(index, appends);
+    const nowHoldMore = trimsAll ? existing(index) : heirs.size === 0 ? grown : [...grown, ...heirs];
+    const raises = index.retention.plan(nowHoldMore, Math.max(timeMs, nowMs));
     return {
       events,
       timeMs,
       grown,
       created,
+      forgottenJobs,
+      heirs,
       raises,
-      forgotten,
+      forgottenWorkers,
       state,
       appends,
       results,
@@ -74,51 +73,89 @@ export function stageGroup(
       placement,
     };
   } catch (error) {
-    index.rollBack({ grown, created, raises: [] });
+    index.rollBack({ grown, created, forgottenJobs, heirs, raises: [] });
     throw error;
   }
 }
 
-function numberEvents(
-  index: LogIndex,
-  appends: readonly PendingAppend[],
-  firstSequence: number,
-  timeMs: number,
-  prefixBytes: number,
-  grown: Set<WorkerEntry>,
-  created: WorkerEntry[],
-): { events: EventArrays; storedBytes: number } {
-  let count = 0;
-  for (const append of appends) count += append.batch.events.length;
-  const events = newEventArrays(count);
-  let storedBytes = 0;
-  let at = 0;
-  let lastId: string | undefined;
-  let entry: WorkerEntry | undefined;
-  for (const { batch } of appends) {
-    for (const event of batch.events) {
-      // Events mostly come in runs of one worker.
-      if (entry === undefined || event.workerId !== lastId) {
-        lastId = event.workerId;
-        entry = index.entryToGrow(lastId);
-        if (!grown.has(entry)) {
-          grown.add(entry);
-          if (!entry.exists && entry.number !== 0) created.push(entry);
-        }
-      }
-      const size = prefixBytes + event.body.length;
-      events.sequences[at] = firstSequence + at;
-      events.ordinals[at] = index.head.ordinal + 1 + at;
-      events.workers[at] = entry.number;
-      events.workerOrdinals[at] = entry.number === 0 ? 0 : ++entry.plannedLastOrdinal;
-      events.kinds[at] = event.kind;
-      events.times[at] = timeMs;
-      events.sizes[at] = size;
-      storedBytes += size;
-      at++;
-    }
+/** Numbers the events of a group, in the order of its appends, which decides also which job an id means. */
+class Numbering {
+  readonly #index: LogIndex;
+  readonly #firstSequence: number;
+  readonly #timeMs: number;
+  readonly #prefixBytes: number;
+  readonly #grown: Set<ScopeEntry>;
+  readonly #created: ScopeEntry[];
+  readonly #forgottenJobs: ScopeEntry[];
+
+  constructor(
+    index: LogIndex,
+    firstSequence: number,
+    timeMs: number,
+    prefixBytes: number,
+    grown: Set<ScopeEntry>,
+    created: ScopeEntry[],
+    forgottenJobs: ScopeEntry[],
+  ) {
+    this.#index = index;
+    this.#firstSequence = firstSequence;
+    this.#timeMs = timeMs;
+    this.#prefixBytes = prefixBytes;
+    this.#grown = grown;
+    this.#created = created;
+    this.#forgottenJobs = forgottenJobs;
   }
-  return { events, storedBytes };
+
+  number(appends: readonly PendingAppend[]): { events: EventArrays; storedBytes: number } {
+    let count = 0;
+    for (const append of appends) count += append.batch.events.length;
+    const events = newEventArrays(count);
+    const headOrdinal = this.#index.head.ordinal;
+    let storedBytes = 0;
+    let at = 0;
+    let worker: ScopeEntry | undefined;
+    let job: ScopeEntry | undefined;
+    for (const { batch } of appends) {
+      for (const event of batch.events) {
+        const sequence = this.#firstSequence + at;
+        // Events mostly come in runs of one worker, and of one job.
+        if (worker === undefined || event.workerId !== worker.id) {
+          worker = this.#index.workerToGrow(event.workerId);
+          this.#grow(worker);
+        }
+        if (event.jobId !== "") {
+          if (job === undefined || event.jobId !== job.id) {
+            job = this.#index.jobToGrow(event.jobId, sequence);
+            this.#grow(job);
+          }
+          setJob(events, at, job.number, ++job.plannedLastOrdinal);
+        }
+        const size = this.#prefixBytes + event.body.length;
+        events.sequences[at] = sequence;
+        events.ordinals[at] = headOrdinal + 1 + at;
+        events.workers[at] = worker.number;
+        events.workerOrdinals[at] = worker.number === 0 ? 0 : ++worker.plannedLastOrdinal;
+        events.kinds[at] = event.kind;
+        events.times[at] = this.#timeMs;
+        events.sizes[at] = size;
+        storedBytes += size;
+        at++;
+      }
+      for (const jobId of batch.forgetJobs ?? []) {
+        const forgotten = this.#index.jobs.toForget(jobId);
+        if (forgotten !== undefined) this.#forgottenJobs.push(forgotten);
+        // What comes under its id after this is another job.
+        job = undefined;
+      }
+    }
+    return { events, storedBytes };
+  }
+
+  #grow(entry: ScopeEntry): void {
+    if (this.#grown.has(entry)) return;
+    this.#grown.add(entry);
+    if (!entry.exists && (entry.isJob || entry.number !== 0)) this.#created.push(entry);
+  }
 }
 
 function resultsOf(index: LogIndex, appends: readonly PendingAppend[], events: EventArrays): AppendResult[] {
@@ -136,28 +173,30 @@ function resultsOf(index: LogIndex, appends: readonly PendingAppend[], events: E
     results.push({
       firstSequence: events.sequences[at - count] as number,
       last: {
-        ...origin,
         sequence: events.sequences[last] as number,
         ordinal: events.ordinals[last] as number,
         workerHash: index.subjects.hashOf(events.workers[last] as number),
         workerOrdinal: events.workerOrdinals[last] as number,
+        jobHash: index.jobSubjects.hashOf(events.jobs?.[last] ?? 0),
+        jobOrdinal: events.jobOrdinals?.[last] ?? 0,
       },
     });
   }
   return results;
 }
 
-function existing(index: LogIndex): WorkerEntry[] {
-  return index.entries.filter((entry) => entry !== undefined);
+function existing(index: LogIndex): ScopeEntry[] {
+  const { workers, jobs } = index;
+  return [workers.get(0) as ScopeEntry, ...workers.existing(), ...jobs.existing()];
 }
 
-function workersToForget(index: LogIndex, appends: readonly PendingAppend[]): WorkerEntry[] {
-  const forgotten = new Set<WorkerEntry>();
+/** Of the workers that are to be forgotten, those that no event names that is retained or being committed. */
+function workersToForget(index: LogIndex, appends: readonly PendingAppend[]): ScopeEntry[] {
+  const forgotten = new Set<ScopeEntry>();
   for (const { batch } of appends) {
     for (const workerId of batch.forgetWorkers ?? []) {
-      const known = index.entryOf(workerId);
-      if (known === undefined || known.number === 0) continue;
-      if (known.retainedEvents === 0 && known.plannedEvents === 0) forgotten.add(known);
+      const known = index.workers.entryOf(workerId);
+      if (known !== undefined && !known.isNamed && known.queue.length === 0) forgotten.add(known);
     }
   }
   return [...forgotten];

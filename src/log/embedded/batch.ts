@@ -9,7 +9,7 @@ import { unsetBytes } from "./binary.ts";
  *     0  magic            u32
  *     4  length           u32   of the whole batch
  *     8  events           u32
- *    12  form             u32   0: as committed, rows number on; 1: compacted, rows say their place
+ *    12  form             u32   0: as committed, rows number on; 1: compacted, rows say their place; plus 2: rows name jobs
  *    16  first sequence   f64
  *    24  first ordinal    f64
  *    32  time             f64   of all events, in milliseconds
@@ -17,26 +17,35 @@ import { unsetBytes } from "./binary.ts";
  *    44  checksum         u32   CRC-32 of everything after the header
  *    48  checksum         u32   CRC-32 of the header up to here
  *
- * A row: size u32, kind u32, worker u32, ordinal in the worker f64 and, in form 1, sequence, ordinal and time f64.
+ * A row: size u32, kind u32, worker u32, ordinal in the worker f64; if compacted, sequence, ordinal and time f64; if rows
+ * name jobs, sequence of the first event of its job f64 (which is what the files know a job by; 0: of none) and ordinal in
+ * the job f64.
  */
 export const headerBytes = 52;
 const magic = 0x31425254; // "TRB1"
 const rowBytes = 20;
-const compactedRowBytes = 44;
+const placeBytes = 24;
+const jobBytes = 16;
 
 export const asCommitted = 0;
 export const compacted = 1;
 export type BatchForm = typeof asCommitted | typeof compacted;
+const namesJobs = 2;
 
 /** Bytes before the stored bytes of the first event. */
-export function bytesBeforeEvents(events: number, form: BatchForm): number {
-  return headerBytes + events * (form === asCommitted ? rowBytes : compactedRowBytes);
+export function bytesBeforeEvents({ length, jobs }: Pick<EventArrays, "length" | "jobs">, form: BatchForm): number {
+  return headerBytes + length * bytesOfRow(form === compacted, jobs !== undefined);
+}
+
+function bytesOfRow(isCompacted: boolean, hasJobs: boolean): number {
+  return rowBytes + (isCompacted ? placeBytes : 0) + (hasJobs ? jobBytes : 0);
 }
 
 /**
  * Makes a batch around stored bytes that the caller writes.
  *
  * @param numberOf gives the number that the log's files know a worker by.
+ * @param jobKeyOf gives the sequence of a job's first event.
  * @param writeEvents puts the stored bytes into the batch, from the given offset.
  */
 export function encodeBatch(
@@ -48,12 +57,14 @@ export function encodeBatch(
   timeMs: number,
   changes: Uint8Array,
   numberOf: (worker: number) => number,
+  jobKeyOf: (job: number) => number,
   writeEvents: (target: Uint8Array, offset: number) => void,
 ): Uint8Array {
-  const before = bytesBeforeEvents(events.length, form);
+  const before = bytesBeforeEvents(events, form);
   const length = before + storedBytes + changes.length;
   const bytes = unsetBytes(length);
   const view = new DataView(bytes.buffer, bytes.byteOffset, length);
+  const { jobs, jobOrdinals } = events;
   let at = headerBytes;
   for (let i = 0; i < events.length; i++) {
     view.setUint32(at, events.sizes[i] as number, true);
@@ -61,18 +72,24 @@ export function encodeBatch(
     view.setUint32(at + 8, numberOf(events.workers[i] as number), true);
     view.setFloat64(at + 12, events.workerOrdinals[i] as number, true);
     at += rowBytes;
-    if (form === asCommitted) continue;
-    view.setFloat64(at, events.sequences[i] as number, true);
-    view.setFloat64(at + 8, events.ordinals[i] as number, true);
-    view.setFloat64(at + 16, events.times[i] as number, true);
-    at += compactedRowBytes - rowBytes;
+    if (form === compacted) {
+      view.setFloat64(at, events.sequences[i] as number, true);
+      view.setFloat64(at + 8, events.ordinals[i] as number, true);
+      view.setFloat64(at + 16, events.times[i] as number, true);
+      at += placeBytes;
+    }
+    if (jobs === undefined || jobOrdinals === undefined) continue;
+    const job = jobs[i] as number;
+    view.setFloat64(at, job === 0 ? 0 : jobKeyOf(job), true);
+    view.setFloat64(at + 8, jobOrdinals[i] as number, true);
+    at += jobBytes;
   }
   writeEvents(bytes, before);
   bytes.set(changes, length - changes.length);
   view.setUint32(0, magic, true);
   view.setUint32(4, length, true);
   view.setUint32(8, events.length, true);
-  view.setUint32(12, form, true);
+  view.setUint32(12, form | (jobs === undefined ? 0 : namesJobs), true);
   view.setFloat64(16, firstSequence, true);
   view.setFloat64(24, firstOrdinal, true);
   view.setFloat64(32, timeMs, true);
@@ -86,9 +103,10 @@ export function encodeBatch(
 export interface DecodedBatch {
   /** Bytes of the whole batch. */
   readonly length: number;
-  readonly form: BatchForm;
-  /** Workers by the numbers that the log's files know them by. */
+  /** Workers by the numbers that the log's files know them by, and no numbers of jobs. */
   readonly events: EventArrays;
+  /** Sequences of the first events of jobs; 0: of no job. Undefined: none of the events is of a job. */
+  readonly jobKeys: Float64Array | undefined;
   readonly timeMs: number;
   /** Where the stored bytes of the first event begin, counted from the beginning of the batch. */
   readonly eventsOffset: number;
@@ -118,7 +136,10 @@ export function decodeBatch(segment: Uint8Array, offset: number): DecodedBatch |
     return damaged(false, length, "the checksum of a batch does not fit");
   }
   const count = view.getUint32(8, true);
-  const form = view.getUint32(12, true) as BatchForm;
+  const formBits = view.getUint32(12, true);
+  const isCompacted = (formBits & compacted) !== 0;
+  const jobKeys = (formBits & namesJobs) !== 0 ? new Float64Array(count) : undefined;
+  const jobOrdinals = jobKeys === undefined ? undefined : new Float64Array(count);
   const firstSequence = view.getFloat64(16, true);
   const firstOrdinal = view.getFloat64(24, true);
   const timeMs = view.getFloat64(32, true);
@@ -132,6 +153,8 @@ export function decodeBatch(segment: Uint8Array, offset: number): DecodedBatch |
     kinds: new Uint32Array(count),
     times: new Float64Array(count),
     sizes: new Uint32Array(count),
+    jobs: jobKeys === undefined ? undefined : new Uint32Array(count),
+    jobOrdinals,
   };
   let at = headerBytes;
   for (let i = 0; i < count; i++) {
@@ -140,19 +163,23 @@ export function decodeBatch(segment: Uint8Array, offset: number): DecodedBatch |
     events.workers[i] = view.getUint32(at + 8, true);
     events.workerOrdinals[i] = view.getFloat64(at + 12, true);
     at += rowBytes;
-    if (form === asCommitted) {
+    if (isCompacted) {
+      events.sequences[i] = view.getFloat64(at, true);
+      events.ordinals[i] = view.getFloat64(at + 8, true);
+      events.times[i] = view.getFloat64(at + 16, true);
+      at += placeBytes;
+    } else {
       events.sequences[i] = firstSequence + i;
       events.ordinals[i] = firstOrdinal + i;
       events.times[i] = timeMs;
-      continue;
     }
-    events.sequences[i] = view.getFloat64(at, true);
-    events.ordinals[i] = view.getFloat64(at + 8, true);
-    events.times[i] = view.getFloat64(at + 16, true);
-    at += compactedRowBytes - rowBytes;
+    if (jobKeys === undefined || jobOrdinals === undefined) continue;
+    jobKeys[i] = view.getFloat64(at, true);
+    jobOrdinals[i] = view.getFloat64(at + 8, true);
+    at += jobBytes;
   }
   const changes = segment.subarray(offset + length - changesLength, offset + length);
-  return { length, form, events, timeMs, eventsOffset: bytesBeforeEvents(count, form), changes };
+  return { length, events, jobKeys, timeMs, eventsOffset: at, changes };
 }
 
 function damaged(header: boolean, length: number, what: string): DamagedBatch {

@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { LogIndex } from "../index/log-index.ts";
-import type { Floor } from "../index/worker.ts";
+import { noFloor, type ScopeEntry } from "../index/scope-entry.ts";
 import { BinaryReader, BinaryWriter } from "./binary.ts";
+import { readFloor, writeFloor } from "./changes.ts";
 import { codeOf, type FileSystem } from "./file-system.ts";
 import { corrupt, newerFormat } from "./open-errors.ts";
 import type { WorkerNumbers } from "./worker-numbers.ts";
@@ -30,16 +31,20 @@ export function encodeCheckpoint(index: LogIndex, numbers: WorkerNumbers, throug
   writer.f64(index.head.timeMs);
   writeFloor(writer, index.floor);
   writeFloor(writer, index.forgottenFloor);
-  const entries = index.entries.filter((entry) => entry?.exists);
-  writer.u32(entries.length);
-  for (const entry of entries) {
-    if (entry === undefined) continue;
+  const workers = [...index.workers.all()].filter((entry) => entry.exists);
+  writer.u32(workers.length);
+  for (const entry of workers) {
     writer.u32(numbers.storedOf(entry.number));
     writer.text(entry.id);
-    writer.f64(entry.lastOrdinal);
-    writer.f64(entry.createTimeMs);
-    writer.f64(entry.lastTimeMs);
-    writeFloor(writer, entry.floor);
+    writeCounts(writer, entry);
+  }
+  const jobs = [...index.jobs.all()].filter((entry) => entry.exists || entry.forgotten);
+  writer.u32(jobs.length);
+  for (const entry of jobs) {
+    writer.f64(entry.firstSequence);
+    writer.text(entry.id);
+    writer.u8(entry.forgotten ? 0 : 1);
+    if (!entry.forgotten) writeCounts(writer, entry);
   }
   writer.u32(index.state.size);
   for (const [key, value] of index.state) {
@@ -51,7 +56,8 @@ export function encodeCheckpoint(index: LogIndex, numbers: WorkerNumbers, throug
 }
 
 /**
- * Puts back what the checkpoint in `directory` says; undefined if there is none.
+ * Puts back what the checkpoint in `directory` says; undefined if there is none. `jobs` takes the jobs by the sequences of
+ * their first events.
  * @throws TailraceError `log_open_failed` for one that is damaged, or of a newer release.
  */
 export async function restoreCheckpoint(
@@ -59,6 +65,7 @@ export async function restoreCheckpoint(
   directory: string,
   index: LogIndex,
   numbers: WorkerNumbers,
+  jobs: Map<number, ScopeEntry>,
 ): Promise<CheckpointScan | undefined> {
   const path = join(directory, "checkpoint");
   let bytes: Uint8Array;
@@ -84,10 +91,18 @@ export async function restoreCheckpoint(
   index.raiseForgotten(readFloor(reader));
   for (let left = reader.u32(); left > 0; left--) {
     const stored = reader.u32();
-    const entry = index.entryToGrow(reader.text());
-    if (entry.number !== 0) numbers.bind(entry.number, stored);
-    index.restoreWorker(entry, reader.f64(), reader.f64(), reader.f64());
-    entry.floor = readFloor(reader);
+    const entry = restoreWorker(index, numbers, stored, reader.text());
+    readCounts(reader, entry);
+  }
+  for (let left = reader.u32(); left > 0; left--) {
+    const firstSequence = reader.f64();
+    const id = reader.text();
+    const isRemembered = reader.u8() === 1;
+    const entry = isRemembered
+      ? index.jobs.restore(id, firstSequence, noFloor)
+      : index.jobs.restoreName(id, firstSequence);
+    jobs.set(firstSequence, entry);
+    if (isRemembered) readCounts(reader, entry);
   }
   const state = new Map<string, Uint8Array>();
   for (let left = reader.u32(); left > 0; left--) state.set(reader.text(), reader.data());
@@ -95,12 +110,24 @@ export async function restoreCheckpoint(
   return { through, size: bytes.length };
 }
 
-function writeFloor(writer: BinaryWriter, floor: Floor): void {
-  writer.f64(floor.sequence);
-  writer.f64(floor.ordinal);
-  writer.f64(floor.workerOrdinal);
+/** The worker that the files know by `stored`, put back. */
+export function restoreWorker(index: LogIndex, numbers: WorkerNumbers, stored: number, id: string): ScopeEntry {
+  if (id === "") return index.workers.get(0) as ScopeEntry;
+  const entry = index.workers.restore(id, 0, index.forgottenFloor);
+  numbers.bind(entry.number, stored);
+  return entry;
 }
 
-function readFloor(reader: BinaryReader): Floor {
-  return { sequence: reader.f64(), ordinal: reader.f64(), workerOrdinal: reader.f64() };
+function writeCounts(writer: BinaryWriter, entry: ScopeEntry): void {
+  writer.f64(entry.lastOrdinal);
+  writer.f64(entry.createTimeMs);
+  writer.f64(entry.lastTimeMs);
+  writeFloor(writer, entry.floor);
+}
+
+function readCounts(reader: BinaryReader, entry: ScopeEntry): void {
+  entry.lastOrdinal = reader.f64();
+  entry.createTimeMs = reader.f64();
+  entry.lastTimeMs = reader.f64();
+  entry.floor = readFloor(reader);
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Chunk } from "../index/chunk.ts";
-import { type EventArrays, newEventArrays } from "../index/staged.ts";
+import { type EventArrays, newEventArrays, setJob } from "../index/staged.ts";
 import { bytesBeforeEvents, compacted, encodeBatch } from "./batch.ts";
 import { unsetBytes } from "./binary.ts";
 import type { OpenedFiles } from "./opened-files.ts";
@@ -33,9 +33,9 @@ export async function mergeSegments(files: OpenedFiles, run: readonly Segment[])
   let size = segmentHeaderBytes;
   try {
     await file.write(encodeSegmentHeader(first.number, last.through), 0);
-    for (const { rows, survivors } of batches) {
+    for (const { rows, jobKeys, survivors } of batches) {
       const stored = await readSurvivors(files, survivors);
-      const before = bytesBeforeEvents(rows.length, compacted);
+      const before = bytesBeforeEvents(rows, compacted);
       let at = size + before;
       for (const survivor of survivors) {
         survivor.newOffset = at;
@@ -50,6 +50,7 @@ export async function mergeSegments(files: OpenedFiles, run: readonly Segment[])
         rows.times[0] as number,
         new Uint8Array(0),
         (worker) => worker,
+        (job) => jobKeys.get(job) as number,
         (target, offset) => target.set(stored, offset),
       );
       await file.write(bytes, size);
@@ -77,9 +78,18 @@ export async function mergeSegments(files: OpenedFiles, run: readonly Segment[])
   }
 }
 
-/** What survives, in log order, cut into batches. Workers get the numbers of the files right here. */
-function batchesOf(files: OpenedFiles, numbers: ReadonlySet<number>): { rows: EventArrays; survivors: Survivor[] }[] {
-  const batches: { rows: EventArrays; survivors: Survivor[] }[] = [];
+/** Survivors in log order. What the files know their workers and jobs by is looked up at once: they may go meanwhile. */
+interface Batch {
+  /** Workers by the numbers of the files, jobs by those of the process. */
+  readonly rows: EventArrays;
+  /** Sequences of the first events of those jobs. */
+  readonly jobKeys: ReadonlyMap<number, number>;
+  readonly survivors: Survivor[];
+}
+
+/** What survives, cut into batches. */
+function batchesOf(files: OpenedFiles, numbers: ReadonlySet<number>): Batch[] {
+  const batches: Batch[] = [];
   let places: { chunk: Chunk; row: number }[] = [];
   let bytes = 0;
   const finish = () => {
@@ -99,10 +109,8 @@ function batchesOf(files: OpenedFiles, numbers: ReadonlySet<number>): { rows: Ev
   return batches;
 }
 
-function batchOf(
-  files: OpenedFiles,
-  places: readonly { chunk: Chunk; row: number }[],
-): { rows: EventArrays; survivors: Survivor[] } {
+function batchOf(files: OpenedFiles, places: readonly { chunk: Chunk; row: number }[]): Batch {
+  const jobKeys = new Map<number, number>();
   const rows = newEventArrays(places.length);
   const survivors: Survivor[] = [];
   for (const [i, { chunk, row }] of places.entries()) {
@@ -115,10 +123,15 @@ function batchOf(
     rows.kinds[i] = chunk.kinds[row] as number;
     rows.times[i] = chunk.times[row] as number;
     rows.sizes[i] = size;
+    const job = files.index.holders.jobOf(chunk, row);
+    if (job !== undefined) {
+      setJob(rows, i, job.number, chunk.jobOrdinals?.[row] as number);
+      jobKeys.set(job.number, job.firstSequence);
+    }
     const segment = chunk.segments[row] as number;
     survivors.push({ sequence, segment, offset: chunk.offsets[row] as number, size, newOffset: 0 });
   }
-  return { rows, survivors };
+  return { rows, jobKeys, survivors };
 }
 
 async function readSurvivors(files: OpenedFiles, survivors: readonly Survivor[]): Promise<Uint8Array> {

@@ -1,10 +1,10 @@
 import type { Clock } from "../../base/clock.ts";
 import { TailraceError } from "../../base/errors.ts";
-import { type EventBlock, noJobs } from "../block.ts";
+import { type EventBlock, jobsOf } from "../block.ts";
 import { boundsOfStoredBytes, type PreparedGroup, writeStoredBytes } from "../commit/stage.ts";
 import type { LogHealth, LogIdentity } from "../contract.ts";
 import { type Extent, type Layout, pick } from "../index/extents.ts";
-import type { Placement } from "../index/staged.ts";
+import type { EventArrays, Placement } from "../index/staged.ts";
 import { type FetchedBytes, IndexedLog } from "../indexed-log.ts";
 import { asCommitted, bytesBeforeEvents, encodeBatch } from "./batch.ts";
 import { unsetBytes } from "./binary.ts";
@@ -49,7 +49,7 @@ export class EmbeddedLog extends IndexedLog {
     return Math.max(this.#files.firstSequence, this.index.head.sequence + 1);
   }
 
-  protected place(events: number, storedBytes: number): Placement {
+  protected place(events: EventArrays, storedBytes: number): Placement {
     const before = bytesBeforeEvents(events, asCommitted);
     const segment = this.#files.current;
     const isEmpty = segment.size === segmentHeaderBytes;
@@ -60,8 +60,8 @@ export class EmbeddedLog extends IndexedLog {
   }
 
   protected async write(group: PreparedGroup): Promise<EventBlock | undefined> {
-    const { events, raises, forgotten, state } = group;
-    const changes = raises.length + forgotten.length + state.size;
+    const { events, raises, forgottenWorkers, forgottenJobs, state } = group;
+    const changes = raises.length + forgottenWorkers.length + forgottenJobs.length + state.size;
     if (events.length === 0 && changes === 0) return undefined;
     try {
       await this.#reserve(group);
@@ -73,20 +73,22 @@ export class EmbeddedLog extends IndexedLog {
     const segment = this.#files.current;
     await this.#writeBatch(segment, bytes);
     segment.size += bytes.length;
-    for (const entry of group.created) this.#files.numbers.bind(entry.number, created.get(entry.id) as number);
-    for (const entry of group.forgotten) this.#files.numbers.release(entry.number);
+    for (const { id, number, isJob } of group.created) {
+      if (!isJob) this.#files.numbers.bind(number, created.get(id) as number);
+    }
+    for (const entry of forgottenWorkers) this.#files.numbers.release(entry.number);
     this.#fullSinceMs = undefined;
     if (events.length === 0) {
       // Age alone removed something: no new segment will come along to reclaim it.
       if (raises.length > 0) this.#reclaim.request();
       return undefined;
     }
-    const bounds = boundsOfStoredBytes(group, bytesBeforeEvents(events.length, asCommitted));
+    const bounds = boundsOfStoredBytes(group, bytesBeforeEvents(events, asCommitted));
     return {
       ...events,
       bytes,
       ...bounds,
-      ...noJobs(group.events.length),
+      ...jobsOf(events),
       subjects: this.subjects,
       jobSubjects: this.jobSubjects,
     };
@@ -162,6 +164,7 @@ export class EmbeddedLog extends IndexedLog {
     const created = new Map<string, number>();
     const createdByNumber = new Map<number, number>();
     for (const entry of group.created) {
+      if (entry.isJob) continue;
       const number = numbers.take();
       created.set(entry.id, number);
       createdByNumber.set(entry.number, number);
@@ -179,6 +182,7 @@ export class EmbeddedLog extends IndexedLog {
       group.timeMs,
       encodeChanges(group, created, numberOf),
       numberOf,
+      (job) => this.index.jobs.get(job)?.firstSequence ?? 0,
       (target, offset) => writeStoredBytes(group, target, offset),
     );
     return { bytes, created };

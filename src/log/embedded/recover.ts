@@ -1,9 +1,11 @@
 import { join } from "node:path";
 import type { LogIndex } from "../index/log-index.ts";
+import { restoreEvent, settle } from "../index/restore.ts";
+import { type FloorRaise, noFloor, type ScopeEntry } from "../index/scope-entry.ts";
 import { type DecodedBatch, decodeBatch, headerBytes } from "./batch.ts";
 import { unsetBytes } from "./binary.ts";
 import { type Change, decodeChanges } from "./changes.ts";
-import { type CheckpointScan, restoreCheckpoint } from "./checkpoint.ts";
+import { type CheckpointScan, restoreCheckpoint, restoreWorker } from "./checkpoint.ts";
 import type { FileSystem, LogFile } from "./file-system.ts";
 import { corrupt, openFailed } from "./open-errors.ts";
 import { readSegmentHeader, Segment, segmentHeaderBytes, segmentName, segmentNumber } from "./segment.ts";
@@ -39,7 +41,8 @@ export async function recover(
   const names = await fileSystem.list(directory);
   // What a replacement that was under way left behind.
   for (const name of names) if (name.endsWith(".tmp")) await fileSystem.remove(join(directory, name));
-  const checkpoint = await restoreCheckpoint(fileSystem, directory, index, numbers);
+  const jobs = new Map<number, ScopeEntry>();
+  const checkpoint = await restoreCheckpoint(fileSystem, directory, index, numbers, jobs);
   const segmentNumbers = names
     .map(segmentNumber)
     .filter((number) => number !== undefined)
@@ -64,15 +67,20 @@ export async function recover(
       // The disk reads the next one while this one is looked through.
       loading = next === undefined ? undefined : loadSegment(fileSystem, directory, next);
       loading?.catch(() => undefined);
-      const segment = await recoverSegment(fileSystem, loaded, index, numbers, {
-        replays: number > (checkpoint?.through ?? 0),
-        tail: next === undefined ? tail : "none",
-      });
+      const segment = await recoverSegment(
+        fileSystem,
+        loaded,
+        { index, numbers, jobs },
+        {
+          replays: number > (checkpoint?.through ?? 0),
+          tail: next === undefined ? tail : "none",
+        },
+      );
       if (segment === undefined) continue;
       mergedThrough = segment.through;
       segments.push(segment);
     }
-    index.rankAll();
+    settle(index);
     checkComplete(directory, index);
   } catch (error) {
     for (const segment of segments) segment.drop();
@@ -108,8 +116,7 @@ async function loadSegment(fileSystem: FileSystem, directory: string, number: nu
 async function recoverSegment(
   fileSystem: FileSystem,
   { number, path, file, bytes }: LoadedSegment,
-  index: LogIndex,
-  numbers: WorkerNumbers,
+  found: Found,
   mode: { readonly replays: boolean; readonly tail: Tail },
 ): Promise<Segment | undefined> {
   try {
@@ -133,7 +140,7 @@ async function recoverSegment(
         await file.datasync();
         break;
       }
-      restoreBatch(batch, at, number, path, index, numbers, mode.replays);
+      restoreBatch(batch, at, number, path, found, mode.replays);
       at += batch.length;
     }
     return new Segment(number, through, file, at);
@@ -143,38 +150,49 @@ async function recoverSegment(
   }
 }
 
+/** What the segments looked through so far say. */
+interface Found {
+  readonly index: LogIndex;
+  readonly numbers: WorkerNumbers;
+  /** By the sequences of their first events. */
+  readonly jobs: Map<number, ScopeEntry>;
+}
+
 function restoreBatch(
   batch: DecodedBatch,
   at: number,
   segment: number,
   path: string,
-  index: LogIndex,
-  numbers: WorkerNumbers,
+  found: Found,
   replays: boolean,
 ): void {
-  const { events } = batch;
+  const { events, jobKeys } = batch;
+  const { index, numbers, jobs } = found;
   const changes = replays ? changesOf(batch, path, at) : [];
   for (const change of changes) {
-    if (change.kind === "define") numbers.bind(index.entryToGrow(change.workerId).number, change.worker);
+    if (change.kind === "define") restoreWorker(index, numbers, change.worker, change.workerId);
+    if (change.kind === "defineJob") jobs.set(change.job, index.jobs.restore(change.jobId, change.job, noFloor));
   }
   if (replays && events.length > 0 && events.ordinals[0] !== index.head.ordinal + 1) {
     throw corrupt(path, at, `event ${index.head.ordinal + 1} is missing before it`);
   }
   let offset = at + batch.eventsOffset;
   for (let i = 0; i < events.length; i++) {
-    const size = events.sizes[i] as number;
-    const worker = numbers.liveOf(events.workers[i] as number);
-    // Events of a worker that was forgotten, or below its floor, wait for their segment to be reclaimed.
-    if (worker !== undefined && (events.sequences[i] as number) > (index.entries[worker]?.floor.sequence ?? 0)) {
-      events.workers[i] = worker;
-      index.restore(events, i, segment, offset);
+    const number = numbers.liveOf(events.workers[i] as number);
+    const worker = number === undefined ? undefined : index.workers.get(number);
+    const jobKey = jobKeys === undefined ? 0 : (jobKeys[i] as number);
+    const job = jobKey === 0 ? undefined : jobs.get(jobKey);
+    // Events of a worker that was forgotten, or of a job whose name went with what it held, wait for their segment to be
+    // reclaimed.
+    if (worker !== undefined && (job !== undefined || jobKey === 0)) {
+      restoreEvent(index, events, i, { segment, offset }, worker, job);
     }
-    offset += size;
+    offset += events.sizes[i] as number;
   }
   if (!replays) return;
   const last = events.length - 1;
   if (last >= 0) index.moveHead(events.sequences[last] as number, events.ordinals[last] as number, batch.timeMs);
-  for (const change of changes) applyChange(change, index, numbers);
+  applyChanges(changes, found);
 }
 
 function changesOf(batch: DecodedBatch, path: string, at: number): Change[] {
@@ -185,37 +203,36 @@ function changesOf(batch: DecodedBatch, path: string, at: number): Change[] {
   }
 }
 
-function applyChange(change: Change, index: LogIndex, numbers: WorkerNumbers): void {
-  switch (change.kind) {
-    case "define":
-      return;
-    case "state":
-      index.putState(new Map([[change.key, change.value]]));
-      return;
-    case "raise": {
-      const worker = numbers.liveOf(change.worker);
-      if (worker !== undefined) index.restoreFloor({ ...change, worker });
-      return;
+function applyChanges(changes: readonly Change[], { index, numbers, jobs }: Found): void {
+  const workerOf = (stored: number) => index.workers.get(numbers.liveOf(stored) ?? -1);
+  const raises: FloorRaise[] = [];
+  for (const change of changes) {
+    if (change.kind === "forgetJob") {
+      const entry = jobs.get(change.job);
+      if (entry !== undefined) index.forgetJobs([entry]);
+    } else if (change.kind === "raise" || change.kind === "raiseJob") {
+      const entry = change.kind === "raise" ? workerOf(change.worker) : jobs.get(change.job);
+      if (entry !== undefined) raises.push({ ...change.floor, entry });
     }
-    case "forget": {
-      const worker = numbers.liveOf(change.worker);
-      const entry = worker === undefined ? undefined : index.entries[worker];
-      if (entry === undefined) return;
-      index.forget(entry);
-      numbers.release(entry.number);
-    }
+  }
+  index.raise(raises);
+  for (const change of changes) {
+    if (change.kind === "state") index.putState(new Map([[change.key, change.value]]));
+    const entry = change.kind === "forget" ? workerOf(change.worker) : undefined;
+    if (entry === undefined) continue;
+    index.forgetWorker(entry);
+    numbers.release(entry.number);
   }
 }
 
-/** The retained events of a worker are its newest, without holes: a segment that is missing shows here. */
-function checkComplete(directory: string, index: LogIndex): void {
-  for (const entry of index.entries) {
-    if (entry === undefined || entry.number === 0) continue;
-    const missing = entry.lastOrdinal - entry.floor.workerOrdinal - entry.retainedEvents;
+/** The events in the scope of a worker or a job are its newest, without holes: a segment that is missing shows here. */
+function checkComplete(directory: string, { workers, jobs }: LogIndex): void {
+  for (const { isJob, lastOrdinal, floor, retainedEvents } of [...workers.existing(), ...jobs.existing()]) {
+    const missing = lastOrdinal - floor.scopeOrdinal - retainedEvents;
     if (missing !== 0) {
       throw openFailed(
         "corrupt",
-        `The segments in ${directory} do not hold all that they should: ${missing} events of one worker are missing. Restore the directory from a backup, or move it away to start with an empty log.`,
+        `The segments in ${directory} do not hold all that they should: ${missing} events of one ${isJob ? "job" : "worker"} are missing. Restore the directory from a backup, or move it away to start with an empty log.`,
       );
     }
   }

@@ -13,6 +13,9 @@ export interface Rows {
   readonly segments: Uint32Array;
   readonly offsets: Uint32Array;
   readonly sizes: Uint32Array;
+  /** Undefined: none of the rows is of a job. */
+  readonly jobs: Uint32Array | undefined;
+  readonly jobOrdinals: Float64Array | undefined;
 }
 
 /**
@@ -34,6 +37,9 @@ export class Chunk implements Rows {
   readonly segments: Uint32Array;
   readonly offsets: Uint32Array;
   readonly sizes: Uint32Array;
+  /** There once an event of a job is: events of no job take no memory here. */
+  jobs: Uint32Array | undefined;
+  jobOrdinals: Float64Array | undefined;
 
   constructor(capacity: number) {
     this.capacity = capacity;
@@ -86,6 +92,8 @@ export class Chunk implements Rows {
       segments: this.segments.subarray(from, to),
       offsets: this.offsets.subarray(from, to),
       sizes: this.sizes.subarray(from, to),
+      jobs: this.jobs?.subarray(from, to),
+      jobOrdinals: this.jobOrdinals?.subarray(from, to),
     };
   }
 
@@ -102,6 +110,18 @@ export class Chunk implements Rows {
     this.segments[at] = from.segments[row] as number;
     this.offsets[at] = from.offsets[row] as number;
     this.sizes[at] = from.sizes[row] as number;
+    if (from.jobs !== undefined) this.setJob(at, from.jobs[row] as number, from.jobOrdinals?.[row] as number);
+  }
+
+  /** Says of which job a new row is, or, with 0, that it is of none. */
+  setJob(row: number, job: number, ordinal: number): void {
+    if (this.jobs === undefined || this.jobOrdinals === undefined) {
+      if (job === 0) return;
+      this.jobs = new Uint32Array(this.capacity);
+      this.jobOrdinals = new Float64Array(this.capacity);
+    }
+    this.jobs[row] = job;
+    this.jobOrdinals[row] = ordinal;
   }
 
   /** Copies all rows of another chunk into this one, which is empty. */
@@ -117,5 +137,10 @@ export class Chunk implements Rows {
     this.segments.set(from.segments);
     this.offsets.set(from.offsets);
     this.sizes.set(from.sizes);
+    if (from.jobs === undefined || from.jobOrdinals === undefined) return;
+    this.jobs = new Uint32Array(this.capacity);
+    this.jobs.set(from.jobs);
+    this.jobOrdinals = new Float64Array(this.capacity);
+    this.jobOrdinals.set(from.jobOrdinals);
   }
 }

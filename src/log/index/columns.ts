@@ -1,4 +1,5 @@
 import { Chunk, rowsPerChunk } from "./chunk.ts";
+import type { EventArrays } from "./staged.ts";
 
 /** A chunk is rewritten without its dead rows when fewer than one in this many are alive. */
 const sparseFactor = 4;
@@ -13,13 +14,32 @@ export class EventColumns {
     return this.#chunks;
   }
 
-  /** A chunk with room for at least one more row, which the caller fills. */
-  tail(): Chunk {
+  /** A chunk with room for at least one more row. */
+  #tail(): Chunk {
     const last = this.#chunks[this.#chunks.length - 1];
     if (last !== undefined && last.length < last.capacity) return last;
     const chunk = new Chunk(rowsPerChunk);
     this.#chunks.push(chunk);
     return chunk;
+  }
+
+  /** Adds the row of event `i`, whose stored bytes lie at `offset` of `segment`. */
+  append(events: EventArrays, i: number, segment: number, offset: number): void {
+    const chunk = this.#tail();
+    const row = chunk.length++;
+    chunk.live++;
+    chunk.sequences[row] = events.sequences[i] as number;
+    chunk.ordinals[row] = events.ordinals[i] as number;
+    chunk.workers[row] = events.workers[i] as number;
+    chunk.workerOrdinals[row] = events.workerOrdinals[i] as number;
+    chunk.kinds[row] = events.kinds[i] as number;
+    chunk.times[row] = events.times[i] as number;
+    chunk.segments[row] = segment;
+    chunk.offsets[row] = offset;
+    chunk.sizes[row] = events.sizes[i] as number;
+    if (events.jobs !== undefined) chunk.setJob(row, events.jobs[i] as number, events.jobOrdinals?.[i] as number);
+    // A row that was taken back may have had one.
+    else if (chunk.jobs !== undefined) chunk.setJob(row, 0, 0);
   }
 
   /** Number of the first chunk that has a row beyond `sequence`; the number of chunks if none has. */

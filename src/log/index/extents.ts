@@ -1,4 +1,4 @@
-import { type EventBlock, noJobs } from "../block.ts";
+import { type EventBlock, jobsOf } from "../block.ts";
 import type { Subjects } from "../subjects.ts";
 import type { Rows } from "./chunk.ts";
 
@@ -91,7 +91,7 @@ export function blockOf(
     ordinals: rows.ordinals,
     workers: rows.workers,
     workerOrdinals: rows.workerOrdinals,
-    ...noJobs(rows.length),
+    ...jobsOf(rows),
     kinds: rows.kinds,
     times: rows.times,
     bytes,

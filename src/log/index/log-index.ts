@@ -1,12 +1,14 @@
 import type { RetentionLimits } from "../../base/limits.ts";
 import type { JobRecord, WorkerRecord } from "../contract.ts";
-import { Subjects } from "../subjects.ts";
+import type { Subjects } from "../subjects.ts";
 import type { Chunk } from "./chunk.ts";
 import { EventColumns } from "./columns.ts";
+import { Holders } from "./holders.ts";
 import { Retention } from "./retention.ts";
+import { type Floor, type FloorRaise, noFloor, type ScopeEntry } from "./scope-entry.ts";
+import type { ScopeTable } from "./scope-table.ts";
 import { SegmentUses } from "./segment-uses.ts";
-import type { EventArrays, Placement, StagedGroup } from "./staged.ts";
-import { type Floor, type FloorRaise, noFloor, WorkerEntry } from "./worker.ts";
+import type { EventArrays, Placement, PlannedGroup, StagedGroup } from "./staged.ts";
 
 /** The newest event, also when it is not retained any more. */
 export interface Head {
@@ -22,22 +24,33 @@ export interface Head {
  * A group goes in by `stage` (invisible), then `commit` or `rollBack`. Only one group is staged at a time.
  */
 export class LogIndex {
-  readonly subjects = new Subjects();
-  readonly jobSubjects = new Subjects();
-  readonly jobs = new Map<string, JobRecord>();
   readonly columns = new EventColumns();
   readonly uses = new SegmentUses();
   readonly state = new Map<string, Uint8Array>();
+  readonly holders = new Holders();
   readonly retention: Retention;
-  readonly #entries: (WorkerEntry | undefined)[] = [];
-  #workerCount = 0;
   #head: Head = { sequence: 0, ordinal: 0, timeMs: 0 };
   #floor: Floor = noFloor;
   #forgottenFloor: Floor = noFloor;
 
   constructor(limits: RetentionLimits) {
-    this.retention = new Retention(limits, this.columns, this.#entries);
-    this.#entries[0] = new WorkerEntry(0, "", noFloor);
+    this.retention = new Retention(limits, this.columns, this.holders);
+  }
+
+  get workers(): ScopeTable {
+    return this.holders.workers;
+  }
+
+  get jobs(): ScopeTable {
+    return this.holders.jobs;
+  }
+
+  get subjects(): Subjects {
+    return this.workers.subjects;
+  }
+
+  get jobSubjects(): Subjects {
+    return this.jobs.subjects;
   }
 
   get head(): Head {
@@ -54,79 +67,32 @@ export class LogIndex {
     return this.#forgottenFloor;
   }
 
-  /** Workers that exist. */
-  get workerCount(): number {
-    return this.#workerCount;
+  /** The worker that the next event of an id belongs to, on its way to exist if it does not yet. */
+  workerToGrow(workerId: string): ScopeEntry {
+    return this.workers.toGrow(workerId, 0, this.#forgottenFloor);
   }
 
-  /** Entries by number; not all of them exist for readers. */
-  get entries(): readonly (WorkerEntry | undefined)[] {
-    return this.#entries;
+  /** The same for jobs. `sequence` of that event. A job's id is its own for ever, so nothing of it was removed before. */
+  jobToGrow(jobId: string, sequence: number): ScopeEntry {
+    return this.jobs.toGrow(jobId, sequence, noFloor);
   }
 
-  /** The worker of an id; undefined if it does not exist. */
-  entryOf(workerId: string): WorkerEntry | undefined {
-    const number = this.subjects.numberOf(workerId);
-    const entry = number === undefined ? undefined : this.#entries[number];
-    return entry?.exists ? entry : undefined;
-  }
-
-  /** The worker of an id, on its way to exist if it does not yet. */
-  entryToGrow(workerId: string): WorkerEntry {
-    const number = this.subjects.intern(workerId);
-    let entry = this.#entries[number];
-    if (entry === undefined) {
-      const floor = { ...this.#forgottenFloor, workerOrdinal: 0 };
-      entry = new WorkerEntry(number, workerId, floor);
-      this.#entries[number] = entry;
-    }
-    return entry;
-  }
-
-  /** Adds the rows of events that are not committed yet. `grown` are the workers that they belong to. */
-  stage(events: EventArrays, placement: Placement, grown: Iterable<WorkerEntry>): void {
+  /** Adds the rows of events that are not committed yet. `grown` are the workers and jobs that they belong to. */
+  stage(events: EventArrays, placement: Placement, grown: Iterable<ScopeEntry>): void {
+    const { jobs } = events;
     let offset = placement.offset;
     for (let i = 0; i < events.length; i++) {
       const size = events.sizes[i] as number;
-      this.#addRow(events, i, placement.segment, offset, this.#entries[events.workers[i] as number] as WorkerEntry);
+      const sequence = events.sequences[i] as number;
+      this.columns.append(events, i, placement.segment, offset);
       offset += size;
+      const worker = this.workers.get(events.workers[i] as number) as ScopeEntry;
+      worker.queue.push(sequence);
+      const job = jobs === undefined ? undefined : this.#jobAt(jobs[i] as number);
+      job?.queue.push(sequence);
+      this.retention.countUnranked(job ?? worker, 1, size);
     }
     for (const entry of grown) this.retention.rank(entry);
-  }
-
-  /** Adds the row of an event that was committed in an earlier life of the log. `rankAll` is to follow the last one. */
-  restore(events: EventArrays, i: number, segment: number, offset: number): void {
-    const entry = this.#entries[events.workers[i] as number] as WorkerEntry;
-    this.#addRow(events, i, segment, offset, entry);
-    this.#makeVisible(entry, events.times[i] as number);
-    // A checkpoint may have said more already.
-    entry.lastOrdinal = entry.plannedLastOrdinal = Math.max(entry.lastOrdinal, events.workerOrdinals[i] as number);
-    entry.retainedEvents++;
-    entry.retainedBytes += events.sizes[i] as number;
-    this.uses.count(segment, 1, events.sizes[i] as number);
-  }
-
-  rankAll(): void {
-    for (const entry of this.#entries) if (entry !== undefined) this.retention.rank(entry);
-  }
-
-  #addRow(events: EventArrays, i: number, segment: number, offset: number, entry: WorkerEntry): void {
-    const size = events.sizes[i] as number;
-    const sequence = events.sequences[i] as number;
-    const chunk = this.columns.tail();
-    const row = chunk.length++;
-    chunk.live++;
-    chunk.sequences[row] = sequence;
-    chunk.ordinals[row] = events.ordinals[i] as number;
-    chunk.workers[row] = events.workers[i] as number;
-    chunk.workerOrdinals[row] = events.workerOrdinals[i] as number;
-    chunk.kinds[row] = events.kinds[i] as number;
-    chunk.times[row] = events.times[i] as number;
-    chunk.segments[row] = segment;
-    chunk.offsets[row] = offset;
-    chunk.sizes[row] = size;
-    entry.queue.push(sequence);
-    this.retention.countUnranked(entry, 1, size);
   }
 
   /** Makes the staged events visible. What retention removes stays until `raise`. */
@@ -134,60 +100,97 @@ export class LogIndex {
     const { events } = group;
     let bytes = 0;
     for (let i = 0; i < events.length; i++) {
-      const entry = this.#entries[events.workers[i] as number] as WorkerEntry;
       const size = events.sizes[i] as number;
-      entry.retainedEvents++;
-      entry.retainedBytes += size;
+      const worker = this.workers.get(events.workers[i] as number) as ScopeEntry;
+      worker.retainedEvents++;
+      worker.retainedBytes += size;
       bytes += size;
+      const job = events.jobs === undefined ? undefined : this.#jobAt(events.jobs[i] as number);
+      if (job === undefined) continue;
+      worker.sharedEvents++;
+      worker.sharedBytes += size;
+      job.retainedEvents++;
+      job.retainedBytes += size;
     }
     if (events.length > 0) this.uses.count(placement.segment, events.length, bytes);
     for (const entry of group.grown) {
-      this.#makeVisible(entry, group.timeMs);
+      entry.seen(group.timeMs);
       entry.lastOrdinal = entry.plannedLastOrdinal;
     }
+    this.workers.commitPlanned(group.created);
+    this.jobs.commitPlanned(group.created);
     if (events.length > 0) {
       const last = events.length - 1;
       this.moveHead(events.sequences[last] as number, events.ordinals[last] as number, group.timeMs);
     }
     this.putState(group.state);
-    for (const entry of group.forgotten) this.forget(entry);
+    this.forgetJobs(group.forgottenJobs);
+    for (const entry of group.forgottenWorkers) this.forgetWorker(entry);
   }
 
   /** Takes back a group that could not be written. */
-  rollBack(group: Pick<StagedGroup, "grown" | "created" | "raises">): void {
+  rollBack(group: PlannedGroup): void {
     this.columns.truncateAfter(this.#head.sequence);
-    for (const entry of new Set([...group.grown, ...group.raises.map((raise) => this.#entryAt(raise.worker))])) {
+    const raised = group.raises.map((raise) => raise.entry);
+    for (const entry of new Set([...group.grown, ...group.heirs, ...group.forgottenJobs, ...raised])) {
       entry.queue.dropLast(entry.queue.length - entry.retainedEvents);
-      entry.plannedDrops = 0;
       entry.plannedLastOrdinal = entry.lastOrdinal;
-      this.retention.count(entry, entry.retainedEvents - entry.plannedEvents, entry.retainedBytes - entry.plannedBytes);
+      entry.plannedForgotten = false;
+      this.retention.takeBack(entry);
     }
-    for (const entry of group.created) this.#entries[entry.number] = undefined;
+    this.workers.rollBackPlanned(group.created);
+    this.jobs.rollBackPlanned(group.created);
   }
 
-  /** Removes what retention decided on, and raises the floors. */
+  /** Removes what retention decided on, and raises the floors. Jobs come before workers. */
   raise(raises: readonly FloorRaise[]): void {
     if (raises.length === 0) return;
     const touched = new Set<Chunk>();
-    for (const raise of raises) this.#raiseWorker(this.#entryAt(raise.worker), raise, touched);
-    this.columns.pack(touched, (chunk, row) => this.isLive(chunk, row));
+    for (const raise of raises) {
+      if (raise.entry.isJob) this.#raiseJob(raise.entry, raise, touched);
+      else this.#raiseWorker(raise.entry, raise, touched);
+    }
+    this.#pack(touched);
   }
 
-  /** Puts back the floor of a worker, and what is below it, as a log that is opened finds it. */
-  restoreFloor(raise: FloorRaise): void {
-    const entry = this.#entryAt(raise.worker);
-    const drops = entry.queue.indexAfter(raise.sequence);
-    const before = entry.retainedBytes;
+  /** Jobs are only names from now on. What they held counts against their workers, or goes. */
+  forgetJobs(jobs: readonly ScopeEntry[]): void {
+    if (jobs.length === 0) return;
     const touched = new Set<Chunk>();
-    this.#raiseWorker(entry, raise, touched);
-    entry.plannedDrops = 0;
-    this.retention.count(entry, -drops, entry.retainedBytes - before);
-    this.columns.pack(touched, (chunk, row) => this.isLive(chunk, row));
+    for (const job of jobs) {
+      job.forgotten = true;
+      this.jobs.unlist(job);
+      for (let i = 0; i < job.queue.length; i++) {
+        const sequence = job.queue.at(i);
+        const chunk = this.columns.chunkOf(sequence);
+        const row = chunk.rowAfter(sequence - 1);
+        const worker = this.holders.workerOf(chunk, row);
+        if (sequence > worker.floor.sequence) {
+          worker.sharedEvents--;
+          worker.sharedBytes -= chunk.sizes[row] as number;
+          job.outsideEvents++;
+        } else {
+          worker.outsideEvents--;
+          this.#removeRow(chunk, row, touched);
+        }
+      }
+      job.queue.dropFirst(job.queue.length);
+      job.retainedEvents = 0;
+      job.retainedBytes = 0;
+      if (!job.isNamed) this.jobs.letGo(job);
+    }
+    this.#pack(touched);
+  }
+
+  forgetWorker(worker: ScopeEntry): void {
+    this.raiseForgotten(worker.floor);
+    this.workers.unlist(worker);
+    this.workers.letGo(worker);
   }
 
   isLive(chunk: Chunk, row: number): boolean {
-    const entry = this.#entries[chunk.workers[row] as number];
-    return entry !== undefined && (chunk.sequences[row] as number) > entry.floor.sequence;
+    const holder = this.holders.of(chunk, row);
+    return holder !== undefined && (chunk.sequences[row] as number) > holder.floor.sequence;
   }
 
   moveHead(sequence: number, ordinal: number, timeMs: number): void {
@@ -196,26 +199,11 @@ export class LogIndex {
 
   /** Raises the floor of the runtime. */
   raiseRuntime(floor: Floor): void {
-    if (floor.sequence > this.#floor.sequence) {
-      this.#floor = { sequence: floor.sequence, ordinal: floor.ordinal, workerOrdinal: 0 };
-    }
+    if (floor.sequence > this.#floor.sequence) this.#floor = runtimeFloor(floor);
   }
 
   raiseForgotten(floor: Floor): void {
-    if (floor.sequence > this.#forgottenFloor.sequence) this.#forgottenFloor = { ...floor, workerOrdinal: 0 };
-  }
-
-  forget(entry: WorkerEntry): void {
-    this.raiseForgotten(entry.floor);
-    this.#entries[entry.number] = undefined;
-    this.#workerCount--;
-  }
-
-  /** Puts back a worker as a checkpoint has it. */
-  restoreWorker(entry: WorkerEntry, lastOrdinal: number, createTimeMs: number, lastTimeMs: number): void {
-    this.#makeVisible(entry, createTimeMs);
-    entry.lastOrdinal = entry.plannedLastOrdinal = lastOrdinal;
-    entry.lastTimeMs = lastTimeMs;
+    if (floor.sequence > this.#forgottenFloor.sequence) this.#forgottenFloor = runtimeFloor(floor);
   }
 
   putState(state: ReadonlyMap<string, Uint8Array | null>): void {
@@ -225,55 +213,89 @@ export class LogIndex {
     }
   }
 
-  recordOf(entry: WorkerEntry): WorkerRecord {
-    return {
-      workerId: entry.id,
-      lastOrdinal: entry.lastOrdinal,
-      createTimeMs: entry.createTimeMs,
-      lastTimeMs: entry.lastTimeMs,
-      retainedEvents: entry.retainedEvents,
-      retainedBytes: entry.retainedBytes,
-    };
+  #jobAt(number: number): ScopeEntry | undefined {
+    return number === 0 ? undefined : this.jobs.get(number);
   }
 
-  *records(): Iterable<WorkerRecord> {
-    for (let number = 1; number < this.#entries.length; number++) {
-      const entry = this.#entries[number];
-      if (entry?.exists) yield this.recordOf(entry);
-    }
-  }
-
-  #makeVisible(entry: WorkerEntry, timeMs: number): void {
-    if (!entry.exists) {
-      // A clock that stands at the epoch still makes it exist.
-      entry.createTimeMs = Math.max(1, timeMs);
-      if (entry.number !== 0) this.#workerCount++;
-    }
-    entry.lastTimeMs = Math.max(entry.lastTimeMs, timeMs);
-  }
-
-  #raiseWorker(entry: WorkerEntry, floor: Floor, touched: Set<Chunk>): void {
-    const drops = entry.queue.indexAfter(floor.sequence);
+  #raiseJob(job: ScopeEntry, floor: Floor, touched: Set<Chunk>): void {
+    this.#raiseFloor(job, floor);
+    const drops = job.queue.indexAfter(floor.sequence);
     for (let i = 0; i < drops; i++) {
-      const sequence = entry.queue.at(i);
+      const sequence = job.queue.at(i);
+      const chunk = this.columns.chunkOf(sequence);
+      const row = chunk.rowAfter(sequence - 1);
+      const worker = this.holders.workerOf(chunk, row);
+      job.retainedEvents--;
+      job.retainedBytes -= chunk.sizes[row] as number;
+      // One in the scope of the worker leaves that with the raise of the worker's own floor, which comes with this one.
+      if (sequence <= worker.floor.sequence) worker.outsideEvents--;
+      this.#removeRow(chunk, row, touched);
+    }
+    dropFirst(job, drops);
+  }
+
+  #raiseWorker(worker: ScopeEntry, floor: Floor, touched: Set<Chunk>): void {
+    this.#raiseFloor(worker, floor);
+    const drops = worker.queue.indexAfter(floor.sequence);
+    for (let i = 0; i < drops; i++) {
+      const sequence = worker.queue.at(i);
       const chunk = this.columns.chunkOf(sequence);
       const row = chunk.rowAfter(sequence - 1);
       const size = chunk.sizes[row] as number;
-      chunk.live--;
-      touched.add(chunk);
-      entry.retainedEvents--;
-      entry.retainedBytes -= size;
-      this.uses.count(chunk.segments[row] as number, -1, -size);
+      worker.retainedEvents--;
+      worker.retainedBytes -= size;
+      const job = this.holders.jobOf(chunk, row);
+      if (job === undefined || job.forgotten) {
+        if (job !== undefined) this.#unname(job);
+        this.#removeRow(chunk, row, touched);
+        continue;
+      }
+      worker.sharedEvents--;
+      worker.sharedBytes -= size;
+      if (sequence > job.floor.sequence) worker.outsideEvents++;
     }
-    entry.queue.dropFirst(drops);
-    entry.plannedDrops = Math.max(0, entry.plannedDrops - drops);
-    if (floor.sequence > entry.floor.sequence) {
-      entry.floor = { sequence: floor.sequence, ordinal: floor.ordinal, workerOrdinal: floor.workerOrdinal };
-    }
-    this.raiseRuntime(floor);
+    dropFirst(worker, drops);
   }
 
-  #entryAt(number: number): WorkerEntry {
-    return this.#entries[number] as WorkerEntry;
+  #raiseFloor(entry: ScopeEntry, { sequence, ordinal, scopeOrdinal }: Floor): void {
+    if (sequence > entry.floor.sequence) entry.floor = { sequence, ordinal, scopeOrdinal };
+    this.raiseRuntime(entry.floor);
   }
+
+  #removeRow(chunk: Chunk, row: number, touched: Set<Chunk>): void {
+    chunk.live--;
+    touched.add(chunk);
+    this.uses.count(chunk.segments[row] as number, -1, -(chunk.sizes[row] as number));
+  }
+
+  /** An event that names a forgotten job is gone. */
+  #unname(job: ScopeEntry): void {
+    job.outsideEvents--;
+    if (!job.isNamed) this.jobs.letGo(job);
+  }
+
+  #pack(touched: ReadonlySet<Chunk>): void {
+    this.columns.pack(touched, (chunk, row) => this.isLive(chunk, row));
+  }
+}
+
+export function recordOfWorker(entry: ScopeEntry): WorkerRecord {
+  return { workerId: entry.id, ...countsOf(entry) };
+}
+
+export function recordOfJob(entry: ScopeEntry): JobRecord {
+  return { jobId: entry.id, ...countsOf(entry) };
+}
+
+function countsOf({ lastOrdinal, createTimeMs, lastTimeMs, retainedEvents, retainedBytes }: ScopeEntry) {
+  return { lastOrdinal, createTimeMs, lastTimeMs, retainedEvents, retainedBytes };
+}
+
+function dropFirst(entry: ScopeEntry, drops: number): void {
+  entry.queue.dropFirst(drops);
+  entry.plannedDrops = Math.max(0, entry.plannedDrops - drops);
+}
+
+function runtimeFloor({ sequence, ordinal }: Floor): Floor {
+  return { sequence, ordinal, scopeOrdinal: 0 };
 }

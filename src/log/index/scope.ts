@@ -2,33 +2,46 @@ import { hashId, origin, type Position } from "../../events/cursor.ts";
 import type { Scope, ScopeBounds } from "../contract.ts";
 import type { Chunk } from "./chunk.ts";
 import type { LogIndex } from "./log-index.ts";
-import type { Floor, WorkerEntry } from "./worker.ts";
+import { type Floor, noFloor, type ScopeEntry } from "./scope-entry.ts";
 
-/** A scope with its workers looked up. */
+/** A scope with its workers, or its job, looked up. */
 export interface ResolvedScope {
-  /** Undefined: the runtime. Else those of the workers that exist. */
-  readonly entries: readonly WorkerEntry[] | undefined;
-  /** Hash of the only worker named, whose events are counted; 0: only those of the runtime are. */
+  /** Undefined: the runtime. Else those that exist. */
+  readonly entries: readonly ScopeEntry[] | undefined;
+  /** Hash of the only worker named, whose events are counted; 0: they are not. */
   readonly workerHash: number;
+  /** The same of the job. Without both, only events of the runtime are counted. */
+  readonly jobHash: number;
   readonly floor: Floor;
 }
 
 export function resolveScope(index: LogIndex, scope: Scope): ResolvedScope {
-  if (scope.kind !== "workers") return { entries: undefined, workerHash: 0, floor: index.floor };
-  const entries: WorkerEntry[] = [];
+  switch (scope.kind) {
+    case "runtime":
+      return { entries: undefined, workerHash: 0, jobHash: 0, floor: index.floor };
+    case "workers":
+      return resolveWorkers(index, new Set(scope.workerIds));
+    case "job": {
+      const job = index.jobs.entryOf(scope.jobId);
+      const jobHash = hashId(scope.jobId);
+      if (job === undefined) return { entries: [], workerHash: 0, jobHash, floor: noFloor };
+      return { entries: [job], workerHash: 0, jobHash, floor: job.floor };
+    }
+  }
+}
+
+function resolveWorkers(index: LogIndex, workerIds: ReadonlySet<string>): ResolvedScope {
+  const entries: ScopeEntry[] = [];
   let floor: Floor | undefined;
-  for (const workerId of new Set(scope.workerIds)) {
-    const entry = index.entryOf(workerId);
+  let workerHash = 0;
+  for (const workerId of workerIds) {
+    const entry = index.workers.entryOf(workerId);
     if (entry !== undefined) entries.push(entry);
     const own = entry?.floor ?? index.forgottenFloor;
     if (floor === undefined || own.sequence > floor.sequence) floor = own;
+    if (workerIds.size === 1) workerHash = hashId(workerId);
   }
-  const single = new Set(scope.workerIds).size === 1;
-  return {
-    entries,
-    workerHash: single ? hashId(scope.workerIds[0] as string) : 0,
-    floor: floor ?? index.floor,
-  };
+  return { entries, workerHash, jobHash: 0, floor: floor ?? index.floor };
 }
 
 export function boundsOf(index: LogIndex, scope: Scope): ScopeBounds {
@@ -37,42 +50,40 @@ export function boundsOf(index: LogIndex, scope: Scope): ScopeBounds {
 }
 
 export function floorPosition(scope: ResolvedScope): Position {
-  return {
-    ...origin,
-    sequence: scope.floor.sequence,
-    ordinal: scope.floor.ordinal,
-    workerHash: scope.workerHash,
-    workerOrdinal: scope.workerHash === 0 ? 0 : scope.floor.workerOrdinal,
-  };
+  const { sequence, ordinal, scopeOrdinal } = scope.floor;
+  return position(scope, sequence, ordinal, scopeOrdinal);
 }
 
 /** The position at `sequence`, which lies between the floor of the scope and the head. */
 export function positionAt(index: LogIndex, scope: ResolvedScope, sequence: number): Position {
   if (sequence <= scope.floor.sequence) return floorPosition(scope);
-  const only = scope.workerHash === 0 ? undefined : scope.entries?.[0];
-  return {
-    ...origin,
-    sequence,
-    ordinal: ordinalAt(index, sequence),
-    workerHash: scope.workerHash,
-    // The retained events of a worker are its newest, without holes.
-    workerOrdinal: only === undefined ? 0 : workerOrdinalAt(only, sequence),
-  };
+  const only = scope.entries?.[0];
+  return position(scope, sequence, ordinalAt(index, sequence), only === undefined ? 0 : scopeOrdinalAt(only, sequence));
 }
 
 /** The position just before the event in `row`. */
 export function positionBefore(scope: ResolvedScope, chunk: Chunk, row: number): Position {
+  const ordinals = scope.jobHash === 0 ? chunk.workerOrdinals : chunk.jobOrdinals;
+  const sequence = (chunk.sequences[row] as number) - 1;
+  return position(scope, sequence, (chunk.ordinals[row] as number) - 1, (ordinals?.[row] as number) - 1);
+}
+
+function position(scope: ResolvedScope, sequence: number, ordinal: number, scopeOrdinal: number): Position {
+  const { workerHash, jobHash } = scope;
   return {
     ...origin,
-    sequence: (chunk.sequences[row] as number) - 1,
-    ordinal: (chunk.ordinals[row] as number) - 1,
-    workerHash: scope.workerHash,
-    workerOrdinal: scope.workerHash === 0 ? 0 : (chunk.workerOrdinals[row] as number) - 1,
+    sequence,
+    ordinal,
+    workerHash,
+    workerOrdinal: workerHash === 0 ? 0 : scopeOrdinal,
+    jobHash,
+    jobOrdinal: jobHash === 0 ? 0 : scopeOrdinal,
   };
 }
 
-function workerOrdinalAt(entry: WorkerEntry, sequence: number): number {
-  return entry.floor.workerOrdinal + Math.min(entry.retainedEvents, entry.queue.indexAfter(sequence));
+/** The events in the scope of a worker or a job are its newest, without holes. */
+function scopeOrdinalAt(entry: ScopeEntry, sequence: number): number {
+  return entry.floor.scopeOrdinal + Math.min(entry.retainedEvents, entry.queue.indexAfter(sequence));
 }
 
 /** How many events the runtime had had at `sequence`. */

@@ -3,8 +3,8 @@ import type { ReadRequest } from "../contract.ts";
 import { Chunk, type Rows } from "./chunk.ts";
 import type { EventColumns } from "./columns.ts";
 import type { LogIndex } from "./log-index.ts";
+import { QueueCursors } from "./queue-cursors.ts";
 import { floorPosition, positionAt, type ResolvedScope, resolveScope } from "./scope.ts";
-import { WorkerCursors } from "./worker-cursors.ts";
 
 /** Rows that one pass looks at, at the most: a filter that matches little must not hold up everyone else. */
 const maxScannedRows = 32_768;
@@ -25,7 +25,7 @@ export function selectRows(index: LogIndex, request: ReadRequest): Selection {
   if (scope.entries === undefined && request.kinds === undefined) return selectRun(index, scope, request, until);
   const collector = new Collector(request, until);
   if (scope.entries === undefined) scanRuntime(index, request.after, collector);
-  else scanWorkers(index, scope, request.after, collector);
+  else scanEntries(index, scope, request.after, collector);
   const through = collector.cutAt ?? until;
   return { kind: "selected", rows: collector.rows(), through: positionAt(index, scope, through) };
 }
@@ -61,8 +61,8 @@ function scanRuntime(index: LogIndex, after: number, collector: Collector): void
   }
 }
 
-function scanWorkers(index: LogIndex, scope: ResolvedScope, after: number, collector: Collector): void {
-  const cursors = new WorkerCursors(scope.entries ?? [], after);
+function scanEntries(index: LogIndex, scope: ResolvedScope, after: number, collector: Collector): void {
+  const cursors = new QueueCursors(scope.entries ?? [], after);
   for (let sequence = cursors.next(); sequence !== undefined; sequence = cursors.next()) {
     const chunk = index.columns.chunkOf(sequence);
     if (!collector.offer(chunk, chunk.rowAfter(sequence - 1))) return;

@@ -1,4 +1,4 @@
-import type { FloorRaise, WorkerEntry } from "./worker.ts";
+import type { FloorRaise, ScopeEntry } from "./scope-entry.ts";
 
 /** Events as arrays side by side, on their way into the log: everything of an `EventBlock` but its bytes. */
 export interface EventArrays {
@@ -10,6 +10,9 @@ export interface EventArrays {
   readonly kinds: Uint32Array;
   readonly times: Float64Array;
   readonly sizes: Uint32Array;
+  /** Undefined: none of the events is of a job. */
+  jobs: Uint32Array | undefined;
+  jobOrdinals: Float64Array | undefined;
 }
 
 /** Where the stored bytes of a group lie: one after the other, from `offset` of a segment. */
@@ -18,18 +21,25 @@ export interface Placement {
   readonly offset: number;
 }
 
+/** What a group that is in the index for planning changed there. */
+export interface PlannedGroup {
+  /** Workers and jobs with events in the group. */
+  readonly grown: ReadonlySet<ScopeEntry>;
+  /** Those of them that did not exist before. */
+  readonly created: readonly ScopeEntry[];
+  /** Jobs to forget, before `raises` takes effect. */
+  readonly forgottenJobs: readonly ScopeEntry[];
+  /** Workers that what those jobs held counts against from then on. */
+  readonly heirs: ReadonlySet<ScopeEntry>;
+  /** What retention removes because of the group, or because of its age. Jobs come before workers. */
+  readonly raises: readonly FloorRaise[];
+}
+
 /** A group that is in the index for planning, but that no reader sees before it is committed. */
-export interface StagedGroup {
+export interface StagedGroup extends PlannedGroup {
   readonly events: EventArrays;
   readonly timeMs: number;
-  /** Workers with events in the group. */
-  readonly grown: ReadonlySet<WorkerEntry>;
-  /** Those of them that did not exist before. */
-  readonly created: readonly WorkerEntry[];
-  /** What retention removes because of the group, or because of its age. */
-  readonly raises: readonly FloorRaise[];
-  /** Workers to forget. */
-  readonly forgotten: readonly WorkerEntry[];
+  readonly forgottenWorkers: readonly ScopeEntry[];
   readonly state: ReadonlyMap<string, Uint8Array | null>;
 }
 
@@ -44,5 +54,15 @@ export function newEventArrays(length: number): EventArrays {
     kinds: new Uint32Array(length),
     times: new Float64Array(length),
     sizes: new Uint32Array(length),
+    jobs: undefined,
+    jobOrdinals: undefined,
   };
+}
+
+/** Says of which job event `i` is. */
+export function setJob(events: EventArrays, i: number, job: number, ordinal: number): void {
+  events.jobs ??= new Uint32Array(events.length);
+  events.jobOrdinals ??= new Float64Array(events.length);
+  events.jobs[i] = job;
+  events.jobOrdinals[i] = ordinal;
 }

@@ -2,13 +2,13 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { invalidRequest } from "../../base/errors.ts";
 import { limits, type RetentionLimits } from "../../base/limits.ts";
-import { type EventBlock, noJobs } from "../block.ts";
+import { type EventBlock, jobsOf } from "../block.ts";
 import { boundsOfStoredBytes, type PreparedGroup, writeStoredBytes } from "../commit/stage.ts";
 import type { LogIdentity } from "../contract.ts";
 import type { Layout } from "../index/extents.ts";
 import { LogIndex } from "../index/log-index.ts";
 import { resolveRetention } from "../index/retention.ts";
-import type { Placement } from "../index/staged.ts";
+import type { EventArrays, Placement } from "../index/staged.ts";
 import { type FetchedBytes, IndexedLog } from "../indexed-log.ts";
 import { Slabs } from "./slabs.ts";
 
@@ -42,7 +42,7 @@ export class MemoryLog extends IndexedLog {
     return this.index.head.sequence + 1;
   }
 
-  protected place(_events: number, storedBytes: number): Placement {
+  protected place(_events: EventArrays, storedBytes: number): Placement {
     return this.#slabs.place(storedBytes);
   }
 
@@ -55,7 +55,7 @@ export class MemoryLog extends IndexedLog {
       ...group.events,
       bytes,
       ...bounds,
-      ...noJobs(group.events.length),
+      ...jobsOf(group.events),
       subjects: this.subjects,
       jobSubjects: this.jobSubjects,
     };

@@ -12,6 +12,7 @@ import { recover } from "../../../src/log/embedded/recover.ts";
 import type { Segment } from "../../../src/log/embedded/segment.ts";
 import { WorkerNumbers } from "../../../src/log/embedded/worker-numbers.ts";
 import { LogIndex } from "../../../src/log/index/log-index.ts";
+import { noFloor } from "../../../src/log/index/scope-entry.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
 import { event, events, readAll, texts } from "../harness.ts";
 
@@ -129,15 +130,20 @@ test("a changed byte anywhere is found, and the message names file and place", a
 test("a changed byte of the checkpoint is found", async () => {
   const index = new LogIndex(defaultRetention);
   const numbers = new WorkerNumbers();
-  const entry = index.entryToGrow("a");
-  numbers.bind(entry.number, numbers.take());
-  index.restoreWorker(entry, 5, 1000, 2000);
-  entry.floor = { sequence: 5, ordinal: 5, workerOrdinal: 5 };
+  const worker = index.workers.restore("a", 0, noFloor);
+  numbers.bind(worker.number, numbers.take());
+  for (const entry of [worker, index.jobs.restore("j", 4, noFloor)]) {
+    entry.lastOrdinal = 5;
+    entry.seen(1000);
+    entry.floor = { sequence: 5, ordinal: 5, scopeOrdinal: 5 };
+  }
+  index.jobs.restoreName("k", 2);
   index.putState(new Map([["key", Uint8Array.of(1, 2, 3)]]));
   const whole = encodeCheckpoint(index, numbers, 3);
   const directory = scratchDirectory();
   writeFileSync(join(directory, "checkpoint"), whole);
-  const fresh = () => restoreCheckpoint(nodeFileSystem, directory, new LogIndex(defaultRetention), new WorkerNumbers());
+  const fresh = () =>
+    restoreCheckpoint(nodeFileSystem, directory, new LogIndex(defaultRetention), new WorkerNumbers(), new Map());
   expect(await fresh()).toEqual({ through: 3, size: whole.length });
   for (let at = 0; at < whole.length; at++) {
     const changed = Uint8Array.from(whole);

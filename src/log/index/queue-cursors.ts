@@ -1,13 +1,13 @@
-import type { WorkerEntry } from "./worker.ts";
+import type { ScopeEntry } from "./scope-entry.ts";
 
-/** Goes through the retained events of several workers in log order: a merge of their queues. */
-export class WorkerCursors {
-  readonly #entries: readonly WorkerEntry[];
+/** Goes through the events of several workers, or of a job, in log order: a merge of their queues. */
+export class QueueCursors {
+  readonly #entries: readonly ScopeEntry[];
   readonly #places: number[];
   /** Numbers of entries with something left, as a heap by the sequence that is next. */
   readonly #heap: number[] = [];
 
-  constructor(entries: readonly WorkerEntry[], after: number) {
+  constructor(entries: readonly ScopeEntry[], after: number) {
     this.#entries = entries;
     this.#places = entries.map((entry) => entry.queue.indexAfter(after));
     for (let i = 0; i < entries.length; i++) {
@@ -32,7 +32,7 @@ export class WorkerCursors {
   }
 
   #sequenceOf(i: number): number {
-    const { queue } = this.#entries[i] as WorkerEntry;
+    const { queue } = this.#entries[i] as ScopeEntry;
     const place = this.#places[i] as number;
     return place < queue.length ? queue.at(place) : Number.POSITIVE_INFINITY;
   }
