@@ -7,6 +7,7 @@ import { ByteWriter } from "../../src/wire/node-writer.ts";
 class Target extends EventEmitter {
   destroyed = false;
   ended = false;
+  flushed = false;
   room = Number.POSITIVE_INFINITY;
   readonly written: Uint8Array[] = [];
 
@@ -30,6 +31,11 @@ class Target extends EventEmitter {
   drain(room = Number.POSITIVE_INFINITY): void {
     this.room = room;
     this.emit("drain");
+  }
+
+  /** Whether nobody waits for it to drain. */
+  get idle(): boolean {
+    return this.room > 0;
   }
 
   get bytes(): Buffer {
@@ -101,6 +107,66 @@ describe("the byte writer", () => {
     target.drain();
     expect(drains).toBe(1);
     expect(target.bytes.equals(frame)).toBe(true);
+  });
+
+  it("loses and repeats nothing, at whatever byte the reader holds it up", () => {
+    const piece = 64 * 1024;
+    const around = [-2, -1, 0, 1, 2].flatMap((more) => [piece + more, 2 * piece + more, 3 * piece + more]);
+    const lengths = [1, 2, 7, 100, 255, 256, ...around];
+    for (const room of [1, 2, 99, 100, 101, 300, piece - 1, piece, piece + 1, 2 * piece, 5 * piece]) {
+      target = new Target();
+      target.room = room;
+      let next = 0;
+      const writeOn = (): void => {
+        while (next < lengths.length) if (!writer.write(Buffer.alloc(lengths[next] as number, next++ + 1))) return;
+      };
+      writer = new ByteWriter({ target, clock, stallTimeoutMs, onDrain: writeOn, onGone: () => gone++ });
+      writeOn();
+      for (let drained = 0; next < lengths.length || !target.idle; drained++) {
+        expect(drained).toBeLessThan(10_000);
+        target.drain(room);
+      }
+      const expected = Buffer.concat(lengths.map((length, index) => Buffer.alloc(length, index + 1)));
+      expect(target.bytes.equals(expected)).toBe(true);
+      target.destroy();
+    }
+  });
+
+  it("loses and repeats nothing, held up at every byte of its frames", () => {
+    const frames = Array.from({ length: 12 }, (_, index) => Buffer.alloc(1 + ((index * 7) % 23), index + 1));
+    const expected = Buffer.concat(frames);
+    for (let room = 1; room <= expected.length + 1; room++) {
+      target = new Target();
+      target.room = room;
+      let next = 0;
+      const writeOn = (): void => {
+        while (next < frames.length) if (!writer.write(frames[next++] as Buffer)) return;
+      };
+      writer = new ByteWriter({ target, clock, stallTimeoutMs, onDrain: writeOn, onGone: () => gone++ });
+      writeOn();
+      while (next < frames.length) target.drain(room);
+      expect(target.bytes.equals(expected)).toBe(true);
+      target.destroy();
+    }
+  });
+
+  it("says that it is flushed only if its target does, and nothing is left to write", () => {
+    expect(writer.flushed).toBe(false);
+    target.flushed = true;
+    expect(writer.flushed).toBe(true);
+    target.room = 1;
+    writer.write(Buffer.alloc(256 * 1024));
+    expect(writer.flushed).toBe(false);
+    for (let pieces = 1; pieces < 4; pieces++) {
+      expect(writer.flushed).toBe(false);
+      target.drain(1);
+    }
+    expect(writer.flushed).toBe(true);
+    target.flushed = false;
+    expect(writer.flushed).toBe(false);
+    target.flushed = true;
+    target.destroy();
+    expect(writer.flushed).toBe(false);
   });
 
   it("cuts off a reader that takes nothing", () => {
