@@ -3,37 +3,57 @@ import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { EventKind, NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
+import { JobState } from "../../gen/tailrace/v1/payloads_pb.ts";
 import { ManualClock } from "../../src/base/clock.ts";
 import { limits } from "../../src/base/limits.ts";
 import { CursorCodec } from "../../src/events/cursor.ts";
+import { streamEnded } from "../../src/events/diagnostics.ts";
 import { pendingEvent } from "../../src/events/stored.ts";
 import type { EventBlock } from "../../src/log/block.ts";
 import type { KindFilter, Scope } from "../../src/log/contract.ts";
 import { MemoryLog } from "../../src/log/memory/index.ts";
+import type { ScopeEnd } from "../../src/stream/surroundings.ts";
 import { Tail } from "../../src/stream/tail.ts";
 import { CreditSink, numberForm } from "./number-form.ts";
+import type { Payload } from "./world.ts";
 
 const workers = ["a", "b", "c"] as const;
 const kinds = [EventKind.OUTPUT, EventKind.NARRATION] as const;
 
-const outputBody = (workerId: string) =>
-  pendingEvent(create(NewEventSchema, { workerId, payload: { case: "output", value: {} } }));
-const narrationBody = (workerId: string) =>
-  pendingEvent(create(NewEventSchema, { workerId, payload: { case: "narration", value: {} } }));
-const bodies = workers.map((workerId) => [outputBody(workerId), narrationBody(workerId)] as const);
+const eventOf = (workerId: string, jobId: string, payload: Payload) =>
+  pendingEvent(create(NewEventSchema, { workerId, jobId, payload }));
+const payloads: readonly Payload[] = [
+  { case: "output", value: {} },
+  { case: "narration", value: {} },
+];
+const jobEnd: Payload = { case: "jobStateChanged", value: { state: JobState.SUCCEEDED } };
+/** Jobs that go on at a time. An ended one that is forgotten makes room for one with another id. */
+const jobSlots = 2;
 
 interface Committed {
   readonly sequence: number;
   readonly worker: string;
+  /** Empty: none. */
+  readonly job: string;
   readonly kind: number;
 }
 
 type Step =
-  | { readonly do: "append"; readonly worker: number; readonly kind: number; readonly count: number }
+  | {
+      readonly do: "append";
+      readonly worker: number;
+      /** Slot of the job; beyond the slots: none. */
+      readonly job: number;
+      readonly kind: number;
+      readonly count: number;
+    }
+  | { readonly do: "endJob"; readonly job: number }
+  | { readonly do: "forgetJob"; readonly job: number }
   | {
       readonly do: "open";
       readonly scope: number;
       readonly filtered: boolean;
+      readonly wait: boolean;
       readonly start: number;
       readonly credit: number;
       readonly gap: boolean;
@@ -44,6 +64,9 @@ type Step =
   | { readonly do: "turn" }
   | { readonly do: "time"; readonly ms: number };
 
+/** Scopes by number; beyond them, the job of a slot. */
+const scopesOfWorkers: readonly (readonly string[])[] = [[], ["a"], ["b"], ["c"], ["a", "b"]];
+
 // Larger than what a watch may lag behind and still wait at its channel, so that readers fall out and come back.
 const burst = limits.catchUpPassEvents + 100;
 
@@ -53,6 +76,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant("append" as const),
       worker: fc.nat(2),
+      job: fc.nat(jobSlots + 1),
       kind: fc.nat(1),
       count: fc.oneof(
         { weight: 8, arbitrary: fc.integer({ min: 1, max: 30 }) },
@@ -64,8 +88,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       do: fc.constant("open" as const),
-      scope: fc.nat(4),
+      scope: fc.nat(scopesOfWorkers.length + jobSlots - 1),
       filtered: fc.boolean(),
+      wait: fc.boolean(),
       start: fc.nat(5),
       credit: fc.integer({ min: 1, max: 12 }),
       gap: fc.boolean(),
@@ -79,6 +104,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       frames: fc.integer({ min: 1, max: 8 }),
     }),
   },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("endJob" as const), job: fc.nat(jobSlots - 1) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("forgetJob" as const), job: fc.nat(jobSlots - 1) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), watch: fc.nat(20) }) },
   { weight: 5, arbitrary: fc.constant({ do: "flush" as const }) },
   { weight: 5, arbitrary: fc.constant({ do: "turn" as const }) },
@@ -95,6 +122,11 @@ class World {
   // So large that a channel keeps one frame only: a reader that is stalled for two flushes falls behind.
   readonly form = numberForm("numbers", frameBytes);
   readonly history: Committed[] = [];
+  /** Ids of the jobs in the slots, and whether their end is on its way. */
+  readonly jobs = Array.from({ length: jobSlots }, (_, slot) => ({ id: `job ${slot}`, ended: false }));
+  /** Sequences of the ends of jobs that are remembered. */
+  readonly ends = new Map<string, number>();
+  readonly forgotten = new Set<string>();
   readonly watches: WatchModel[] = [];
 
   constructor(workerEvents: number) {
@@ -105,6 +137,7 @@ class World {
       log: this.log,
       cursors: this.cursors,
       clock: this.clock,
+      endOf: (scope) => this.#endOf(scope),
       internal: (cause) => {
         throw cause;
       },
@@ -113,18 +146,40 @@ class World {
 
   #record(block: EventBlock): void {
     for (let i = 0; i < block.length; i++) {
-      this.history.push({
-        sequence: block.sequences[i] as number,
-        worker: block.subjects.idOf(block.workers[i] as number),
-        kind: block.kinds[i] as number,
-      });
+      const sequence = block.sequences[i] as number;
+      const job = block.jobSubjects.idOf(block.jobs[i] as number);
+      const kind = block.kinds[i] as number;
+      this.history.push({ sequence, worker: block.subjects.idOf(block.workers[i] as number), job, kind });
+      if (kind === EventKind.JOB_STATE_CHANGED) this.ends.set(job, sequence);
     }
+  }
+
+  #endOf(scope: Scope): ScopeEnd | undefined {
+    const sequence = scope.kind === "job" ? this.ends.get(scope.jobId) : undefined;
+    if (sequence === undefined) return undefined;
+    return { sequence, diagnostic: (cursor) => streamEnded({}, "The job has ended.", cursor) };
+  }
+
+  #endJob(slot: number): void {
+    const job = this.jobs[slot];
+    if (job === undefined || job.ended) return;
+    job.ended = true;
+    void this.log.append({ events: [eventOf("a", job.id, jobEnd)] });
+  }
+
+  /** Forgets the job of a slot, if it has ended, and has a new one take its place. */
+  #forgetJob(slot: number): void {
+    const job = this.jobs[slot];
+    if (job === undefined || !job.ended) return;
+    this.jobs[slot] = { id: `${job.id}'`, ended: false };
+    this.forgotten.add(job.id);
+    void this.log.append({ events: [], forgetJobs: [job.id] }).then(() => this.ends.delete(job.id));
   }
 
   async run(steps: readonly Step[]): Promise<void> {
     for (const next of steps) await this.#step(next);
     await this.#comeToRest();
-    for (const watch of this.watches) watch.check(this.history);
+    for (const watch of this.watches) watch.check(this);
     for (const watch of this.watches) watch.reader.abort();
     expect(this.tail.size).toBe(0);
     expect(this.tail.selections).toBe(0);
@@ -137,10 +192,18 @@ class World {
     const chosen = "watch" in next ? this.watches[next.watch % Math.max(1, this.watches.length)] : undefined;
     switch (next.do) {
       case "append": {
-        const event = bodies[next.worker]?.[next.kind];
-        if (event !== undefined) void this.log.append({ events: new Array(next.count).fill(event) });
+        const job = this.jobs[next.job];
+        const jobId = job === undefined || job.ended ? "" : job.id;
+        const event = eventOf(workers[next.worker] as string, jobId, payloads[next.kind] as Payload);
+        void this.log.append({ events: new Array(next.count).fill(event) });
         return;
       }
+      case "endJob":
+        this.#endJob(next.job);
+        return;
+      case "forgetJob":
+        this.#forgetJob(next.job);
+        return;
       case "open":
         this.watches.push(new WatchModel(this, next));
         return;
@@ -181,13 +244,17 @@ class WatchModel {
   readonly kinds: KindFilter;
   readonly #cursors: CursorCodec;
   readonly #gapAllowed: boolean;
+  /** Whether it may be refused because its job does not exist. */
+  readonly #refusable: boolean;
   #refused: unknown;
 
   constructor(world: World, step: Extract<Step, { do: "open" }>) {
     this.sink = new CreditSink(step.credit);
-    const named: readonly string[][] = [[], ["a"], ["b"], ["c"], ["a", "b"]];
-    const workerIds = named[step.scope] as string[];
-    this.scope = workerIds.length === 0 ? { kind: "runtime" } : { kind: "workers", workerIds };
+    const workerIds = scopesOfWorkers[step.scope];
+    const job = world.jobs[step.scope - scopesOfWorkers.length];
+    if (workerIds === undefined) this.scope = { kind: "job", jobId: job?.id ?? "" };
+    else this.scope = workerIds.length === 0 ? { kind: "runtime" } : { kind: "workers", workerIds };
+    this.#refusable = this.scope.kind === "job" && !step.wait && world.log.job(this.scope.jobId) === undefined;
     this.kinds = step.filtered ? new Set([kinds[0]]) : undefined;
     this.#cursors = world.cursors;
     this.#gapAllowed = step.gap;
@@ -206,7 +273,7 @@ class WatchModel {
       kinds: this.kinds,
       start: start(),
       continueWithGap: step.gap,
-      waitIfMissing: true,
+      waitIfMissing: this.scope.kind !== "job" || step.wait,
       heartbeatMs: 1_000 + step.credit * 1_000,
     };
     world.tail.open(spec, world.form, this.sink, this.reader.signal).then(
@@ -221,17 +288,22 @@ class WatchModel {
   }
 
   /** What the reader saw is what was committed from where it began, but for what it was told that it lost. */
-  check(history: readonly Committed[]): void {
+  check({ history, forgotten, ends }: World): void {
+    if (this.#refusable) {
+      expect(this.#refused).toMatchObject({ reason: "job_not_found" });
+      return;
+    }
     if (this.#refused !== undefined) throw this.#refused;
-    const { sink } = this;
+    const { sink, scope } = this;
     const opened = sink.controls[0];
     if (opened === undefined && this.reader.signal.aborted) return;
     if (opened?.case !== "opened") throw new Error("The first frame is not `opened`.");
     const wanted = (from: number, to: number) =>
       history
-        .filter(({ sequence, worker, kind }) => {
-          const inScope = this.scope.kind === "runtime" || this.scope.workerIds.includes(worker);
-          return sequence > from && sequence <= to && inScope && (this.kinds?.has(kind) ?? true);
+        .filter(({ sequence, worker, job, kind }) => {
+          const ofScope =
+            scope.kind === "runtime" || (scope.kind === "job" ? scope.jobId === job : scope.workerIds.includes(worker));
+          return sequence > from && sequence <= to && ofScope && (this.kinds?.has(kind) ?? true);
         })
         .map(({ sequence }) => sequence);
     const sequenceOf = (cursor: string) => this.#cursors.decode(cursor).position.sequence;
@@ -251,11 +323,21 @@ class WatchModel {
       else expect(Number(reason.value.lostEvents)).toBeGreaterThanOrEqual(lost);
     }
     const head = history.at(-1)?.sequence ?? 0;
-    if (sink.terminal === undefined) expected.push(...wanted(from, head));
+    const reason = sink.terminal?.reason.case;
+    const hadAll = reason === "streamEnded";
+    const wasForgotten = scope.kind === "job" && forgotten.has(scope.jobId);
+    if (hadAll || reason === "jobNotFound" || sink.terminal === undefined) expected.push(...wanted(from, head));
+    if (hadAll) expect(this.#cursors.decode(sink.terminal?.cursor ?? "").closing).toBe(true);
+    if (reason === "jobNotFound") expect(wasForgotten).toBe(true);
     if (this.reader.signal.aborted) {
       expect(sink.sequences).toEqual(expected.slice(0, sink.sequences.length));
       expect(sink.ends).toBe(1);
+    } else if (wasForgotten && !hadAll) {
+      // It may have come too late for some of it, and is told so, unless it never saw the job and waits for it.
+      expect(sink.sequences).toEqual(expected.slice(0, sink.sequences.length));
+      if (sink.terminal === undefined) expect(sink.sequences).toEqual([]);
     } else {
+      if (scope.kind === "job" && ends.has(scope.jobId)) expect(sink.ends).toBe(1);
       expect(sink.sequences).toEqual(expected);
       expect(sink.ends).toBe(sink.terminal === undefined ? 0 : 1);
       if (sink.terminal === undefined) expect(sink.notices).toContain("caughtUp");

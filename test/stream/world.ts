@@ -45,8 +45,13 @@ export class TailWorld {
     });
   }
 
-  async publish(workerId: string, count = 1, payload: Payload = { case: "output", value: {} }): Promise<void> {
-    const event = pendingEvent(create(NewEventSchema, { workerId, payload }));
+  async publish(
+    workerId: string,
+    count = 1,
+    payload: Payload = { case: "output", value: {} },
+    jobId = "",
+  ): Promise<void> {
+    const event = pendingEvent(create(NewEventSchema, { workerId, jobId, payload }));
     await this.log.append({ events: new Array(count).fill(event) });
   }
 
