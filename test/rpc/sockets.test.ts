@@ -161,6 +161,26 @@ describe.each(ways)("over %s", (_name, open) => {
     await until(() => serving.sockets.size === 0, "the socket is gone");
   });
 
+  test("one that is cut in the middle of a frame that others share takes nothing from them", async () => {
+    const { serving, reader } = await serveOne();
+    const others = [await open(serving), await open(serving)];
+    for (const { stream } of others) stream.resume();
+    await until(() => serving.runtime.watches === 3, "all watches are open");
+    const flooding = flood(serving, 8_000);
+    reader.stream.once("data", () => reader.cut());
+    reader.stream.resume();
+    // And one that is cut while it replays what the others had.
+    const texts = await flooding;
+    const late = [await open(serving), await open(serving)];
+    late[0]?.stream.once("data", () => late[0]?.cut());
+    for (const { stream } of late) stream.resume();
+    for (const other of [...others, late[1] as RawReader]) {
+      await until(() => other.texts.length >= texts.length, "the other reader has it all");
+      expect(other.texts).toEqual(texts);
+    }
+    await until(() => serving.runtime.watches === 3, "the watches that were cut are gone");
+  });
+
   test("one that takes nothing for too long is cut off, and others notice nothing", async () => {
     const clock = new ManualClock();
     const { serving } = await serveOne({ clock, stallTimeoutMs: 1000 });
