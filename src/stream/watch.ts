@@ -196,7 +196,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     // The floor may be ahead of what the channel has: it would give again what the reader is told that it lost.
     if (pass.kind === "expired") this.#around.flush();
     this.#reading = false;
-    if (this.#ended || this.#endIfForgotten()) return;
+    if (this.#ended) return;
     this.#unavailableSinceMs = undefined;
     if (pass.kind === "expired") {
       if (!this.#expired()) return;

@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
 import { limits } from "../../src/base/limits.ts";
+import { origin } from "../../src/events/cursor.ts";
 import { streamEnded } from "../../src/events/diagnostics.ts";
+import type { EventLog, ReadRequest } from "../../src/log/contract.ts";
 import { TailWorld } from "./world.ts";
 
 const scope = { kind: "job", jobId: "j" } as const;
@@ -16,16 +18,19 @@ test("a job's watch is offered its events, whatever their worker, and counts the
   await world.publish("a", 2, undefined, "j");
   const { sink } = await world.open({ scope, heartbeatMs: 2_000 });
   await world.rest();
+  const bookmarked = () => {
+    world.clock.advance(2_500);
+    const bookmark = sink.controls.at(-1);
+    if (bookmark?.case !== "bookmark") throw new Error("There is no bookmark.");
+    return world.cursors.decode(bookmark.value.cursor).position;
+  };
+  expect(bookmarked()).toMatchObject({ sequence: 2, jobOrdinal: 2, workerHash: 0, workerOrdinal: 0 });
   await world.publish("b", 1, undefined, "j");
   await world.publish("a", 3, undefined, "other");
   await world.publish("a");
   await world.rest();
   expect(sink.sequences).toEqual([1, 2, 3]);
-  world.clock.advance(2_500);
-  const bookmark = sink.controls.at(-1);
-  if (bookmark?.case !== "bookmark") throw new Error("There is no bookmark.");
-  const { position } = world.cursors.decode(bookmark.value.cursor);
-  expect(position).toMatchObject({ sequence: 7, jobOrdinal: 3, workerHash: 0, workerOrdinal: 0 });
+  expect(bookmarked()).toMatchObject({ sequence: 7, jobOrdinal: 3, workerHash: 0, workerOrdinal: 0 });
 });
 
 test("a stalled watch of a job whose position leaves retention hears its exact loss", async () => {
@@ -98,4 +103,42 @@ test("there is no watch of a job that was forgotten", async () => {
   await world.publish("a", 3, undefined, "j");
   await forget(world, "j");
   await expect(world.open({ scope })).rejects.toMatchObject({ reason: "job_not_found", details: { jobId: "j" } });
+});
+
+test("a cursor that does not count in the job gives a bound only", async () => {
+  const world = new TailWorld({ retention: { workerEvents: 20 } });
+  await world.publish("a", 5, undefined, "other");
+  const position = world.log.bounds({ kind: "job", jobId: "other" }).head;
+  const cursor = world.cursors.encode(position);
+  const start = { kind: "cursor", cursor, position, closing: false, otherGeneration: false } as const;
+  await world.publish("a", 100, undefined, "j");
+  const gone = world.log.bounds(scope).floor.jobOrdinal;
+  expect(gone).toBeGreaterThan(position.jobOrdinal);
+  const refused = { reason: "cursor_expired", details: { lostEvents: gone, lostExact: false } };
+  await expect(world.open({ scope, start })).rejects.toMatchObject(refused);
+  const begun = { ...start, position: origin, cursor: world.cursors.encode(origin) };
+  const exact = { reason: "cursor_expired", details: { lostEvents: gone, lostExact: true } };
+  await expect(world.open({ scope, start: begun })).rejects.toMatchObject(exact);
+});
+
+test("a watch that reads while its job is trimmed and forgotten ends with job_not_found, not with a loss", async () => {
+  const gate = Promise.withResolvers<void>();
+  const wrap = (log: EventLog): EventLog =>
+    new Proxy(log, {
+      get: (target, name) => {
+        if (name === "read") return (request: ReadRequest) => gate.promise.then(() => target.read(request));
+        const value = Reflect.get(target, name);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+  const world = new TailWorld({ retention: { workerEvents: 20 }, wrap });
+  await world.publish("a", 10, undefined, "j");
+  const { sink } = await world.open({ scope });
+  await world.rest();
+  await world.publish("a", 50, undefined, "j");
+  await forget(world, "j");
+  gate.resolve();
+  await world.rest();
+  expect(sink.terminal?.reason).toMatchObject({ case: "jobNotFound" });
+  expect(sink.sequences).toEqual([]);
 });

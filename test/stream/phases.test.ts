@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { EventKind } from "../../gen/tailrace/v1/event_pb.ts";
 import { TailraceError } from "../../src/base/errors.ts";
 import { limits } from "../../src/base/limits.ts";
+import { origin } from "../../src/events/cursor.ts";
 import { streamEnded } from "../../src/events/diagnostics.ts";
 import type { EventLog, ReadRequest } from "../../src/log/contract.ts";
 import { TailWorld } from "./world.ts";
@@ -51,6 +52,18 @@ test("a watch that stalls falls behind, is told, and catches up on the same conn
   await world.rest();
   expect(sink.notices).toEqual(["opened", "caughtUp", "fellBehind", "caughtUp"]);
   expect(sink.sequences).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
+});
+
+test("a watch that waits for a worker that was forgotten is not told an exact loss: nobody counts its events", async () => {
+  const world = new TailWorld({ retention: { ageMs: 60_000 } });
+  await world.publish("a", 3);
+  world.clock.advance(61_000);
+  await world.publish("b");
+  await world.log.append({ events: [], forgetWorkers: ["a"] });
+  const start = { kind: "cursor", cursor: "", position: origin, closing: false, otherGeneration: false } as const;
+  await expect(
+    world.open({ scope: { kind: "workers", workerIds: ["a"] }, start, waitIfMissing: true }),
+  ).rejects.toMatchObject({ reason: "cursor_expired", details: { lostEvents: 3, lostExact: false } });
 });
 
 test("a stalled watch whose position leaves retention hears its exact loss; the others notice nothing", async () => {
