@@ -1,12 +1,14 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Severity } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import type { Event } from "../../gen/tailrace/v1/event_pb.ts";
-import { CursorCodec, decodeCursor } from "../../src/events/cursor.ts";
+import { CursorCodec, decodeCursor, hashId } from "../../src/events/cursor.ts";
 import type { Frame, WatchRequest } from "./edges/edge.ts";
 
 /** What every stream of frames keeps to, whatever it carries. `take` throws at the first frame that does not. */
 export class FrameRules {
-  readonly #filtered: boolean;
+  /** Whether the watch wants every event of the workers, or of the jobs, that it shows. */
+  readonly #wholeWorkers: boolean;
+  readonly #wholeJobs: boolean;
   #opened = false;
   #ended = false;
   #runtimeId = "";
@@ -15,9 +17,12 @@ export class FrameRules {
   #eventSequence = 0;
   #timeMs = 0;
   readonly #workerSequences = new Map<string, number>();
+  readonly #jobOrdinals = new Map<string, number>();
 
   constructor(request: WatchRequest) {
-    this.#filtered = (request.kinds ?? []).length > 0;
+    const filtered = (request.kinds ?? []).length > 0;
+    this.#wholeWorkers = !filtered && (request.jobId ?? "") === "";
+    this.#wholeJobs = !filtered && (request.workerIds ?? []).length === 0;
   }
 
   take(frame: Frame): void {
@@ -65,12 +70,25 @@ export class FrameRules {
     const timeMs = event.time === undefined ? 0 : timestampMs(event.time);
     this.#demand(timeMs >= this.#timeMs, "times never decrease", frame);
     this.#timeMs = timeMs;
-    if (event.workerId === "") return;
-    const before = this.#workerSequences.get(event.workerId);
-    const ordinal = Number(event.workerSequence);
-    const follows = before === undefined || (this.#filtered ? ordinal > before : ordinal === before + 1);
-    this.#demand(ordinal >= 1 && follows, `worker_sequence has no holes (${before} then ${ordinal})`, frame);
-    this.#workerSequences.set(event.workerId, ordinal);
+    const { workerOrdinal, jobHash, jobOrdinal } = decodeCursor(event.cursor).position;
+    this.#demand(Number(event.workerSequence) === workerOrdinal, "a cursor counts as worker_sequence does", frame);
+    this.#counts("worker", this.#workerSequences, event.workerId, workerOrdinal, this.#wholeWorkers, frame);
+    // Of a job that was forgotten nobody counts the events.
+    if (event.jobId !== "" && jobHash === 0) return;
+    this.#demand(jobHash === (event.jobId === "" ? 0 : hashId(event.jobId)), "a cursor knows the job", frame);
+    this.#counts("job", this.#jobOrdinals, event.jobId, jobOrdinal, this.#wholeJobs, frame);
+  }
+
+  /** The numbers of each worker and job grow, without holes where the watch shows all of it. */
+  #counts(what: string, counts: Map<string, number>, id: string, ordinal: number, whole: boolean, frame: Frame): void {
+    if (id === "") {
+      this.#demand(ordinal === 0, `what is of no ${what} has no number there`, frame);
+      return;
+    }
+    const before = counts.get(id);
+    const follows = before === undefined || (whole ? ordinal === before + 1 : ordinal > before);
+    this.#demand(ordinal >= 1 && follows, `the numbers of a ${what} have no holes (${before} then ${ordinal})`, frame);
+    counts.set(id, ordinal);
   }
 
   #diagnostic(frame: Extract<Frame, { case: "diagnostic" }>): void {
@@ -80,8 +98,9 @@ export class FrameRules {
     this.#ended = severity === Severity.TERMINAL;
     if (cursor === "") return;
     if (reason.case === "gap") {
-      // What was lost is missing from every worker's count.
+      // What was lost is missing from every count.
       this.#workerSequences.clear();
+      this.#jobOrdinals.clear();
     }
     if (this.#opened) this.#advance(cursor, frame);
     else this.#position(cursor);
