@@ -2,8 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Severity } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import { BookmarkSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
-import type { StopTimer } from "../base/clock.ts";
-import { TailraceError } from "../base/errors.ts";
+import { hasReason } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Position } from "../events/cursor.ts";
 import { diagnosticOf, lagOf, notice } from "../events/diagnostics.ts";
@@ -11,6 +10,7 @@ import type { Channel, ChannelMember } from "./channel.ts";
 import type { ControlFrame, TerminalDiagnostic, WatchSink, WireForm } from "./form.ts";
 import { cursorExpired, lossBetween } from "./loss.ts";
 import { notFound } from "./not-found.ts";
+import { Outage } from "./outage.ts";
 import type { Pass } from "./passes.ts";
 import type { Selection } from "./selection.ts";
 import type { WatchSpec } from "./spec.ts";
@@ -35,6 +35,8 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   readonly #around: Surroundings;
   readonly #form: WireForm<Entries, Frame>;
   readonly #sink: WatchSink<Frame>;
+  /** Undefined: the log could always be read. */
+  #outage: Outage | undefined;
   /** Whether its job existed at some time, as far as it saw, or had to. */
   #existed: boolean;
   /** Where it is, while it reads the log. While it is live, its channel knows. */
@@ -57,8 +59,6 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   #lastWriteMs: number;
   /** Ordinal of the newest cursor that the reader was given. */
   #toldOrdinal: number;
-  #unavailableSinceMs: number | undefined;
-  #stopRetry: StopTimer | undefined;
 
   constructor(
     around: Surroundings,
@@ -107,7 +107,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
 
   /** Makes one step. False: nothing to do until something happens. */
   #step(): boolean {
-    if (this.#stopRetry !== undefined) return false;
+    if (this.#outage?.waiting) return false;
     if (!this.#live) return !this.#endIfForgotten() && this.#catchUp();
     const channel = this.#channel as Channel<Entries, Frame>;
     if (this.#next < channel.first) return this.#fallBehind();
@@ -197,7 +197,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     if (pass.kind === "expired") this.#around.flush();
     this.#reading = false;
     if (this.#ended) return;
-    this.#unavailableSinceMs = undefined;
+    this.#outage?.over();
     if (pass.kind === "expired") {
       if (!this.#expired()) return;
     } else {
@@ -233,26 +233,17 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   #failed(error: unknown): void {
     this.#reading = false;
     if (this.#ended) return;
-    const { clock } = this.#around;
-    if (!(error instanceof TailraceError) || error.reason !== "log_unavailable") {
+    if (!hasReason(error, "log_unavailable")) {
       this.end(diagnosticOf(this.#around.internal(error)));
       return;
     }
-    const now = clock.now();
-    const first = this.#unavailableSinceMs === undefined;
-    this.#unavailableSinceMs ??= now;
     const diagnostic = diagnosticOf(error, this.#around.cursors.encode(this.position));
-    if (now - this.#unavailableSinceMs >= limits.logUnavailableMs) {
-      this.end(diagnostic);
-      return;
-    }
-    if (first && this.#ready) {
+    this.#outage ??= new Outage(this.#around.clock);
+    const outage = this.#outage.met(() => this.pump());
+    if (outage === "too long") this.end(diagnostic);
+    else if (outage === "first" && this.#ready) {
       this.control({ case: "diagnostic", value: { ...diagnostic, severity: Severity.NOTICE } });
     }
-    this.#stopRetry = clock.after(limits.logRetryMs, () => {
-      this.#stopRetry = undefined;
-      this.pump();
-    });
   }
 
   /** Ends when the job, or every worker, of the scope has ended and the reader has had it all. */
@@ -335,7 +326,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     if (this.#ended) return;
     if (terminal !== undefined) this.control({ case: "diagnostic", value: terminal });
     this.#ended = true;
-    this.#stopRetry?.();
+    this.#outage?.over();
     this.#own = undefined;
     this.#leaveChannel();
     this.selection.catchingUp--;
