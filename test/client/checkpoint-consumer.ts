@@ -1,9 +1,13 @@
-/** A consumer that a test kills: prints every event's number, and is slow about it. Arguments: address, checkpoint file. */
-import { setTimeout as delay } from "node:timers/promises";
+/**
+ * A consumer that a test kills: prints the number of every event, and is done with it when a line on stdin says so.
+ * Arguments: address, checkpoint file.
+ */
+import { createInterface } from "node:readline";
 import { fileCheckpoint, watch } from "../../src/client/index.ts";
 
 const [baseUrl, path] = process.argv.slice(2) as [string, string];
+const done = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 for await (const event of watch({ baseUrl, checkpoint: fileCheckpoint(path), checkpointIntervalMs: 5 })) {
   process.stdout.write(`${event.sequence}\n`);
-  await delay(1);
+  await done.next();
 }

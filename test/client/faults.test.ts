@@ -1,7 +1,8 @@
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ManualClock } from "../../src/base/clock.ts";
 import { type NodeWatchOptions, type WatchStatus, watch } from "../../src/client/index.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
+import { eventually } from "../support/until.ts";
 import { numbers, ScriptedLog, startScriptedServer } from "./scripted-server.ts";
 
 const versions = ["1.1", "2"] as const;
@@ -61,7 +62,7 @@ describe.each(versions)("over HTTP/%s", (httpVersion) => {
     const events = watched[Symbol.asyncIterator]();
     for (const number of numbers(3)) expect((await events.next()).value?.sequence).toBe(BigInt(number));
     const next = events.next();
-    await vi.waitFor(() => expect(clock.pending).toBe(1));
+    await eventually(() => expect(clock.pending).toBe(1));
 
     proxy.blackhole();
     log.add(2);
@@ -97,7 +98,7 @@ describe.each(versions)("over HTTP/%s", (httpVersion) => {
       onStatus: (status) => statuses.push(status),
     });
     const next = watched[Symbol.asyncIterator]().next();
-    await vi.waitFor(() => expect(proxy.accepted).toBe(1));
+    await eventually(() => expect(proxy.accepted).toBe(1));
     clock.advance(2_999);
     expect(statuses).toEqual([]);
     clock.advance(1);
@@ -140,7 +141,7 @@ describe.each(versions)("over HTTP/%s", (httpVersion) => {
     await first.kill();
     log.add(5);
     for (let attempt = 1; attempt <= 4; attempt++) {
-      await vi.waitFor(() => expect(attempts).toHaveLength(attempt));
+      await eventually(() => expect(attempts).toHaveLength(attempt));
       if (attempt === 4) proxy.target((await startScriptedServer(services)).port);
       clock.advance(attempts[attempt - 1] as number);
     }
@@ -164,7 +165,7 @@ describe.each(versions)("over HTTP/%s", (httpVersion) => {
     await watched.close();
     expect((await next).done).toBe(true);
     expect(clock.pending).toBe(0);
-    await vi.waitFor(() => expect(proxy.open).toBe(0));
+    await eventually(() => expect(proxy.open).toBe(0));
   });
 });
 
@@ -185,13 +186,10 @@ describe("a slow consumer", () => {
       seen.push(Number(event.sequence));
       // Once all that there is room for was read: an hour for one event.
       if (seen.length === 40) {
-        await vi.waitFor(
-          () => {
-            clock.advance(50);
-            expect(clock.pending).toBe(0);
-          },
-          { timeout: 10_000, interval: 5 },
-        );
+        await eventually(() => {
+          clock.advance(50);
+          expect(clock.pending).toBe(0);
+        });
         clock.advance(3_600_000);
       }
       if (seen.length === 400) break;

@@ -4,8 +4,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
-import { expect, it, onTestFinished, vi } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { scratchDirectory } from "../support/scratch.ts";
+import { eventually } from "../support/until.ts";
 
 const root = join(import.meta.dirname, "../..");
 const doors = { tailrace: "index.ts", "tailrace/client": "client/index.ts", "tailrace/server": "server/index.ts" };
@@ -47,31 +48,29 @@ function run(directory: string, program: string, env: Record<string, string>) {
   };
 }
 
-const patience = { timeout: 10_000 };
-
 it("the programs of the guide run as they are, and the backend comes back to where it was", async () => {
   const directory = scratchDirectory();
   expect(writePrograms(directory)).toEqual(["runtime.ts", "backend.ts"]);
   writeFileSync(join(directory, "package.json"), '{ "type": "module" }');
 
   const runtime = run(directory, "runtime.ts", { LISTEN: "127.0.0.1:0" });
-  await vi.waitFor(() => expect(runtime.lines).toHaveLength(1), patience);
+  await eventually(() => expect(runtime.lines).toHaveLength(1));
   const env = { RUNTIME_URL: (runtime.lines[0] as string).replace("runtime at ", "") };
 
   const first = run(directory, "backend.ts", env);
-  await vi.waitFor(() => expect(first.lines.length).toBeGreaterThan(5), patience);
+  await eventually(() => expect(first.lines.length).toBeGreaterThan(5));
   // Two pipes of one process: their lines come in any order.
-  await vi.waitFor(() => expect(first.errors).toContain("live"), patience);
+  await eventually(() => expect(first.errors).toContain("live"));
   expect(await first.kill("SIGTERM")).toBe(0);
   expect(first.errors).toContain("closed");
 
   // Meanwhile the worker goes on.
   const second = run(directory, "backend.ts", env);
-  await vi.waitFor(() => expect(second.lines.length).toBeGreaterThan(5), patience);
+  await eventually(() => expect(second.lines.length).toBeGreaterThan(5));
   await second.kill("SIGKILL");
 
   const third = run(directory, "backend.ts", env);
-  await vi.waitFor(() => expect(third.lines.length).toBeGreaterThan(5), patience);
+  await eventually(() => expect(third.lines.length).toBeGreaterThan(5));
   await third.kill("SIGTERM");
 
   const steps = (lines: string[]) => lines.map((line) => Number(line.split(" ").at(-1)));

@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import fc from "fast-check";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import { NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
 import type { PublishEventsRequest } from "../../gen/tailrace/v1/publisher_service_pb.ts";
@@ -12,6 +12,7 @@ import { createPublisher, type NewEventInit, type NodePublisherOptions } from ".
 import { messageSizeAtMost } from "../../src/client/message-size.ts";
 import { diagnosticOf } from "../../src/events/diagnostics.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
+import { eventually } from "../support/until.ts";
 import { startScriptedServer } from "./scripted-server.ts";
 
 function say(text: string): NewEventInit {
@@ -245,15 +246,24 @@ describe("publishing", () => {
     await rest.publisher.close();
     const proxy = await startTcpProxy(server.port);
     proxy.blackhole();
+    const leave = new AbortController();
+    const errors: TailraceError[] = [];
     const publisher = createPublisher({
       baseUrl: proxy.url,
       httpVersion: "2",
       requestTimeoutMs: 100,
       backoff: { random: () => 0 },
-      onRetry: () => proxy.refuse(),
-      signal: AbortSignal.timeout(400),
+      onRetry({ error }) {
+        errors.push(error);
+        // From here on the dead connection would pass a request on, and a new one does not.
+        proxy.refuse();
+        if (errors.length === 2) leave.abort();
+      },
+      signal: leave.signal,
     });
     await expect(publisher.publish(say("a"))).rejects.toMatchObject({ reason: "connection_failed" });
+    expect(errors[0]?.details).toMatchObject({ code: "deadline_exceeded" });
+    expect(proxy.accepted).toBe(2);
     expect(log).toEqual([]);
     await publisher.close();
   });
@@ -286,7 +296,7 @@ describe("the queue of a publisher", () => {
     await expect(receipts.pop()).rejects.toBe(full);
     expect(full).toMatchObject({ reason: "limit_exceeded", details: { maximum: limits.publisherQueueBytes } });
     const ready = publisher.ready();
-    await vi.waitFor(() => expect(release).toBeDefined());
+    await eventually(() => expect(release).toBeDefined());
     release?.();
     await ready;
     receipts.push(publisher.publish(big));

@@ -1,4 +1,4 @@
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { WorkerOutcome } from "../../gen/tailrace/v1/payloads_pb.ts";
 import type { RetentionLimits } from "../../src/base/limits.ts";
 import {
@@ -13,6 +13,7 @@ import { MemoryLog } from "../../src/log/memory/index.ts";
 import { Runtime } from "../../src/runtime/runtime.ts";
 import { createServer, type Server } from "../../src/server/index.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
+import { eventually } from "../support/until.ts";
 
 function say(number: number, workerId = "w"): NewEventInit {
   return { workerId, payload: { case: "narration", value: { action: "count", message: String(number) } } };
@@ -41,7 +42,7 @@ async function startRuntime(retention: Partial<RetentionLimits> = {}) {
     /** Shuts the server down, and opens another on the same log and port after `meanwhile`. */
     async restart(meanwhile: () => Promise<unknown>): Promise<void> {
       const { port } = (server as Server).address;
-      await server?.close({ graceMs: 0 });
+      await server?.close();
       runtime = new Runtime({ log });
       await meanwhile();
       server = await createServer({ runtime, listen: `127.0.0.1:${port}` });
@@ -73,21 +74,19 @@ function follow(options: NodeWatchOptions) {
   return { seen, statuses, watched, ended };
 }
 
-const patience = { timeout: 10_000 };
-
 describe.each(["1.1", "2"] as const)("a real server over HTTP/%s", (httpVersion) => {
   it("is left, restarted and resumed, with what was published meanwhile, none twice", async () => {
     const { serve, restart, publish } = await startRuntime();
     const server = await serve();
     await publish(1, 5_000);
     const { seen, statuses } = follow({ baseUrl: server.url, httpVersion });
-    await vi.waitFor(() => expect(seen).toHaveLength(5_000), patience);
+    await eventually(() => expect(seen).toHaveLength(5_000));
     await publish(5_001, 5_010);
-    await vi.waitFor(() => expect(seen).toHaveLength(5_010), patience);
+    await eventually(() => expect(seen).toHaveLength(5_010));
     await restart(() => publish(5_011, 6_000));
-    await vi.waitFor(() => expect(seen).toHaveLength(6_000), patience);
+    await eventually(() => expect(seen).toHaveLength(6_000));
     await publish(6_001, 6_005);
-    await vi.waitFor(() => expect(seen).toHaveLength(6_005), patience);
+    await eventually(() => expect(seen).toHaveLength(6_005));
     expect(seen).toEqual(range(1, 6_005));
     const kinds = statuses.map((status) => status.kind);
     expect(kinds.slice(0, 2)).toEqual(["opened", "caught_up"]);
@@ -115,7 +114,7 @@ describe.each(["1.1", "2"] as const)("a real server over HTTP/%s", (httpVersion)
         if (status.kind === "reconnecting" && ++cuts < 5) proxy.cutAfter(500_001 + cuts * 7_777);
       },
     });
-    await vi.waitFor(() => expect(seen.length).toBeGreaterThanOrEqual(40_000), { timeout: 15_000 });
+    await eventually(() => expect(seen.length).toBeGreaterThanOrEqual(40_000));
     expect(seen).toEqual(range(1, 40_000));
     expect(cuts).toBe(5);
     expect(statuses.filter((status) => status.kind === "sequence_hole")).toEqual([]);
@@ -140,7 +139,7 @@ describe("a real server", () => {
       verifyWorkerSequence: true,
       kinds: [],
     });
-    await vi.waitFor(() => expect(seen).toHaveLength(100));
+    await eventually(() => expect(seen).toHaveLength(100));
     expect(seen).toEqual(range(401, 500));
     expect(statuses.slice(0, 2)).toMatchObject([{ kind: "opened" }, { kind: "gap", lostEvents: 389, lostExact: true }]);
     expect(statuses.filter((status) => status.kind === "sequence_hole")).toEqual([]);
@@ -155,9 +154,9 @@ describe("a real server", () => {
       details: { workerId: "late" },
     });
     const { seen, statuses } = follow({ ...scope, ifMissing: "wait" });
-    await vi.waitFor(() => expect(statuses[0]?.kind).toBe("opened"));
+    await eventually(() => expect(statuses[0]?.kind).toBe("opened"));
     await publish(1, 3, "late");
-    await vi.waitFor(() => expect(seen).toEqual([1, 2, 3]));
+    await eventually(() => expect(seen).toEqual([1, 2, 3]));
   });
 
   it("ends the watch of a worker with its outcome, and again when asked from there", async () => {
@@ -194,7 +193,7 @@ describe("a real server", () => {
     expect(settled.every((receipt, i) => i === 0 || receipt.lastSequence > (settled[i - 1]?.lastSequence ?? 0n))).toBe(
       true,
     );
-    await vi.waitFor(() => expect(seen).toHaveLength(3_000), patience);
+    await eventually(() => expect(seen).toHaveLength(3_000));
     expect(seen).toEqual(range(1, 3_000));
     expect(runtime.log.worker("w")?.retainedEvents).toBeGreaterThanOrEqual(3_000);
   });
@@ -212,6 +211,6 @@ describe("a real server", () => {
     expect(worker.workerId).toBe("b");
     const { seen } = follow({ baseUrl: server.url, workerIds: ["b"], cursor });
     await publish(3, 4, "b");
-    await vi.waitFor(() => expect(seen).toEqual([3, 4]));
+    await eventually(() => expect(seen).toEqual([3, 4]));
   });
 });

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { CursorUnknownCause, Severity, StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import { WorkerOutcome } from "../../gen/tailrace/v1/payloads_pb.ts";
 import { ManualClock } from "../../src/base/clock.ts";
@@ -11,6 +11,7 @@ import { type ProblemDetails, type Reason, TailraceError } from "../../src/base/
 import { errorOfDiagnostic } from "../../src/client/failures.ts";
 import { type NodeWatchOptions, type WatchStatus, watch } from "../../src/client/index.ts";
 import { diagnosticOf } from "../../src/events/diagnostics.ts";
+import { eventually } from "../support/until.ts";
 import { ScriptedLog, startScriptedServer, type WatchScript } from "./scripted-server.ts";
 
 type DiagnosticInit = MessageInitShape<typeof StreamDiagnosticSchema>;
@@ -305,7 +306,7 @@ describe("notices", () => {
     for await (const event of watched) {
       order.push(String(event.sequence));
       // Whatever arrives meanwhile has to wait for its turn.
-      await vi.waitFor(() => expect(allSent).toBe(true));
+      await eventually(() => expect(allSent).toBe(true));
     }
     expect(order).toEqual(["opened", "gap 2 true", "3", "fell_behind", "4", "caught_up", "ended"]);
   });
