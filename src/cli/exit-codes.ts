@@ -10,11 +10,14 @@ export const exitCodes = {
   cursorGone: 3,
   /** No server answers, or it went away before the answer. */
   unreachable: 4,
+  /** A job that `tailrace submit` follows ran out of time: as timeout(1) has it. */
+  timedOut: 124,
   /** A command that `tailrace run` was given can't be executed, and one that does not exist: as shells have it. */
   notExecutable: 126,
   notFound: 127,
   /** Added to the number of a signal that ended a command. */
   signalBase: 128,
+  /** Ended by Ctrl-C, or a job that `tailrace submit` follows was cancelled. */
   interrupted: 130,
 } as const;
 

@@ -9,6 +9,7 @@ import { chosenServer } from "./options/server-option.ts";
 import type { OptionValues } from "./options/spec.ts";
 import { describeEnd, enumWord } from "./output/describe.ts";
 import { printable, type Style, styleFor } from "./output/style.ts";
+import { textTable } from "./output/table.ts";
 import { TextWriter } from "./output/writer.ts";
 
 /** Workers whose columns are made equally wide. More are shown in several such groups, so that none waits for the last. */
@@ -50,14 +51,5 @@ function table(workers: readonly Worker[], withHead: boolean, style: Style): str
     worker.lastEventTime === undefined ? "-" : new Date(timestampMs(worker.lastEventTime)).toISOString(),
     worker.ended === undefined ? "" : printable(describeEnd(worker.ended), false),
   ]);
-  const head = ["WORKER", "STATE", "EVENTS", "RETAINED", "NEWEST", "END"];
-  const widths = head.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => (row[column] as string).length)),
-  );
-  const line = (cells: readonly string[]) =>
-    `${cells
-      .map((cell, column) => cell.padEnd(widths[column] as number))
-      .join("  ")
-      .trimEnd()}\n`;
-  return (withHead ? style.bold(line(head).trimEnd()).concat("\n") : "") + rows.map(line).join("");
+  return textTable(["WORKER", "STATE", "EVENTS", "RETAINED", "NEWEST", "END"], rows, withHead, style);
 }

@@ -1,7 +1,13 @@
 import { readFile } from "node:fs/promises";
+import { cancelCommand } from "./commands/cancel.ts";
+import { jobCommand } from "./commands/job.ts";
+import { jobsCommand } from "./commands/jobs.ts";
+import { narrateCommand } from "./commands/narrate.ts";
 import { publishCommand } from "./commands/publish.ts";
 import { runCommandCommand } from "./commands/run.ts";
 import { serveCommand } from "./commands/serve.ts";
+import { startCommand } from "./commands/start.ts";
+import { submitCommand } from "./commands/submit.ts";
 import { watchCommand } from "./commands/watch.ts";
 import { workersCommand } from "./commands/workers.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -17,6 +23,12 @@ const commands = [
   watchCommand,
   publishCommand,
   workersCommand,
+  submitCommand,
+  jobsCommand,
+  jobCommand,
+  startCommand,
+  cancelCommand,
+  narrateCommand,
 ] as unknown as readonly Command[];
 
 /** Runs a command line and ends the process with its exit code. */

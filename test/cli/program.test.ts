@@ -13,7 +13,8 @@ test("help names every command, and every command has help with examples", async
   const text = help.stdout.toString();
   const listed = text.slice(text.indexOf("Commands:"), text.indexOf("Options:"));
   const commands = [...listed.matchAll(/^ {2}([a-z]+) {2}/gm)].map((match) => match[1] as string);
-  expect(commands).toEqual(["serve", "run", "watch", "publish", "workers"]);
+  expect(commands).toEqual(expect.arrayContaining(["serve", "run", "watch", "publish", "workers", "submit", "jobs"]));
+  expect(commands).toEqual(expect.arrayContaining(["job", "start", "cancel", "narrate"]));
   for (const command of commands) {
     const own = tailrace([command, "--help"]);
     expect(await own.ended).toBe(0);
@@ -55,6 +56,23 @@ test("usage errors are one line that says what to do, and exit code 2", async ()
     [["serve", "--log", "nats://localhost"], "not part of this release"],
     [["serve", "--retain-bytes", "lots"], "is no number of bytes"],
     [["publish", "--text"], "Text lines need a worker"],
+    [["submit"], "The operation is missing: tailrace submit OPERATION"],
+    [["submit", "clone", "depth"], "A parameter is given as KEY=VALUE."],
+    [["submit", "clone", "=1"], "A parameter is given as KEY=VALUE."],
+    [["submit", "clone", "a=1", "a=2"], "This parameter is given twice."],
+    [["submit", "clone", "--params", "[1]"], "It must be an object"],
+    [["submit", "clone", "--params", "{"], "It is no JSON"],
+    [["submit", "clone", "--timeout", "soon"], "is no length of time"],
+    [["jobs", "--state", "done"], "is not one of queued, running"],
+    [["job"], "The job is missing: tailrace job ID."],
+    [["cancel", "a", "b"], "Only one job can be given."],
+    [["start"], "The job is missing: tailrace start ID."],
+    [["watch", "--job", "a", "--worker", "b"], "Not together with --worker"],
+    [["narrate"], "The message is missing"],
+    [["narrate", "hello"], "Outside of a job give --worker ID."],
+    [["narrate", "--total", "3", "hello"], "Only with --done N."],
+    [["narrate", "--done", "3", "--level", "warn"], "Not together with --done."],
+    [["narrate", "--done", "much"], "is no amount"],
   ];
   const started = cases.map(([args]) => tailrace(args, { input: "" }));
   for (const [index, process] of started.entries()) {

@@ -27,7 +27,7 @@ export class Started {
   readonly ended: Promise<number | string>;
 
   constructor(file: string, args: readonly string[], options: StartOptions = {}) {
-    const { TAILRACE_SERVER: _, NO_COLOR: __, ...env } = process.env;
+    const env = withoutOurs(process.env);
     this.child = spawn(file, [...args], {
       cwd: options.cwd ?? checkout,
       env: { ...env, TZ: "UTC", ...options.env },
@@ -76,6 +76,11 @@ export class Started {
       await delay(10);
     }
   }
+}
+
+/** The environment without what would change how the command line behaves. */
+function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(TAILRACE_|NO_COLOR$)/.test(name)));
 }
 
 /** Starts `tailrace ARGS`. */

@@ -1,10 +1,11 @@
 import { usageError } from "../options/parse.ts";
 import { serverOption } from "../options/server-option.ts";
 import { commaList, defineCommand, flag, list, value } from "../options/spec.ts";
-import { anyText, durationMs, eventKind, instantMs, lastCount, oneOf, workerId } from "../options/values.ts";
+import { anyText, durationMs, eventKind, instantMs, jobId, lastCount, oneOf, workerId } from "../options/values.ts";
 
 export const watchOptions = {
   worker: list("ID", "Watch this worker only; may be given several times. Default: the whole runtime.", workerId),
+  job: value("ID", "Watch this job only. It ends with the job; watching neither starts nor cancels it.", jobId),
   kinds: commaList("KINDS", "Kinds of events to show, for example output,narration. Default: all.", eventKind),
   cursor: value("CURSOR", "Begin after this position.", anyText),
   since: value("TIME", "Begin at this time or this long ago: 5m, 2h, 2026-01-31T12:00:00Z.", instantMs),
@@ -19,7 +20,11 @@ export const watchOptions = {
     "If the position is no longer retained: fail (default), or continue_with_gap and say how much is lost.",
     oneOf("fail", "continue_with_gap"),
   ),
-  "if-missing": value("WHAT", "If the worker does not exist: fail (default), or wait for it.", oneOf("fail", "wait")),
+  "if-missing": value(
+    "WHAT",
+    "If the worker or job does not exist: fail (default), or wait for it.",
+    oneOf("fail", "wait"),
+  ),
   checkpoint: value(
     "FILE",
     "Keep the position in this file, and go on from it when started again. After a crash the last second may be shown twice, never lost.",
@@ -50,6 +55,7 @@ export const watchCommand = defineCommand({
   examples: [
     ["tailrace watch --last 20", "the last 20 events of everything, and what comes"],
     ["tailrace watch --worker build --if-missing wait", "one worker, which may not have begun"],
+    ["tailrace watch --job 01JD3Z", "one job, from its first event to its end"],
     ["tailrace watch --since 5m --kinds output", "the output of the last five minutes"],
     ["tailrace watch --checkpoint ./cursor --format json >> events.jsonl", "everything into a file, over restarts"],
     ["tailrace watch --format json | head -n 3 | jq .cursor", "the cursors of the first three events"],
@@ -58,6 +64,9 @@ export const watchCommand = defineCommand({
     const starts = (["cursor", "since", "last", "start-at"] as const).filter((name) => values[name] !== undefined);
     if (starts.length > 1) {
       throw usageError("watch", `--${starts[1]}`, `Not together with --${starts[0]}: a watch begins at one place.`);
+    }
+    if (values.job !== undefined && values.worker.length > 0) {
+      throw usageError("watch", "--job", "Not together with --worker: a watch is of workers or of one job.");
     }
     const { follow } = await import("../watch/follow.ts");
     return follow(values);

@@ -49,6 +49,14 @@ export function count(text: string): number {
   return atLeastOne(safe(Number(text), text), text);
 }
 
+/** An amount, which may be a fraction. */
+export function amount(text: string): number {
+  if (!/^\d+(\.\d+)?$/.test(text)) throw new Error(`"${text}" is no amount; write for example 3 or 0.5`);
+  const number = Number(text);
+  if (!Number.isFinite(number)) throw new Error(`"${text}" is too large`);
+  return number;
+}
+
 /** How many of the newest events to begin with. */
 export function lastCount(text: string): number {
   const number = count(text);
@@ -70,7 +78,12 @@ export function instantMs(text: string): number {
 }
 
 /** An id of a worker, at most 256 bytes. */
-export function workerId(text: string): string {
+export const workerId = id;
+
+/** An id of a job, at most 256 bytes. */
+export const jobId = id;
+
+function id(text: string): string {
   if (text === "") throw new Error("the id is empty");
   if (Buffer.byteLength(text) > limits.maxIdBytes) throw new Error(`an id has at most ${limits.maxIdBytes} bytes`);
   return text;

@@ -2,6 +2,8 @@ import { toJsonString } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Event, EventSchema } from "../../../gen/tailrace/v1/event_pb.ts";
 import {
+  type JobStateChanged,
+  JobStateSchema,
   NarrationLevel,
   type WorkerEnded,
   WorkerOutcomeSchema,
@@ -46,6 +48,8 @@ export function describe(event: Event): string {
       );
     case "workerEnded":
       return describeEnd(payload.value);
+    case "jobStateChanged":
+      return describeJobState(payload.value);
     case "progress": {
       const { task, done, total, unit, message } = payload.value;
       const amount = joined(" ", total === undefined ? `${done}` : `${done} of ${total}`, unit);
@@ -75,6 +79,12 @@ export function describe(event: Event): string {
 export function describeEnd(end: WorkerEnded): string {
   const how = end.signal !== "" ? end.signal : end.exitCode === undefined ? "" : `exit code ${end.exitCode}`;
   return joined(": ", joined(", ", enumWord(WorkerOutcomeSchema.value, end.outcome), how), end.message);
+}
+
+/** What became of a job, in words. */
+export function describeJobState(change: Pick<JobStateChanged, "state" | "reason" | "message">): string {
+  const state = enumWord(JobStateSchema.value, change.state).replace("_", " ");
+  return joined(": ", joined(", ", state, change.reason), change.message);
 }
 
 /** The last part of an enum value's name in lower case ("succeeded"); its number where this release does not know it. */

@@ -40,6 +40,7 @@ export async function follow(values: OptionValues<typeof watchOptions>): Promise
   const watched = watch({
     baseUrl: server,
     ...(values.worker.length === 0 ? {} : { workerIds: values.worker }),
+    ...(values.job === undefined ? {} : { jobId: values.job }),
     ...(values.kinds.length === 0 ? {} : { kinds: values.kinds as readonly EventKind[] }),
     ...(values.cursor === undefined ? {} : { cursor: values.cursor }),
     ...(values.since === undefined ? {} : { since: values.since }),
@@ -51,7 +52,8 @@ export async function follow(values: OptionValues<typeof watchOptions>): Promise
     ...(values.checkpoint === undefined
       ? {}
       : { checkpoint: afterFlush(fileCheckpoint(values.checkpoint), writer, presenter) }),
-    verifyWorkerSequence: values.kinds.length === 0,
+    // A job has only some of its worker's events.
+    verifyWorkerSequence: values.kinds.length === 0 && values.job === undefined,
     signal: AbortSignal.any([stop.signal, writer.closed]),
     onStatus,
   });

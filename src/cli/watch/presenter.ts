@@ -28,23 +28,23 @@ export class JsonPresenter implements Presenter {
   }
 }
 
-/** Widest column that a worker's id gets before it pushes the rest aside. */
-const maxWorkerColumn = 24;
+/** Widest column that the id of a worker or job gets before it pushes the rest aside. */
+const maxIdColumn = 24;
 const kindColumn = 9;
 
 /** Where an unfinished line of output came from. */
 interface LineSource {
   readonly time: string;
-  readonly workerId: string;
+  readonly id: string;
   readonly kind: string;
 }
 
-/** Time, worker, kind and text, for people. Output is put together into lines, wherever its chunks were cut. */
+/** Time, worker or job, kind and text, for people. Output is put together into lines, wherever its chunks were cut. */
 export class PrettyPresenter implements Presenter {
   readonly #style: Style;
   readonly #lines = new LineAssembler();
   readonly #sources = new Map<string, LineSource>();
-  #workerColumn = 6;
+  #idColumn = 6;
 
   constructor(style: Style) {
     this.#style = style;
@@ -61,9 +61,9 @@ export class PrettyPresenter implements Presenter {
       const { stream, commandId, content } = payload.value;
       return this.#output(event, streamName(stream), commandId, content);
     }
-    const held = this.#endOf(event.workerId);
+    const held = this.#endOf(event);
     const kind = kindOf(event);
-    return held + this.#line({ time: timeOfDay(event), workerId: event.workerId, kind }, describe(event));
+    return held + this.#line({ time: timeOfDay(event), id: idOf(event), kind }, describe(event));
   }
 
   flush(): string {
@@ -74,8 +74,8 @@ export class PrettyPresenter implements Presenter {
   }
 
   #output(event: Event, stream: string, commandId: string, bytes: Uint8Array): string {
-    const key = `${event.workerId}\n${stream}\n${commandId}`;
-    const source = { time: timeOfDay(event), workerId: event.workerId, kind: stream };
+    const key = `${sourceOf(event)}${stream}\n${commandId}`;
+    const source = { time: timeOfDay(event), id: idOf(event), kind: stream };
     let text = "";
     if (!this.#sources.has(key)) {
       const oldest = this.#lines.oldestIfFull();
@@ -90,11 +90,11 @@ export class PrettyPresenter implements Presenter {
     return text;
   }
 
-  /** What a worker left unfinished comes before anything else that it says. */
-  #endOf(workerId: string): string {
+  /** What a worker or job left unfinished comes before anything else that it says. */
+  #endOf(event: Event): string {
     let text = "";
     for (const key of this.#sources.keys()) {
-      if (key.startsWith(`${workerId}\n`)) text += this.#end(key);
+      if (key.startsWith(sourceOf(event))) text += this.#end(key);
     }
     return text;
   }
@@ -110,23 +110,29 @@ export class PrettyPresenter implements Presenter {
     return line === undefined || source === undefined ? "" : this.#line(source, line);
   }
 
-  #line({ time, workerId, kind }: LineSource, text: string): string {
+  #line({ time, id, kind }: LineSource, text: string): string {
     const style = this.#style;
-    const worker = printable(workerId === "" ? "-" : workerId, false);
-    this.#workerColumn = Math.min(maxWorkerColumn, Math.max(this.#workerColumn, worker.length));
+    const who = printable(id, false);
+    this.#idColumn = Math.min(maxIdColumn, Math.max(this.#idColumn, who.length));
     const shownKind = kind.padEnd(kindColumn);
     const colouredKind = kind === "stderr" || kind === "alert" ? style.red(shownKind) : style.dim(shownKind);
     const safe = printable(text, style.colour);
     // A colour that the worker left on must not run into our next line.
     const reset = style.colour && safe.includes("\u001b[") ? "\u001b[0m" : "";
-    const columns = [
-      style.dim(time),
-      style.named(worker.padEnd(this.#workerColumn), workerId),
-      colouredKind,
-      safe + reset,
-    ];
+    const columns = [style.dim(time), style.named(who.padEnd(this.#idColumn), id), colouredKind, safe + reset];
     return `${columns.join("  ").trimEnd()}\n`;
   }
+}
+
+/** Who says it: the worker, or the job where there is none. */
+function idOf(event: Event): string {
+  if (event.workerId !== "") return event.workerId;
+  return event.jobId === "" ? "-" : event.jobId;
+}
+
+/** Begins the keys of all outputs of one worker and job. */
+function sourceOf(event: Event): string {
+  return `${event.workerId}\n${event.jobId}\n`;
 }
 
 function streamName(stream: OutputStream): string {

@@ -1,6 +1,6 @@
 import { systemClock } from "../../base/clock.ts";
-import type { WatchStatus } from "../../client/index.ts";
-import { describeEnd } from "../output/describe.ts";
+import type { StreamOutcome, WatchStatus } from "../../client/index.ts";
+import { describeEnd, describeJobState } from "../output/describe.ts";
 import { ReplayMeter } from "./replay-meter.ts";
 
 /** Words for what happens to a watch, for stderr; undefined: nothing worth a line. Keeps the replay's progress. */
@@ -31,10 +31,21 @@ export class StatusLines {
       case "checkpoint_failed":
         return `the checkpoint could not be saved (${messageOf(status.error)}); trying again`;
       case "ended":
-        return status.outcome.case === "worker" ? `ended: ${describeEnd(status.outcome.value)}` : "ended";
+        return endedLine(status.outcome);
       case "bookmark":
         return undefined;
     }
+  }
+}
+
+function endedLine(outcome: StreamOutcome): string {
+  switch (outcome.case) {
+    case "worker":
+      return `ended: ${describeEnd(outcome.value)}`;
+    case "job":
+      return `ended: ${describeJobState(outcome.value)}`;
+    default:
+      return "ended";
   }
 }
 
