@@ -1,7 +1,7 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { EventKind, type NewEvent, NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
 import { type PublishEventsRequest, PublishEventsRequestSchema } from "../../gen/tailrace/v1/publisher_service_pb.ts";
-import { invalidRequest, TailraceError } from "../base/errors.ts";
+import { invalidRequest } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { kindName, runtimeOnlyKinds } from "../events/kinds.ts";
 import { EventScanner } from "../events/scan.ts";
@@ -23,7 +23,17 @@ export interface PreparedBatch {
   readonly events: readonly PendingEvent[];
   /** The same events as messages, where what they say of their worker matters. */
   readonly facts: readonly { readonly workerId: string; readonly payload: NewEvent["payload"] }[];
+  readonly source: EventSource;
 }
+
+/**
+ * Who says it: someone outside, through PublishEvents, who may not say what the runtime says; code in the process, who may,
+ * except the states of jobs; or the runtime itself.
+ */
+export type EventSource = "outside" | "process" | "runtime";
+
+/** Whether a job takes events. @throws TailraceError `job_not_found`, `job_ended`. */
+export type AdmitJob = (jobId: string) => void;
 
 /** What is known of a worker once everything that is on its way is committed. */
 interface Accepted {
@@ -39,40 +49,32 @@ interface Accepted {
 export class EventPublisher {
   readonly #log: EventLog;
   readonly #projection: WorkerProjection;
+  readonly #admitJob: AdmitJob;
   readonly #accepted = new Map<string, Accepted>();
   readonly #scanner = new EventScanner((kind) => !runtimeOnlyKinds.has(kind) && !changesFacts(kind));
 
-  constructor(log: EventLog, projection: WorkerProjection) {
+  constructor(log: EventLog, projection: WorkerProjection, admitJob: AdmitJob) {
     this.#log = log;
     this.#projection = projection;
+    this.#admitJob = admitJob;
   }
 
   /**
-   * Checks and encodes events, or takes those that are encoded. `fromOutside`: through PublishEvents, where some kinds
-   * are not to be said.
-   * @throws TailraceError `invalid_request`, `job_not_found`.
+   * Checks and encodes events, or takes those that are encoded. @throws TailraceError `invalid_request`.
    */
-  prepare(events: readonly (NewEvent | Uint8Array)[], fromOutside: boolean): PreparedBatch {
+  prepare(events: readonly (NewEvent | Uint8Array)[], source: EventSource): PreparedBatch {
     const pending: PendingEvent[] = [];
     const facts: { workerId: string; payload: NewEvent["payload"] }[] = [];
     events.forEach((given, index) => {
       const scanned = given instanceof Uint8Array ? this.#scanner.scan(given) : undefined;
       if (scanned !== undefined) {
-        admit(scanned.jobId, index);
         pending.push(scanned);
         return;
       }
-      const event = given instanceof Uint8Array ? decode(given, index) : given;
-      admit(event.jobId, index);
+      const event = given instanceof Uint8Array ? decodeNewEvent(given, index) : given;
       for (const part of splitOutput(event)) {
         const encoded = pendingEvent(part, index);
-        if (fromOutside && runtimeOnlyKinds.has(encoded.kind)) {
-          const field = `events[${index}].${kindName(encoded.kind) ?? encoded.kind}`;
-          throw invalidRequest(
-            field,
-            "only the runtime itself says this; a worker may report worker_status or worker_ended",
-          );
-        }
+        requireSayable(encoded.kind, source, index);
         if (changesFacts(encoded.kind)) {
           if (encoded.workerId === "") throw invalidRequest(`events[${index}].worker_id`, "this kind needs a worker");
           facts.push({ workerId: encoded.workerId, payload: part.payload });
@@ -80,14 +82,17 @@ export class EventPublisher {
         pending.push(encoded);
       }
     });
-    return { events: pending, facts };
+    return { events: pending, facts, source };
   }
 
   /**
    * Appends a batch, with `state` of the caller.
-   * @throws TailraceError `invalid_request` for a worker that has ended, `limit_exceeded`, `log_unavailable`.
+   * @throws TailraceError `invalid_request` for a worker that has ended, `job_not_found`, `job_ended`, `limit_exceeded`,
+   *   `log_unavailable`.
    */
   async append(batch: PreparedBatch, state: ReadonlyMap<string, StatePut> = new Map()): Promise<AppendResult> {
+    // Up to the call of `append` nothing waits: a job that is open here has its end after this batch.
+    if (batch.source !== "runtime") this.#admitJobs(batch.events);
     this.#requireOpen(batch.events);
     const created = this.#newWorkers(batch.events);
     const events = created.length === 0 ? batch.events : withCreations(batch.events, created);
@@ -100,6 +105,21 @@ export class EventPublisher {
       for (const [workerId, accepted] of said) {
         if (--accepted.inFlight === 0 && this.#accepted.get(workerId) === accepted) this.#accepted.delete(workerId);
       }
+    }
+  }
+
+  /** Whether a worker takes no more events. */
+  hasEnded(workerId: string): boolean {
+    return workerId !== "" && this.#facts(workerId).ended !== undefined;
+  }
+
+  #admitJobs(events: readonly PendingEvent[]): void {
+    let last = "";
+    for (const { jobId } of events) {
+      // Most batches are of one job, or of none.
+      if (jobId === last) continue;
+      last = jobId;
+      if (jobId !== "") this.#admitJob(jobId);
     }
   }
 
@@ -163,9 +183,11 @@ export class EventPublisher {
   }
 }
 
-function admit(jobId: string, index: number): void {
-  if (jobId === "") return;
-  throw new TailraceError("job_not_found", { jobId }, `events[${index}].job_id: there is no job "${jobId}".`);
+function requireSayable(kind: number, source: EventSource, index: number): void {
+  if (source === "runtime" || !runtimeOnlyKinds.has(kind)) return;
+  if (source === "process" && kind !== EventKind.JOB_STATE_CHANGED) return;
+  const description = "only the runtime itself says this; a worker may report worker_status or worker_ended";
+  throw invalidRequest(`events[${index}].${kindName(kind) ?? kind}`, description);
 }
 
 /** Puts `worker_created` in front of the first event of each new worker. */
@@ -183,7 +205,7 @@ function withCreations(events: readonly PendingEvent[], created: readonly string
 }
 
 /** An event of a request, whose edge would have said the same of it as of the rest of its body. */
-function decode(bytes: Uint8Array, index: number): NewEvent {
+export function decodeNewEvent(bytes: Uint8Array, index: number): NewEvent {
   try {
     return fromBinary(NewEventSchema, bytes, { recursionLimit: maxDepth });
   } catch (error) {

@@ -20,6 +20,8 @@ import type {
 } from "../../gen/tailrace/v1/job_service_pb.ts";
 import { type PublishEventsResponse, PublishEventsResponseSchema } from "../../gen/tailrace/v1/publisher_service_pb.ts";
 import type {
+  GetTranscriptRequest,
+  GetTranscriptResponse,
   GetWorkerRequest,
   GetWorkerResponse,
   ListWorkersRequest,
@@ -38,6 +40,7 @@ import type { EndOfScope } from "../stream/surroundings.ts";
 import { Tail } from "../stream/tail.ts";
 import type { Watch } from "../stream/watch.ts";
 import { Jobs } from "./jobs/jobs.ts";
+import type { JobMemoryOptions } from "./jobs/memory.ts";
 import type { JobHandler, OperationOptions, SubmitOptions } from "./jobs/operation.ts";
 import { listEvents } from "./list-events.ts";
 import { FrameQueue, objectForm, type WatchFrame } from "./object-form.ts";
@@ -45,6 +48,8 @@ import { Producers } from "./producers.ts";
 import { EventPublisher, type PreparedBatch, type PublishRequest } from "./publisher.ts";
 import { checkId, type RequestContext, watchSpec } from "./requests.ts";
 import { submitRequest } from "./requests-jobs.ts";
+import { getTranscript } from "./transcripts/get-transcript.ts";
+import { type TranscriptOptions, Transcripts } from "./transcripts/transcripts.ts";
 import { Worker } from "./worker.ts";
 import { WorkerProjection } from "./worker-projection.ts";
 import { forgettableWorkers, getWorker, listWorkers } from "./workers.ts";
@@ -54,8 +59,12 @@ export interface RuntimeOptions {
   readonly log: EventLog;
   /** Default: the system's. */
   readonly clock?: Clock;
+  /** Bounds of transcripts. Default: those of `limits` (docs/protocol.md, "Transcript"). */
+  readonly transcripts?: Partial<TranscriptOptions>;
   /** Takes faults of the runtime itself, with the incident id that a client was told. Default: standard error. */
   readonly onError?: ReportError;
+  /** What bounds the memory of jobs. Default: limits.maxJobs, limits.jobMemoryMs. */
+  readonly jobs?: JobMemoryOptions;
 }
 
 /** Where published events are. */
@@ -78,6 +87,7 @@ export class Runtime {
   readonly #clock: Clock;
   readonly #report: ReportError;
   readonly #projection: WorkerProjection;
+  readonly #transcripts: Transcripts;
   readonly #publisher: EventPublisher;
   readonly #producers: Producers;
   readonly #jobs: Jobs;
@@ -96,11 +106,28 @@ export class Runtime {
     this.#report = options.onError ?? reportToStandardError;
     this.cursors = new CursorCodec(log.identity.runtimeId, log.identity.generation);
     this.#projection = new WorkerProjection(log, this.cursors);
-    // Before the tail: when a watch hears of an event, the projection has folded it.
-    this.#stopProjection = log.subscribe((block) => this.#projection.commit(block));
-    this.#publisher = new EventPublisher(log, this.#projection);
+    this.#transcripts = new Transcripts(log, this.#clock, this.#report, options.transcripts);
+    // Before the tail: when a watch hears of an event, the projections have folded it.
+    this.#stopProjection = log.subscribe((block) => {
+      this.#projection.commit(block);
+      this.#transcripts.commit(block);
+      this.#jobs.commit(block);
+    });
+    this.#publisher = new EventPublisher(log, this.#projection, (jobId) => this.#jobs.admit(jobId));
     this.#producers = new Producers(log, this.#clock);
-    this.#jobs = new Jobs();
+    this.#jobs = new Jobs({
+      runtime: this,
+      log,
+      cursors: this.cursors,
+      clock: this.#clock,
+      publisher: this.#publisher,
+      memory: options.jobs ?? {},
+      report: this.#report,
+      publish: async (event) =>
+        this.#receipt(await this.#publisher.append(this.#publisher.prepare([event], "process"))),
+      advertised: () => this.#advertised,
+      requireOpen: () => this.#requireOpen(),
+    });
     this.#objects = objectForm(this.cursors);
     this.#tail = new Tail({
       log,
@@ -111,6 +138,7 @@ export class Runtime {
     });
     this.#stopForgetting = this.#clock.after(forgetEveryMs, () => this.#forgetWorkers());
     void this.#say({ case: "runtimeStarted", value: {} });
+    this.#jobs.recover();
   }
 
   /** Id of the runtime, which cursors carry. */
@@ -128,6 +156,11 @@ export class Runtime {
     return this.#tail.behind;
   }
 
+  /** Transcripts in memory, and about as many bytes as they take there. Others are read again when they are needed. */
+  get transcripts(): { readonly count: number; readonly bytes: number } {
+    return this.#transcripts.residents;
+  }
+
   /** A handle to publish for a worker. @throws TailraceError `invalid_request` for an id that is empty or too long. */
   worker(id: string): Worker {
     return new Worker(this, checkId(id, "worker_id"));
@@ -141,7 +174,7 @@ export class Runtime {
     this.#requireOpen();
     if (events.length === 0) throw invalidRequest("events", "there is none");
     const messages = events.map((event) => create(NewEventSchema, event));
-    return this.#receipt(await this.#publisher.append(this.#publisher.prepare(messages, false)));
+    return this.#receipt(await this.#publisher.append(this.#publisher.prepare(messages, "process")));
   }
 
   /**
@@ -153,7 +186,7 @@ export class Runtime {
    */
   async publishEvents(
     request: PublishRequest,
-    _options: { readonly jobToken?: string } = {},
+    options: { readonly jobToken?: string } = {},
   ): Promise<PublishEventsResponse> {
     this.#requireOpen();
     const { events, producerId } = request;
@@ -165,7 +198,11 @@ export class Runtime {
     if ((producerId === "") !== (first === 0)) {
       throw invalidRequest("first_producer_sequence", "it is 1 or more with a producer_id, and 0 without");
     }
-    const batch = this.#publisher.prepare(events, true);
+    const { jobToken } = options;
+    const batch = this.#publisher.prepare(
+      jobToken === undefined ? events : this.#jobs.asJob(jobToken, events),
+      "outside",
+    );
     if (producerId === "") return this.#response(await this.#publisher.append(batch), false);
     checkId(producerId, "producer_id");
     if (!Number.isSafeInteger(first)) throw invalidRequest("first_producer_sequence", "it is too large");
@@ -229,6 +266,15 @@ export class Runtime {
   /** One worker. @throws TailraceError `worker_not_found`. */
   getWorker(request: GetWorkerRequest): GetWorkerResponse {
     return getWorker(this.log, this.cursors, this.#projection, request);
+  }
+
+  /**
+   * A page of a worker's transcript, as of one instant. After a restart it waits until the worker's events are folded.
+   * @throws TailraceError `worker_not_found`, `invalid_request`, `log_unavailable`.
+   */
+  async getTranscript(request: GetTranscriptRequest): Promise<GetTranscriptResponse> {
+    const { log, cursors } = this;
+    return getTranscript({ log, cursors, workers: this.#projection, transcripts: this.#transcripts }, request);
   }
 
   /**
@@ -301,10 +347,14 @@ export class Runtime {
       { retryAfterMs },
       "The runtime is closing. Come back to it after a while.",
     );
+    this.#jobs.beginClosing();
     this.#tail.beginClosing(retryAfterMs);
   }
 
-  /** Says `runtime_stopped`, ends every watch and closes the log. */
+  /**
+   * Ends running jobs (their handlers have as long as their operation's cancelGraceMs), says `runtime_stopped`, ends every
+   * watch and closes the log.
+   */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -312,10 +362,11 @@ export class Runtime {
 
   async #close(): Promise<void> {
     this.#stopForgetting();
-    const stopped = this.#say({ case: "runtimeStopped", value: {} });
     this.#closing ??= new TailraceError("server_closing", { retryAfterMs: 0 }, "The runtime is closed.");
-    await stopped;
+    await this.#jobs.close();
+    await this.#say({ case: "runtimeStopped", value: {} });
     this.#tail.close();
+    await this.#transcripts.close();
     this.#stopProjection();
     await this.log.close();
   }
@@ -353,13 +404,14 @@ export class Runtime {
   /** Says something of the runtime itself. That it could not be said is no reason to fail. */
   async #say(payload: NonNullable<MessageInitShape<typeof NewEventSchema>["payload"]>): Promise<void> {
     try {
-      await this.#publisher.append(this.#publisher.prepare([create(NewEventSchema, { payload })], false));
+      await this.#publisher.append(this.#publisher.prepare([create(NewEventSchema, { payload })], "runtime"));
     } catch (error) {
       this.#report(error);
     }
   }
 
   #endOf: EndOfScope = (scope) => {
+    if (scope.kind === "job") return this.#endOfJob(scope.jobId);
     if (scope.kind !== "workers") return undefined;
     const ends = scope.workerIds.map((workerId) => this.#projection.end(workerId));
     const last = ends.at(-1);
@@ -374,12 +426,25 @@ export class Runtime {
     };
   };
 
+  #endOfJob(jobId: string): ReturnType<EndOfScope> {
+    const end = this.#jobs.end(jobId);
+    if (end === undefined) return undefined;
+    const { sequence, ended } = end;
+    return {
+      sequence,
+      diagnostic: (cursor) => streamEnded({ end: { case: "job", value: ended } }, "The job has ended.", cursor),
+    };
+  }
+
   async #forgetWorkers(): Promise<void> {
     const { workerIds, state } = forgettableWorkers(this.log, this.#projection, this.#clock.now());
     try {
       if (workerIds.length > 0) {
         await this.log.append({ events: [], state, forgetWorkers: workerIds });
-        for (const workerId of workerIds) this.#projection.forget(workerId);
+        for (const workerId of workerIds) {
+          this.#projection.forget(workerId);
+          this.#transcripts.forget(workerId);
+        }
       }
     } catch (error) {
       this.#report(error);

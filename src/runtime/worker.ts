@@ -10,6 +10,7 @@ import {
 } from "../../gen/tailrace/v1/payloads_pb.ts";
 import { limits } from "../base/limits.ts";
 import { decodeEvent } from "../events/stored.ts";
+import { storedJob } from "./jobs/context.ts";
 import type { PublishReceipt, Runtime } from "./runtime.ts";
 
 /** The payload of an event: `{ case: "custom", value: { type: "..." } }`. */
@@ -27,7 +28,7 @@ export interface EventOptions {
 
 /**
  * Publishes the events of one worker. Every method settles after the commit and throws TailraceError as
- * `Runtime.publish` does. The worker exists from its first event on.
+ * `Runtime.publish` does. The worker exists from its first event on. In a handler, its events are also those of the job.
  */
 export class Worker {
   readonly id: string;
@@ -87,10 +88,14 @@ export class Worker {
   }
 
   #event(payload: PayloadInit, options: EventOptions): MessageInitShape<typeof NewEventSchema> {
+    const job = storedJob()?.link;
+    const own = job?.runtime === this.#runtime ? job : undefined;
     return {
       workerId: this.id,
       payload,
-      ...(options.correlationId === undefined ? {} : { correlationId: options.correlationId }),
+      correlationId: options.correlationId ?? own?.correlationId ?? "",
+      // A worker that a job started goes on when the job has ended, and what it says then is not the job's.
+      jobId: options.jobId ?? (own?.open() === true ? own.id : ""),
       ...(options.producerTimeMs === undefined ? {} : { producerTime: timestampFromMs(options.producerTimeMs) }),
     };
   }

@@ -1,48 +1,279 @@
-import type { JsonObject } from "@bufbuild/protobuf";
-import type {
-  CancelJobRequest,
-  CancelJobResponse,
-  GetJobRequest,
-  GetJobResponse,
-  ListJobsRequest,
-  ListJobsResponse,
-  StartJobRequest,
-  StartJobResponse,
-  SubmitJobRequest,
-  SubmitJobResponse,
+import { create, type JsonObject } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { EventKind, type NewEvent } from "../../../gen/tailrace/v1/event_pb.ts";
+import {
+  type CancelJobRequest,
+  type CancelJobResponse,
+  CancelJobResponseSchema,
+  type GetJobRequest,
+  type GetJobResponse,
+  type ListJobsRequest,
+  type ListJobsResponse,
+  type StartJobRequest,
+  type StartJobResponse,
+  StartJobResponseSchema,
+  type SubmitJobRequest,
+  type SubmitJobResponse,
 } from "../../../gen/tailrace/v1/job_service_pb.ts";
-import { invalidRequest, TailraceError } from "../../base/errors.ts";
+import { JobState, type JobStateChanged, JobStateChangedSchema } from "../../../gen/tailrace/v1/payloads_pb.ts";
+import type { Clock } from "../../base/clock.ts";
+import { invalidRequest, type JobOutcome, TailraceError } from "../../base/errors.ts";
+import type { ReportError } from "../../base/incident.ts";
+import type { CursorCodec } from "../../events/cursor.ts";
+import type { EventBlock } from "../../log/block.ts";
+import type { EventLog } from "../../log/contract.ts";
+import type { EventPublisher } from "../publisher.ts";
+import { checkId } from "../requests.ts";
+import { boundsOf, checkCancelMessage } from "../requests-jobs.ts";
+import type { PublishReceipt } from "../runtime.ts";
+import { JobAccess } from "./access.ts";
+import { ActiveJob } from "./active.ts";
+import { type ContextParts, OwnJob } from "./contexts.ts";
+import * as ends from "./ends.ts";
+import { JobLedger } from "./ledger.ts";
+import { isTerminal, step, type TerminalState } from "./machine.ts";
+import { JobMemory, type JobMemoryOptions } from "./memory.ts";
 import type { JobHandler, OperationOptions } from "./operation.ts";
+import { operationOf } from "./operations.ts";
+import { keyPrefix, readHeader, readJob, readKeyUse, recordPrefix } from "./record.ts";
+import { Scheduler } from "./scheduler.ts";
+import { Submissions } from "./submissions.ts";
+import { type JobEntry, JobTable, newEntry } from "./table.ts";
+import { JobViews } from "./views.ts";
 
-/** The jobs of a runtime. */
+/** What jobs need of their runtime. */
+export interface JobsParts {
+  readonly runtime: object;
+  readonly log: EventLog;
+  readonly cursors: CursorCodec;
+  readonly clock: Clock;
+  readonly publisher: EventPublisher;
+  readonly memory: JobMemoryOptions;
+  readonly report: ReportError;
+  /** Publishes an event of a job. */
+  publish(event: NewEvent): Promise<PublishReceipt>;
+  /** Where the runtime is served; undefined: nowhere that it knows of. */
+  advertised(): string | undefined;
+  /** @throws TailraceError `server_closing` once the runtime closes. */
+  requireOpen(): void;
+}
+
+/** The jobs of a runtime (docs/protocol.md, "Jobs"). */
 export class Jobs {
-  readonly #operations = new Set<string>();
+  readonly #log: EventLog;
+  readonly #clock: Clock;
+  readonly #report: ReportError;
+  readonly #table = new JobTable();
+  readonly #ledger: JobLedger;
+  readonly #scheduler: Scheduler;
+  readonly #memory: JobMemory;
+  readonly #views: JobViews;
+  readonly #submissions: Submissions;
+  readonly #access: JobAccess;
 
-  operation<Params = JsonObject>(name: string, _options: OperationOptions<Params>, _handler: JobHandler<Params>): void {
-    this.#operations.add(name);
+  constructor(parts: JobsParts) {
+    const { log, cursors, clock, publisher } = parts;
+    this.#log = log;
+    this.#clock = clock;
+    this.#report = safely(parts.report);
+    this.#ledger = new JobLedger(log, publisher, clock);
+    this.#access = new JobAccess((workerId) => publisher.hasEnded(workerId));
+    const report = this.#report;
+    const contexts: ContextParts = { ...parts, access: this.#access, report };
+    this.#scheduler = new Scheduler({
+      ledger: this.#ledger,
+      clock,
+      report,
+      enter: (job, run) => new OwnJob(job, run, contexts),
+    });
+    const common = { clock, ledger: this.#ledger, table: this.#table };
+    this.#memory = new JobMemory(this.#table, this.#ledger, clock, report, parts.memory);
+    this.#views = new JobViews(log, cursors, this.#ledger, this.#table);
+    const requireOpen = () => parts.requireOpen();
+    this.#submissions = new Submissions({
+      ...common,
+      memory: this.#memory,
+      publisher,
+      scheduler: this.#scheduler,
+      views: this.#views,
+      requireOpen,
+    });
   }
 
-  async submit(request: SubmitJobRequest): Promise<SubmitJobResponse> {
-    throw invalidRequest("operation", `there is no operation "${request.operation}"`);
+  /** Takes over the jobs of the runtime before this one: those that ran have failed, those that waited wait on. */
+  recover(): void {
+    const keys = new Map<string, string>();
+    for (const [stateKey, value] of this.#log.stateEntries(keyPrefix)) {
+      const key = stateKey.slice(keyPrefix.length);
+      const use = readKeyUse(value);
+      keys.set(use.jobId, key);
+      this.#table.useKey(key, use);
+    }
+    for (const [stateKey, record] of this.#log.stateEntries(recordPrefix)) {
+      const id = stateKey.slice(recordPrefix.length);
+      const entry = newEntry(id, readJob(record).operation, keys.get(id) ?? "");
+      this.#table.add(entry);
+      this.#table.commit(entry, readHeader(record), record.length);
+    }
+    this.#table.sort();
+    for (const entry of [...this.#table.newestFirst(Number.POSITIVE_INFINITY)].reverse()) {
+      if (!isTerminal(entry.state)) this.#takeOver(entry);
+    }
+    this.#memory.watch();
+  }
+
+  /** @throws TailraceError `invalid_request`. */
+  operation<Params = JsonObject>(name: string, options: OperationOptions<Params>, handler: JobHandler<Params>): void {
+    checkId(name, "operation");
+    if (this.#scheduler.findLane(name)?.operation !== undefined) {
+      throw invalidRequest("operation", `"${name}" is declared already`);
+    }
+    this.#scheduler.declare(name, operationOf(options, handler));
+  }
+
+  submit(request: SubmitJobRequest): Promise<SubmitJobResponse> {
+    return this.#submissions.submit(request);
   }
 
   async start(request: StartJobRequest): Promise<StartJobResponse> {
-    throw notFound(request.jobId);
+    const entry = this.#require(request.jobId);
+    const { active } = entry;
+    if (active?.machine.phase === "queued" && active.deferred) {
+      this.#scheduler.enqueue(active);
+      // What was answered holds, also after a crash.
+      if (active.run !== undefined) await active.run.started;
+      else await this.#ledger.undeferred(entry, () => active.machine.phase === "queued");
+    }
+    return create(StartJobResponseSchema, { job: this.#views.job(entry) });
   }
 
   async cancel(request: CancelJobRequest): Promise<CancelJobResponse> {
-    throw notFound(request.jobId);
+    const message = checkCancelMessage(request.message);
+    const entry = this.#require(request.jobId);
+    const { active } = entry;
+    if (active !== undefined && active.machine.phase !== "ended") {
+      active.cancelRequested = true;
+      await this.#scheduler.abort(active, ends.cancelled(message));
+    }
+    return create(CancelJobResponseSchema, { job: this.#views.job(entry) });
   }
 
   get(request: GetJobRequest): GetJobResponse {
-    throw notFound(request.jobId);
+    return this.#views.get(this.#require(request.jobId), request);
   }
 
-  list(_request: ListJobsRequest): ListJobsResponse {
-    throw invalidRequest("page_token", "there are no jobs");
+  list(request: ListJobsRequest): ListJobsResponse {
+    return this.#views.list(request);
+  }
+
+  /** Whether a job takes events. @throws TailraceError `job_not_found`, `job_ended`. */
+  admit(jobId: string): void {
+    const entry = this.#require(jobId);
+    const machine = entry.active?.machine;
+    const state = machine?.phase === "ended" ? machine.end.state : entry.state;
+    if (!isTerminal(state)) return;
+    throw new TailraceError(
+      "job_ended",
+      { jobId, state: outcomes[state] },
+      `Job "${jobId}" has ended and takes no more events.`,
+    );
+  }
+
+  /** The events, as those of the job that the token is for. @throws TailraceError `access_denied`, `invalid_request`. */
+  asJob(token: string, events: readonly (NewEvent | Uint8Array)[]): NewEvent[] {
+    return this.#access.asJob(token, events);
+  }
+
+  /** How a job ended, once that is committed, and the sequence of the event that says so. Of one that was forgotten, nothing. */
+  end(jobId: string): { readonly ended: JobStateChanged; readonly sequence: number } | undefined {
+    const record = this.#log.state(`${recordPrefix}${jobId}`);
+    if (record === undefined) return undefined;
+    const { state, endSequence: sequence } = readHeader(record);
+    if (!isTerminal(state)) return undefined;
+    const { operation, reason, message, exitCode } = readJob(record);
+    const value = { state, operation, reason, message, ...(exitCode === undefined ? {} : { exitCode }) };
+    return { ended: create(JobStateChangedSchema, value), sequence };
+  }
+
+  /** Folds a committed block. */
+  commit(block: EventBlock): void {
+    this.#scheduler.heard(block);
+    for (let i = 0; i < block.length; i++) {
+      if (block.kinds[i] !== EventKind.JOB_STATE_CHANGED) continue;
+      const jobId = block.jobSubjects.idOf(block.jobs[i] as number);
+      const entry = this.#table.get(jobId);
+      const record = this.#log.state(`${recordPrefix}${jobId}`);
+      if (entry === undefined || record === undefined) continue;
+      this.#table.commit(entry, readHeader(record), record.length);
+    }
+    this.#memory.watch();
+  }
+
+  /** Figures of what is held, for those who watch over it. */
+  get held(): { readonly jobs: number; readonly places: number; readonly running: number; readonly tokens: number } {
+    return {
+      jobs: this.#table.size,
+      places: this.#table.places,
+      running: this.#scheduler.running,
+      tokens: this.#access.size,
+    };
+  }
+
+  /** Starts nothing more. */
+  beginClosing(): void {
+    this.#scheduler.stop();
+  }
+
+  /** Ends what runs, once its handlers have settled or were let go. */
+  async close(): Promise<void> {
+    this.#memory.stop();
+    await this.#scheduler.close();
+    this.#ledger.stop();
+  }
+
+  #takeOver(entry: JobEntry): void {
+    const { job } = this.#ledger.record(entry.id);
+    const lane = this.#scheduler.lane(entry.operation);
+    const active = new ActiveJob(entry, lane, job.deferred);
+    entry.active = active;
+    if (job.startTime === undefined) {
+      lane.waiting++;
+      const createdMs = job.createTime === undefined ? this.#clock.now() : timestampMs(job.createTime);
+      this.#scheduler.wait(active, boundsOf(job.timeouts), Math.max(0, this.#clock.now() - createdMs));
+    } else {
+      active.machine = step(active.machine, { kind: "abort", end: ends.runtimeRestarted });
+      this.#ledger.ended(entry, ends.runtimeRestarted).catch(this.#report);
+    }
+  }
+
+  #require(jobId: string): JobEntry {
+    checkId(jobId, "job_id");
+    const entry = this.#table.get(jobId);
+    if (entry !== undefined && entry.state !== JobState.UNSPECIFIED) return entry;
+    throw new TailraceError(
+      "job_not_found",
+      { jobId },
+      `There is no job "${jobId}", or it was forgotten after its end.`,
+    );
   }
 }
 
-function notFound(jobId: string): TailraceError<"job_not_found"> {
-  return new TailraceError("job_not_found", { jobId }, `There is no job "${jobId}".`);
+const outcomes: Readonly<Record<TerminalState, JobOutcome>> = {
+  [JobState.SUCCEEDED]: "succeeded",
+  [JobState.FAILED]: "failed",
+  [JobState.CANCELLED]: "cancelled",
+  [JobState.TIMED_OUT]: "timed_out",
+};
+
+/** A report that throws must not keep a job from its end. */
+function safely(report: ReportError): (error: unknown, incidentId?: string) => void {
+  return (error, incidentId) => {
+    try {
+      report(error, incidentId);
+    } catch (thrown) {
+      queueMicrotask(() => {
+        throw thrown;
+      });
+    }
+  };
 }

@@ -1,13 +1,16 @@
 import type { PublishReceipt } from "../runtime.ts";
 import { loggerOf, outsideOfJob, storedJob } from "./context.ts";
 import type { JobContext, JobLogger, NarrateOptions, ProgressInit } from "./operation.ts";
+import { threadJob } from "./thread-job.ts";
 
 /**
  * The job that the caller runs in; undefined: none. It follows every await, timer and emit that begins in the handler of
- * an operation.
+ * an operation. A listener runs in the job of whoever emits: `job.bind(listener)` ties it to its own. A worker thread is in
+ * a job if it was started with the job's environment:
+ * `new Worker(file, { env: { ...process.env, ...currentJob()?.environment() } })`.
  */
 export function currentJob(): JobContext | undefined {
-  return storedJob();
+  return storedJob() ?? threadJob();
 }
 
 /**

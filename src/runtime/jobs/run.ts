@@ -1,0 +1,157 @@
+import type { Job } from "../../../gen/tailrace/v1/job_service_pb.ts";
+import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
+import type { Clock, StopTimer } from "../../base/clock.ts";
+import { boundsOf } from "../requests-jobs.ts";
+import type { ActiveJob } from "./active.ts";
+import { runInJob } from "./context.ts";
+import type { OwnJob } from "./contexts.ts";
+import { afterLong } from "./deadline.ts";
+import * as ends from "./ends.ts";
+import type { Operation } from "./lane.ts";
+import type { JobLedger } from "./ledger.ts";
+import { type JobEnd, step } from "./machine.ts";
+import { JobFailure } from "./operation.ts";
+
+/** What a run needs of the runtime's jobs. */
+export interface RunParts {
+  readonly ledger: JobLedger;
+  readonly clock: Clock;
+  report(error: unknown): void;
+  /** What a job that starts runs in. */
+  enter(job: Job, run: JobRun): OwnJob;
+}
+
+/** One job from its start to the commit of its end. */
+export class JobRun {
+  readonly active: ActiveJob;
+  readonly #operation: Operation;
+  readonly #parts: RunParts;
+  readonly #abort = new AbortController();
+  /** Resolved once it is decided how the job ends. */
+  readonly #decided = Promise.withResolvers<void>();
+  readonly #timers: StopTimer[] = [];
+  readonly #started = Promise.withResolvers<void>();
+  #own: OwnJob | undefined;
+  /** Whether the handler was called and has not settled. */
+  #handling = false;
+  #lastEventMs = 0;
+
+  constructor(active: ActiveJob, operation: Operation, parts: RunParts) {
+    this.active = active;
+    this.#operation = operation;
+    this.#parts = parts;
+    // Most of the time nobody waits for it.
+    this.#started.promise.catch(() => undefined);
+  }
+
+  /** Settles once it is committed that the job runs. */
+  get started(): Promise<void> {
+    return this.#started.promise;
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Settles once the end is committed. Rejects if the log can't be written to. */
+  async execute(): Promise<void> {
+    const { active } = this;
+    const { ledger } = this.#parts;
+    const starting = ledger.started(active.entry);
+    this.#started.resolve(starting.then(() => undefined));
+    const job = await starting;
+    // A job that was cancelled meanwhile has no handler to wait for.
+    if (active.machine.phase === "running" && active.machine.ending !== undefined) this.#input({ kind: "let_go" });
+    else this.#handle(job);
+    await this.#decided.promise;
+    for (const stop of this.#timers) stop();
+    if (active.machine.phase === "ended") await ledger.ended(active.entry, active.machine.end);
+    // Only now, so that threads hear of everything that they published before the end.
+    this.#own?.close();
+  }
+
+  /** Asks the handler to end, and decides how the job ends, unless that is decided already. */
+  abort(end: JobEnd): void {
+    const before = this.active.machine;
+    this.#input({ kind: "abort", end });
+    if (this.active.machine === before) return;
+    this.#abort.abort(ends.abortReason(end));
+    if (!this.#handling) return;
+    this.#timers.push(
+      afterLong(this.#parts.clock, this.#operation.cancelGraceMs, () => {
+        this.#input({ kind: "let_go" });
+        this.#parts.report(
+          new Error(
+            `The handler of job ${this.active.entry.id} (${this.active.entry.operation}) did not settle within ` +
+              `${this.#operation.cancelGraceMs} ms after its signal aborted, and was let go.`,
+          ),
+        );
+      }),
+    );
+  }
+
+  /** The job has had an event. */
+  touch(): void {
+    this.#lastEventMs = this.#parts.clock.monotonic();
+  }
+
+  #handle(job: Job): void {
+    this.#armTimers(job);
+    this.#handling = true;
+    this.#own = this.#parts.enter(job, this);
+    const { context } = this.#own;
+    const params = (job.params ?? {}) as never;
+    const handled = runInJob(context, async () => this.#operation.handler(params, context));
+    handled.then(
+      (result) => this.#settle(ends.succeeded(result)),
+      (error: unknown) => this.#settle(ends.failed(error), error),
+    );
+  }
+
+  #settle(end: JobEnd, error?: unknown): void {
+    const late = this.active.machine.phase === "ended";
+    this.#handling = false;
+    this.#input({ kind: "settle", end });
+    if (end.state !== JobState.FAILED || error instanceof JobFailure) return;
+    // What a handler throws because it was asked to end is how it ends.
+    if (this.signal.aborted && isAbort(error, this.signal.reason)) return;
+    const { id, operation } = this.active.entry;
+    const when = late ? " after it was let go" : "";
+    this.#parts.report(new Error(`The handler of job ${id} (${operation}) failed${when}.`, { cause: error }));
+  }
+
+  #input(input: Parameters<typeof step>[1]): void {
+    this.active.machine = step(this.active.machine, input);
+    if (this.active.machine.phase === "ended") this.#decided.resolve();
+  }
+
+  #armTimers(job: Job): void {
+    const { clock } = this.#parts;
+    const { totalMs, idleMs } = boundsOf(job.timeouts);
+    if (totalMs !== undefined) {
+      this.#timers.push(afterLong(clock, totalMs, () => this.abort(ends.totalTimeout(totalMs))));
+    }
+    if (idleMs !== undefined) {
+      this.touch();
+      this.#watchSilence(idleMs);
+    }
+  }
+
+  /** One timer, however many events: it looks when the job last had one, and waits for the rest. */
+  #watchSilence(idleMs: number): void {
+    const leftMs = this.#lastEventMs + idleMs - this.#parts.clock.monotonic();
+    if (leftMs <= 0) {
+      this.abort(ends.idleTimeout(idleMs));
+      return;
+    }
+    const stop = afterLong(this.#parts.clock, leftMs, () => {
+      this.#timers.splice(this.#timers.indexOf(stop), 1);
+      this.#watchSilence(idleMs);
+    });
+    this.#timers.push(stop);
+  }
+}
+
+function isAbort(error: unknown, reason: unknown): boolean {
+  return error === reason || (error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError"));
+}
