@@ -8,6 +8,7 @@ import type { EventLog, KindFilter, PendingEvent, Scope } from "../../src/log/co
 export interface OpenOptions {
   readonly retention?: Partial<RetentionLimits>;
   readonly clock?: ManualClock;
+  readonly holdAfter?: number;
 }
 
 /** One log of an implementation, over its restarts. */
@@ -32,17 +33,27 @@ export function workers(...workerIds: string[]): Scope {
   return { kind: "workers", workerIds };
 }
 
-/** An event whose body is a custom payload (field 240) with this text as its type, of any kind. */
-export function event(workerId: string, text: string, kind = 40): PendingEvent {
+export function job(jobId: string): Scope {
+  return { kind: "job", jobId };
+}
+
+/** An event whose body says its worker, its job and, as its correlation, a text. Of any kind. */
+export function event(workerId: string, text: string, kind = 40, jobId = ""): PendingEvent {
   const own = new TextEncoder().encode(text);
   const worker = new TextEncoder().encode(workerId);
-  // worker_id = 6, correlation_id = 8: strings that any schema version reads.
-  const body = [0x32, worker.length, ...worker, 0x42, ...varint(own.length), ...own];
-  return { workerId, jobId: "", kind, body: Uint8Array.from(body) };
+  const ofJob = new TextEncoder().encode(jobId);
+  // worker_id = 6, job_id = 7, correlation_id = 8: strings that any schema version reads.
+  const ids = [0x32, worker.length, ...worker, ...(jobId === "" ? [] : [0x3a, ofJob.length, ...ofJob])];
+  return { workerId, jobId, kind, body: Uint8Array.from([...ids, 0x42, ...varint(own.length), ...own]) };
 }
 
 export function events(workerId: string, count: number, from = 1, kind = 40): PendingEvent[] {
   return Array.from({ length: count }, (_, i) => event(workerId, `${workerId}:${from + i}`, kind));
+}
+
+/** Events of a job of a worker. */
+export function jobEvents(workerId: string, jobId: string, count: number, from = 1): PendingEvent[] {
+  return Array.from({ length: count }, (_, i) => event(workerId, `${jobId}:${from + i}`, 40, jobId));
 }
 
 /** What a reader sees of an event. */
@@ -51,6 +62,8 @@ export interface Seen {
   readonly ordinal: number;
   readonly workerId: string;
   readonly workerOrdinal: number;
+  readonly jobId: string;
+  readonly jobOrdinal: number;
   readonly kind: number;
   readonly timeMs: number;
   readonly text: string;
@@ -65,11 +78,15 @@ export function seenOf(block: EventBlock): Seen[] {
     const workerId = block.subjects.idOf(block.workers[i] as number);
     if (timeMs !== block.times[i]) throw new Error(`time ${timeMs} in the bytes, ${block.times[i]} beside them`);
     if (decoded.workerId !== workerId) throw new Error(`worker ${decoded.workerId} in the bytes, ${workerId} beside`);
+    const jobId = block.jobSubjects.idOf(block.jobs[i] as number);
+    if (decoded.jobId !== jobId) throw new Error(`job ${decoded.jobId} in the bytes, ${jobId} beside them`);
     return {
       sequence: block.sequences[i] as number,
       ordinal: block.ordinals[i] as number,
       workerId,
       workerOrdinal: block.workerOrdinals[i] as number,
+      jobId,
+      jobOrdinal: block.jobOrdinals[i] as number,
       kind: block.kinds[i] as number,
       timeMs,
       text: decoded.correlationId,

@@ -159,6 +159,7 @@ export class LogIndex {
     const touched = new Set<Chunk>();
     for (const job of jobs) {
       job.forgotten = true;
+      job.plannedForgotten = true;
       this.jobs.unlist(job);
       for (let i = 0; i < job.queue.length; i++) {
         const sequence = job.queue.at(i);
