@@ -15,6 +15,7 @@ import { limits } from "../base/limits.ts";
 import type { CursorCodec } from "../events/cursor.ts";
 import type { EventLog, ScopeBounds, WorkerRecord } from "../log/contract.ts";
 import { checkId, pageSize } from "./requests.ts";
+import { transcriptKey } from "./transcripts/kept.ts";
 import { factsKey, type WorkerProjection } from "./worker-projection.ts";
 
 /** A page of workers in the order of their ids, as of one instant. @throws TailraceError `invalid_request`. */
@@ -72,6 +73,7 @@ export function forgettableWorkers(
     if (projection.end(workerId) === undefined) continue;
     workerIds.push(workerId);
     state.set(factsKey(workerId), null);
+    state.set(transcriptKey(workerId), null);
   }
   return { workerIds, state };
 }

@@ -1,0 +1,72 @@
+import type { GetTranscriptRequest } from "../../gen/tailrace/v1/worker_service_pb.ts";
+import { invalidRequest } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { checkId, pageSize } from "./requests.ts";
+
+/** A request for a page of a transcript. */
+export interface TranscriptSpec {
+  readonly workerId: string;
+  readonly pageSize: number;
+  readonly newestFirst: boolean;
+  /** Number of the entry after which, or newest first before which, the page begins; undefined: at the end. */
+  readonly boundary: number | undefined;
+  /** Empty: none. */
+  readonly ifRevisionNot: string;
+  /** Undefined: all entries are wanted. */
+  readonly changedSince: TranscriptRevision | undefined;
+}
+
+/** What a revision of a transcript names. Changes whenever anything of the answer does. */
+export interface TranscriptRevision {
+  /** Generation of the log. */
+  readonly generation: bigint;
+  /** Sequence of the last event that changed the transcript. */
+  readonly sequence: number;
+  readonly droppedEntries: number;
+  /** Number of the worker's state. */
+  readonly workerState: number;
+}
+
+/** Validates a request for a page of a transcript. @throws TailraceError `invalid_request`. */
+export function transcriptSpec(request: GetTranscriptRequest): TranscriptSpec {
+  const { newestFirst, ifRevisionNot } = request;
+  return {
+    workerId: checkId(request.workerId, "worker_id"),
+    pageSize: pageSize(request.pageSize, limits.defaultTranscriptPage, limits.maxTranscriptPage),
+    newestFirst,
+    boundary: request.pageToken === "" ? undefined : boundaryOf(request.pageToken, newestFirst),
+    ifRevisionNot,
+    changedSince: request.changedSince === "" ? undefined : revisionOf(request.changedSince),
+  };
+}
+
+/** The token of the page that goes on after an entry. */
+export function transcriptPageToken(entryNumber: number, newestFirst: boolean): string {
+  return `${newestFirst ? "n" : "o"}${entryNumber}`;
+}
+
+export function revisionText({ generation, sequence, droppedEntries, workerState }: TranscriptRevision): string {
+  return `${generation.toString(36)}-${sequence}-${droppedEntries}-${workerState}`;
+}
+
+function boundaryOf(token: string, newestFirst: boolean): number {
+  const [, direction, digits] = /^([on])([1-9]\d{0,14})$/.exec(token) ?? [];
+  if (digits === undefined) throw invalidRequest("page_token", "use the token of the last answer as it was received");
+  if ((direction === "n") !== newestFirst) {
+    throw invalidRequest("page_token", "the token is of a read in the other direction; leave newest_first as it was");
+  }
+  return Number(digits);
+}
+
+function revisionOf(text: string): TranscriptRevision {
+  const [, generation, ...counts] = /^([0-9a-z]{1,13})-(\d{1,15})-(\d{1,15})-(\d{1,10})$/.exec(text) ?? [];
+  if (generation === undefined) throw invalidRequest("changed_since", "use a revision as it was received");
+  const [sequence, droppedEntries, workerState] = counts.map(Number) as [number, number, number];
+  return { generation: fromBase36(generation), sequence, droppedEntries, workerState };
+}
+
+function fromBase36(text: string): bigint {
+  let value = 0n;
+  for (const digit of text) value = value * 36n + BigInt(Number.parseInt(digit, 36));
+  return value;
+}
