@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -8,6 +8,9 @@ import type { Event } from "../../gen/tailrace/v1/event_pb.ts";
 import { ListEventsRequestSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { OutputStream, type WorkerEnded } from "../../gen/tailrace/v1/payloads_pb.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
+import { patienceMs } from "../support/until.ts";
+
+export { groupIsGone } from "../support/processes.ts";
 
 const checkout = join(import.meta.dirname, "../..");
 export const entry = join(checkout, "src/cli/main.ts");
@@ -23,6 +26,7 @@ export class Started {
   readonly child: ChildProcess;
   readonly #stdout: Buffer[] = [];
   readonly #stderr: Buffer[] = [];
+  #closed = false;
   /** Settles with the exit code, or the name of the signal that ended it, when all output is there too. */
   readonly ended: Promise<number | string>;
 
@@ -39,6 +43,9 @@ export class Started {
     this.child.stderr?.on("data", (data: Buffer) => this.#stderr.push(data));
     this.child.stdin?.on("error", () => undefined);
     if (options.input !== undefined) this.child.stdin?.end(options.input);
+    this.child.once("close", () => {
+      this.#closed = true;
+    });
     this.ended = once(this.child, "close").then(([code, signal]) => (code ?? signal) as number | string);
     onTestFinished(async () => {
       this.#killGroup();
@@ -66,12 +73,16 @@ export class Started {
 
   /** Waits until stdout or stderr matches. Fails with what is there if the process ends before. */
   async until(stream: "stdout" | "stderr", pattern: RegExp): Promise<RegExpExecArray> {
-    for (;;) {
+    for (const deadline = performance.now() + patienceMs; ; ) {
+      // Both asked before the look. And not its exit: what it wrote last may still be in its pipes then.
+      const closed = this.#closed;
+      const isLate = performance.now() > deadline;
       const text = stream === "stdout" ? this.stdout.toString() : this.stderr;
       const match = pattern.exec(text);
       if (match !== null) return match;
-      if (this.child.exitCode !== null || this.child.signalCode !== null) {
-        throw new Error(`it ended without ${pattern}; stdout:\n${this.stdout}\nstderr:\n${this.stderr}`);
+      if (closed || isLate) {
+        const what = closed ? "it ended" : "it goes on";
+        throw new Error(`${what} without ${pattern}; stdout:\n${this.stdout}\nstderr:\n${this.stderr}`);
       }
       await delay(10);
     }
@@ -102,7 +113,7 @@ export interface ServeProcess {
 /** Starts `tailrace serve` and waits until it is ready. */
 export async function startServe(args: readonly string[], options: StartOptions = {}): Promise<ServeProcess> {
   const process = tailrace(["serve", ...args], options);
-  const [, url] = await process.until("stdout", /^tailrace ready (http:\/\/\S+)$/m);
+  const [, url] = await process.until("stdout", /^tailrace ready (http:\/\/\S+)\n/m);
   return { process, url: url as string };
 }
 
@@ -143,13 +154,4 @@ export function endOf(events: readonly Event[]): WorkerEnded {
 /** Waits until something holds. The test's own timeout bounds it. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await delay(10);
-}
-
-/** Whether no process of a group is left, other than dead ones that nobody has collected. */
-export function groupIsGone(groupId: number): boolean {
-  const listed = spawnSync("ps", ["-eo", "pgid=,stat="], { encoding: "utf8" }).stdout.trim().split("\n");
-  return !listed.some((line) => {
-    const [group, state] = line.trim().split(/\s+/);
-    return Number(group) === groupId && !state?.startsWith("Z");
-  });
 }

@@ -5,8 +5,12 @@ import { TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { JobContext } from "../../runtime/jobs/operation.ts";
 
-/** Milliseconds of silence after which an output is given up that someone outside of the command's group still holds. */
-const heldOpenMs = 1_000;
+/**
+ * Milliseconds between two looks at an output that someone outside of the command's group still holds, and how many of
+ * them must find nothing new. Looks, not time that has passed: a machine that paused has not read what is there.
+ */
+const lookEveryMs = 250;
+const silentLooks = 4;
 
 /** Milliseconds until another try while the log takes nothing, if it does not say. */
 const retryMs = 250;
@@ -21,7 +25,8 @@ export class OutputRecorder {
   readonly #job: Pick<JobContext, "publish" | "signal">;
   #offset = 0;
   #publishing = false;
-  #readAt = performance.now();
+  /** Looks since something was read. */
+  #silence = 0;
   /** Settles when nothing more will come. Rejects with why something could not be recorded. */
   readonly done: Promise<void>;
 
@@ -47,17 +52,17 @@ export class OutputRecorder {
   }
 
   async #giveUpWhenSilent(ended: AbortSignal): Promise<void> {
-    this.#readAt = performance.now();
+    this.#silence = 0;
     while (!ended.aborted) {
-      await delay(heldOpenMs / 4, undefined, { signal: ended }).catch(() => undefined);
-      if (!this.#publishing && performance.now() - this.#readAt >= heldOpenMs) this.#source.destroy();
+      await delay(lookEveryMs, undefined, { signal: ended }).catch(() => undefined);
+      if (!this.#publishing && ++this.#silence >= silentLooks) this.#source.destroy();
     }
   }
 
   async #record(): Promise<void> {
     try {
       for await (const data of this.#source as AsyncIterable<Buffer>) {
-        this.#readAt = performance.now();
+        this.#silence = 0;
         for (let from = 0; from < data.length; from += limits.maxOutputChunkBytes) {
           await this.#publish(data.subarray(from, from + limits.maxOutputChunkBytes));
         }
@@ -85,7 +90,7 @@ export class OutputRecorder {
     }
     this.#offset += data.length;
     this.#publishing = false;
-    this.#readAt = performance.now();
+    this.#silence = 0;
   }
 }
 

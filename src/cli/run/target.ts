@@ -21,15 +21,15 @@ export interface Target {
   finish(stop: AbortSignal): Promise<void>;
 }
 
-/** A runtime of our own, which lives as long as the command and a little longer. */
-export async function ownRuntime(settings: RuntimeSettings): Promise<Target> {
+/** A runtime of our own, which lives as long as the command and at most `boundMs` longer, by default 5 s. */
+export async function ownRuntime(settings: RuntimeSettings, boundMs = lingerMs): Promise<Target> {
   const { runtime, server, close } = await openRuntime(settings);
   return {
     url: server.url,
     publish: (events) => runtime.publish(events),
     begin: () => undefined,
     async finish(stop) {
-      const until = performance.now() + lingerMs;
+      const until = performance.now() + boundMs;
       while (runtime.watchesBehind > 0 && performance.now() < until && !stop.aborted) {
         await delay(lookEveryMs, undefined, { signal: stop }).catch(() => undefined);
       }

@@ -7,10 +7,9 @@ import { TailraceError } from "../../../src/base/errors.ts";
 import { runCommand } from "../../../src/cli/operations/command.ts";
 import { readOperations } from "../../../src/cli/operations/config.ts";
 import { JobFailure } from "../../../src/runtime/jobs/operation.ts";
+import { groupIsGone } from "../../support/processes.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
-import { groupIsGone, until } from "../support.ts";
-
-vi.setConfig({ testTimeout: 60_000 });
+import { until } from "../support.ts";
 
 interface Ran {
   readonly chunks: OutputChunk[];
@@ -139,7 +138,7 @@ describe("when the job is to stop", () => {
   });
 
   test("what ignores SIGTERM, and what that has started, gets SIGKILL after the grace", async () => {
-    const script = 'echo group $$; trap "" TERM; (trap "" TERM; sleep 1000) & sleep 1000';
+    const script = 'trap "" TERM; sleep 1000 & echo group $$; sleep 1000';
     const { abort, ended, number } = await ran(script, { cancelGrace: "200ms" });
     const group = await number("group");
     const begun = performance.now();

@@ -2,6 +2,7 @@ import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { WorkerOutcome } from "../../../gen/tailrace/v1/payloads_pb.ts";
+import { processIsGone } from "../../support/processes.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
 import { serve } from "../../support/serving.ts";
 import { endOf, eventsOf, outputBytes, shell, tailrace, until } from "../support.ts";
@@ -24,8 +25,13 @@ test("binary output is in the log and passes through byte for byte", async () =>
 
 test("a character that is cut between two writes stays whole", async () => {
   const { runtime, server } = await serve();
-  const command = String.raw`printf '\xe2\x82'; sleep 0.3; printf '\xac\n'`;
+  const command = String.raw`printf '\xe2\x82'; read -r _; printf '\xac\n'`;
   const run = tailrace(["run", "--quiet", "--server", server.url, "--worker", "w", "--", "bash", "-c", command]);
+  await until(
+    async () =>
+      runtime.log.worker("w") !== undefined && outputBytes(await eventsOf(runtime, "w"), "stdout").length === 2,
+  );
+  run.child.stdin?.write("go\n");
   expect(await run.ended).toBe(0);
   const events = await eventsOf(runtime, "w");
   const chunks = events.flatMap(({ payload }) => (payload.case === "output" ? [Buffer.from(payload.value.data)] : []));
@@ -102,16 +108,16 @@ test("SIGTERM reaches everything that the command started", async () => {
   const { runtime, server } = await serve();
   const command = "sleep 1000 & echo $!; wait";
   const run = tailrace(["run", "-q", "--server", server.url, "--worker", "w", "--", "sh", "-c", command]);
-  const [, pid] = await run.until("stdout", /^(\d+)$/m);
+  const [, pid] = await run.until("stdout", /^(\d+)\n/m);
   run.child.kill("SIGTERM");
   expect(await run.ended).toBe(128 + 15);
-  await until(() => !isAlive(Number(pid)));
+  await until(() => processIsGone(Number(pid)));
   expect(endOf(await eventsOf(runtime, "w"))).toMatchObject({ outcome: WorkerOutcome.CANCELLED, signal: "SIGTERM" });
 });
 
 test("output goes on after the command's own end, as long as someone writes it", async () => {
   const { runtime, server } = await serve();
-  const command = "(sleep 0.4; echo late) & echo early";
+  const command = "(while kill -0 $$ 2> /dev/null; do sleep 0.05; done; echo late) & echo early";
   const run = tailrace(["run", "-q", "--server", server.url, "--worker", "w", "--", "sh", "-c", command]);
   expect(await run.ended).toBe(0);
   expect(outputBytes(await eventsOf(runtime, "w"), "stdout").toString()).toBe("early\nlate\n");
@@ -151,12 +157,3 @@ test("a server that does not answer at first is exit code 4, and the command doe
   expect(run.stdout.toString()).toBe("");
   expect(run.stderr).toMatch(/^tailrace: .*can't be reached.*\n$/);
 });
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -1,0 +1,43 @@
+import { readdirSync, readFileSync } from "node:fs";
+
+interface ProcessStatus {
+  /** One letter, as in `man 5 proc_pid_stat`. */
+  readonly state: string;
+  readonly group: number;
+}
+
+/** What the system says of a process; undefined: there is none. Read from /proc, since not every system has `ps`. */
+function statusOf(pid: number): ProcessStatus | undefined {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  } catch {
+    return undefined;
+  }
+  // The name, in brackets, may hold anything.
+  const [state = "", , group] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return { state, group: Number(group) };
+}
+
+/** Dead, or dead and not collected: where nobody collects orphans a dead process stays listed for ever. */
+function isDead(status: ProcessStatus | undefined): boolean {
+  return status === undefined || status.state === "Z" || status.state === "X";
+}
+
+export function processIsGone(pid: number): boolean {
+  return isDead(statusOf(pid));
+}
+
+/** Whether no process of a group is left. */
+export function groupIsGone(groupId: number): boolean {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => statusOf(Number(name)))
+    .every((status) => status?.group !== groupId || isDead(status));
+}
+
+/** Bytes of memory that a process has in use. */
+export function residentBytes(pid: number): number {
+  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  return Number(kilobytes) * 1024;
+}
