@@ -35,6 +35,9 @@ export interface PendingEvent {
 /** A value, null to remove it, or how to make it once the place of the batch is known (must not throw). */
 export type StatePut = Uint8Array | null | ((result: AppendResult) => Uint8Array);
 
+/** Key of the state that has a hold (`EventLog.holdAfter`) which outlives the process: a sequence, as decimal text. */
+export const holdKey = "hold";
+
 /** A batch that is committed whole or not at all. */
 export interface AppendBatch {
   /** May be empty if there is state to put. */
@@ -191,7 +194,7 @@ export interface EventLog {
   /**
    * Retention removes nothing after this sequence until it is called again (default: `Infinity`, no hold), so that a
    * projection can fold events again that it has not kept yet. What is delayed goes when the hold moves on; an append
-   * never fails because of it.
+   * never fails because of it. A log that is opened again begins with the hold that its state has under `holdKey`.
    */
   holdAfter(sequence: number): void;
 

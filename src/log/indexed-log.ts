@@ -4,19 +4,20 @@ import type { Position } from "../events/cursor.ts";
 import type { EventBlock } from "./block.ts";
 import { type PendingAppend, PendingAppends } from "./commit/pending.ts";
 import { maxGroupBytes, type PreparedGroup, stageGroup } from "./commit/stage.ts";
-import type {
-  AppendBatch,
-  AppendResult,
-  EventLog,
-  JobRecord,
-  LogHealth,
-  LogIdentity,
-  ReadPage,
-  ReadRequest,
-  Scope,
-  ScopeBounds,
-  Seek,
-  WorkerRecord,
+import {
+  type AppendBatch,
+  type AppendResult,
+  type EventLog,
+  holdKey,
+  type JobRecord,
+  type LogHealth,
+  type LogIdentity,
+  type ReadPage,
+  type ReadRequest,
+  type Scope,
+  type ScopeBounds,
+  type Seek,
+  type WorkerRecord,
 } from "./contract.ts";
 import { blockOf, type Layout, layOut } from "./index/extents.ts";
 import { type LogIndex, recordOfJob, recordOfWorker } from "./index/log-index.ts";
@@ -201,8 +202,10 @@ export abstract class IndexedLog implements EventLog {
     if (this.#closedAtMs !== undefined) throw this.unavailable("The log is closed.");
   }
 
-  /** Removes what is beyond the limits, which may be smaller than when the log was last open. */
+  /** Removes what is beyond the limits, which may be smaller than when the log was last open, and is not held. */
   protected trimAll(): Promise<void> {
+    const held = this.index.state.get(holdKey);
+    if (held !== undefined) this.index.retention.hold = Number(new TextDecoder().decode(held));
     this.#trim("all");
     return this.#running ?? Promise.resolve();
   }

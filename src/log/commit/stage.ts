@@ -187,7 +187,7 @@ function resultsOf(index: LogIndex, appends: readonly PendingAppend[], events: E
 
 function existing(index: LogIndex): ScopeEntry[] {
   const { workers, jobs } = index;
-  return [workers.get(0) as ScopeEntry, ...workers.existing(), ...jobs.existing()];
+  return [workers.none, ...workers.existing(), ...jobs.existing()];
 }
 
 /** Of the workers that are to be forgotten, those that no event names that is retained or being committed. */

@@ -112,7 +112,7 @@ export async function restoreCheckpoint(
 
 /** The worker that the files know by `stored`, put back. */
 export function restoreWorker(index: LogIndex, numbers: WorkerNumbers, stored: number, id: string): ScopeEntry {
-  if (id === "") return index.workers.get(0) as ScopeEntry;
+  if (id === "") return index.workers.none;
   const entry = index.workers.restore(id, 0, index.forgottenFloor);
   numbers.bind(entry.number, stored);
   return entry;

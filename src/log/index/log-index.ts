@@ -79,16 +79,16 @@ export class LogIndex {
 
   /** Adds the rows of events that are not committed yet. `grown` are the workers and jobs that they belong to. */
   stage(events: EventArrays, placement: Placement, grown: Iterable<ScopeEntry>): void {
-    const { jobs } = events;
     let offset = placement.offset;
+    let worker = this.workers.none;
     for (let i = 0; i < events.length; i++) {
       const size = events.sizes[i] as number;
       const sequence = events.sequences[i] as number;
       this.columns.append(events, i, placement.segment, offset);
       offset += size;
-      const worker = this.workers.get(events.workers[i] as number) as ScopeEntry;
+      if (events.workers[i] !== worker.number) worker = this.workers.get(events.workers[i] as number) as ScopeEntry;
       worker.queue.push(sequence);
-      const job = jobs === undefined ? undefined : this.#jobAt(jobs[i] as number);
+      const job = events.jobs === undefined ? undefined : this.#jobAt(events.jobs[i] as number);
       job?.queue.push(sequence);
       this.retention.countUnranked(job ?? worker, 1, size);
     }
@@ -99,9 +99,10 @@ export class LogIndex {
   commit(group: StagedGroup, placement: Placement): void {
     const { events } = group;
     let bytes = 0;
+    let worker = this.workers.none;
     for (let i = 0; i < events.length; i++) {
       const size = events.sizes[i] as number;
-      const worker = this.workers.get(events.workers[i] as number) as ScopeEntry;
+      if (events.workers[i] !== worker.number) worker = this.workers.get(events.workers[i] as number) as ScopeEntry;
       worker.retainedEvents++;
       worker.retainedBytes += size;
       bytes += size;
@@ -249,11 +250,11 @@ export class LogIndex {
       if (job === undefined || job.forgotten) {
         if (job !== undefined) this.#unname(job);
         this.#removeRow(chunk, row, touched);
-        continue;
+      } else {
+        worker.sharedEvents--;
+        worker.sharedBytes -= size;
+        if (sequence > job.floor.sequence) worker.outsideEvents++;
       }
-      worker.sharedEvents--;
-      worker.sharedBytes -= size;
-      if (sequence > job.floor.sequence) worker.outsideEvents++;
     }
     dropFirst(worker, drops);
   }

@@ -204,7 +204,7 @@ export class Retention {
       const chunk = this.#columns.chunkOf(sequence);
       const row = chunk.rowAfter(sequence - 1);
       // What counts against a job leaves the scope of its worker when the worker's floor passes it, and no more.
-      if (this.#holders.plannedOf(chunk, row) !== entry) continue;
+      if (chunk.jobs !== undefined && this.#holders.plannedOf(chunk, row) !== entry) continue;
       entry.plannedDrops = drops;
       this.#shrunk.add(entry);
       this.count(entry, -1, -(chunk.sizes[row] as number));

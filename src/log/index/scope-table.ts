@@ -5,6 +5,8 @@ import { type Floor, noFloor, ScopeEntry } from "./scope-entry.ts";
 /** The workers of a log, or its jobs. Readers find those that exist by id; events name all of them by number. */
 export class ScopeTable {
   readonly subjects = new Subjects();
+  /** Stands for the events of no worker, which are kept and trimmed as if they had one. Events of no job are simply of none. */
+  readonly none: ScopeEntry;
   readonly #isJob: boolean;
   readonly #byNumber = new NumberedTable<ScopeEntry>();
   readonly #byId = new Map<string, ScopeEntry>();
@@ -13,8 +15,8 @@ export class ScopeTable {
 
   constructor(isJob: boolean) {
     this.#isJob = isJob;
-    // Events of no worker are kept and trimmed as if they had one. Events of no job are simply of none.
-    if (!isJob) this.#byNumber.set(0, new ScopeEntry(false, 0, "", 0, noFloor));
+    this.none = new ScopeEntry(isJob, 0, "", 0, noFloor);
+    this.#byNumber.set(0, this.none);
   }
 
   /** How many exist. */
@@ -46,7 +48,7 @@ export class ScopeTable {
    * @param firstSequence of that event. @param floor that it begins with, should it be new.
    */
   toGrow(id: string, firstSequence: number, floor: Floor): ScopeEntry {
-    if (id === "") return this.#byNumber.get(0) as ScopeEntry;
+    if (id === "") return this.none;
     const planned = this.#planned.size === 0 ? undefined : this.#planned.get(id);
     if (planned) return planned;
     const known = planned === null ? undefined : this.#byId.get(id);
