@@ -12,6 +12,8 @@ import type {
   SubmitJobResponse,
 } from "../../gen/tailrace/v1/job_service_pb.ts";
 import type {
+  GetTranscriptRequest,
+  GetTranscriptResponse,
   GetWorkerRequest,
   GetWorkerResponse,
   ListWorkersRequest,
@@ -35,6 +37,7 @@ export interface GatewayRuntime {
   ): Promise<{ resume(): void }>;
   listWorkers(request: ListWorkersRequest): ListWorkersResponse;
   getWorker(request: GetWorkerRequest): GetWorkerResponse;
+  getTranscript(request: GetTranscriptRequest): Promise<GetTranscriptResponse>;
   submitJob(request: SubmitJobRequest): Promise<SubmitJobResponse>;
   startJob(request: StartJobRequest): Promise<StartJobResponse>;
   cancelJob(request: CancelJobRequest): Promise<CancelJobResponse>;

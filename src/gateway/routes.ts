@@ -10,7 +10,11 @@ import {
   SubmitJobRequestSchema,
   SubmitJobResponseSchema,
 } from "../../gen/tailrace/v1/job_service_pb.ts";
-import { GetWorkerResponseSchema, ListWorkersResponseSchema } from "../../gen/tailrace/v1/worker_service_pb.ts";
+import {
+  GetTranscriptResponseSchema,
+  GetWorkerResponseSchema,
+  ListWorkersResponseSchema,
+} from "../../gen/tailrace/v1/worker_service_pb.ts";
 import { healthz, healthzBody, readyz, readyzBody } from "./health-routes.ts";
 import { cancelJob, getJob, listJobs, startJob, submitJob } from "./job-routes.ts";
 import { sendOpenApi } from "./openapi/route.ts";
@@ -25,12 +29,13 @@ import {
   type Parameter,
   runtimeWatchParameters,
   simpleStreamParameters,
+  transcriptParameters,
   watchParameters,
   workerListParameters,
 } from "./parameters.ts";
 import type { Answer, Operation, Route } from "./route.ts";
 import { streamJob, watch } from "./stream-routes.ts";
-import { getWorker, listWorkers } from "./worker-routes.ts";
+import { getTranscript, getWorker, listWorkers } from "./worker-routes.ts";
 
 const notModified: Answer = {
   description: "The caller has it already.",
@@ -150,6 +155,22 @@ export const routes: readonly Route[] = [
         { name: "getWorker", summary: "Gives a worker.", services: ["observe"], run: getWorker },
         GetWorkerResponseSchema,
         "The worker.",
+      ),
+    },
+  },
+  {
+    path: "/v1/workers/{worker_id}/transcript",
+    operations: {
+      GET: projection(
+        {
+          name: "getTranscript",
+          summary: "Gives a page of a worker's transcript, with what is in flight.",
+          services: ["observe"],
+          query: transcriptParameters,
+          run: getTranscript,
+        },
+        GetTranscriptResponseSchema,
+        "A page of the transcript.",
       ),
     },
   },

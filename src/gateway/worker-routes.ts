@@ -1,12 +1,14 @@
 import { create, toJson } from "@bufbuild/protobuf";
 import {
+  GetTranscriptRequestSchema,
+  GetTranscriptResponseSchema,
   GetWorkerRequestSchema,
   GetWorkerResponseSchema,
   ListWorkersRequestSchema,
   ListWorkersResponseSchema,
 } from "../../gen/tailrace/v1/worker_service_pb.ts";
 import { sendProjection } from "./projection.ts";
-import { wholeNumber } from "./query.ts";
+import { flag, wholeNumber } from "./query.ts";
 import type { Exchange } from "./route.ts";
 
 /** Answers with a page of workers. */
@@ -26,4 +28,19 @@ export function getWorker({ context, request, response, id, parameters }: Exchan
   parameters();
   const answer = context.runtime.getWorker(create(GetWorkerRequestSchema, { workerId: id }));
   sendProjection(request, response, answer, () => toJson(GetWorkerResponseSchema, answer));
+}
+
+/** Answers with a page of a worker's transcript. */
+export async function getTranscript({ context, request, response, id, parameters }: Exchange): Promise<void> {
+  const values = parameters();
+  const answer = await context.runtime.getTranscript(
+    create(GetTranscriptRequestSchema, {
+      workerId: id,
+      pageSize: wholeNumber(values, "page_size"),
+      pageToken: values.get("page_token") ?? "",
+      newestFirst: flag(values, "newest_first"),
+      changedSince: values.get("changed_since") ?? "",
+    }),
+  );
+  sendProjection(request, response, answer, () => toJson(GetTranscriptResponseSchema, answer));
 }

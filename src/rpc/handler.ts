@@ -166,7 +166,7 @@ function decodeFault(
   call: Call,
 ): TailraceError | undefined {
   const body = call.unseenBody;
-  // A GET has no body, and its query is at fault with this status only.
-  if (body === undefined || (request.method === "GET" && status !== 400)) return undefined;
+  // A GET has no body, and its query is at fault with these only: Connect takes bytes that it can't decode for its own fault.
+  if (body === undefined || (request.method === "GET" && status !== 400 && status !== 500)) return undefined;
   return findDecodeFault(method.input, request, body);
 }

@@ -24,6 +24,8 @@ import {
   PublisherService,
 } from "../../gen/tailrace/v1/publisher_service_pb.ts";
 import {
+  type GetTranscriptRequest,
+  type GetTranscriptResponse,
   type GetWorkerRequest,
   type GetWorkerResponse,
   type ListWorkersRequest,
@@ -50,6 +52,7 @@ export interface RpcRuntime {
   listEvents(request: ListEventsRequest): Promise<ListEventsResponse>;
   listWorkers(request: ListWorkersRequest): ListWorkersResponse;
   getWorker(request: GetWorkerRequest): GetWorkerResponse;
+  getTranscript(request: GetTranscriptRequest): Promise<GetTranscriptResponse>;
   publishEvents(request: PublishRequest, options: { readonly jobToken?: string }): Promise<PublishEventsResponse>;
   submitJob(request: SubmitJobRequest): Promise<SubmitJobResponse>;
   startJob(request: StartJobRequest): Promise<StartJobResponse>;
@@ -79,6 +82,7 @@ function addObservation(router: ConnectRouter, runtime: RpcRuntime): void {
   router.service(WorkerService, {
     listWorkers: unary((request) => runtime.listWorkers(request)),
     getWorker: unary((request) => runtime.getWorker(request)),
+    getTranscript: unary((request) => runtime.getTranscript(request)),
   });
 }
 
