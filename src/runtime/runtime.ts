@@ -123,8 +123,11 @@ export class Runtime {
       publisher: this.#publisher,
       memory: options.jobs ?? {},
       report: this.#report,
-      publish: async (event) =>
-        this.#receipt(await this.#publisher.append(this.#publisher.prepare([event], "process"))),
+      publish: async (event) => {
+        const workerId = this.#publisher.hasEnded(event.workerId) ? "" : event.workerId;
+        const batch = this.#publisher.prepare([{ ...event, workerId }], "process");
+        return this.#receipt(await this.#publisher.append(batch));
+      },
       advertised: () => this.#advertised,
       requireOpen: () => this.#requireOpen(),
     });

@@ -11,8 +11,11 @@ import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { ManualClock } from "../../../src/base/clock.ts";
 import type { EventLog } from "../../../src/log/contract.ts";
 import { MemoryLog } from "../../../src/log/memory/index.ts";
+import { isTerminal } from "../../../src/runtime/jobs/machine.ts";
 import type { JobMemoryOptions } from "../../../src/runtime/jobs/memory.ts";
+import type { JobContext } from "../../../src/runtime/jobs/operation.ts";
 import { Runtime } from "../../../src/runtime/runtime.ts";
+import { until } from "../../support/until.ts";
 import { eventsIn, framesUntil, isDiagnostic } from "../support.ts";
 
 export interface JobRuntime {
@@ -49,8 +52,25 @@ export function listJobs(runtime: Runtime, init: Parameters<typeof create<typeof
   return runtime.listJobs(create(ListJobsRequestSchema, init));
 }
 
-/** Follows a job from its beginning until its stream ends, and gives its events. */
+/** Waits until the end of a job is committed, and gives the job. */
+export async function ended(runtime: Runtime, jobId: string): Promise<Job> {
+  await until(() => isTerminal(getJob(runtime, jobId).state), `the end of job ${jobId}`);
+  return getJob(runtime, jobId);
+}
+
+/** Waits until a job is in a state. */
+export async function reached(runtime: Runtime, jobId: string, state: JobState): Promise<void> {
+  await until(() => getJob(runtime, jobId).state === state, `job ${jobId} to be ${nameOf(state)}`);
+}
+
+/** Lets everything happen that waits for nothing but its turn. */
+export async function settled(): Promise<void> {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Waits for the end of a job, and replays its stream from the beginning to `stream_ended`. */
 export async function eventsOfJob(runtime: Runtime, jobId: string): Promise<Event[]> {
+  await ended(runtime, jobId);
   return eventsIn(await framesUntil(runtime.watch({ jobId }), isDiagnostic("streamEnded")));
 }
 
@@ -73,10 +93,10 @@ export function nameOf(state: JobState): string {
 
 /** A handler that settles when it is told, and the calls of it. */
 export function controlledHandler() {
-  const calls: { params: JsonObject; finish(): void; fail(error: unknown): void; signal: AbortSignal }[] = [];
-  const handler = (params: JsonObject, job: { signal: AbortSignal }) =>
+  const calls: { job: JobContext; params: JsonObject; finish(): void; fail(error: unknown): void }[] = [];
+  const handler = (params: JsonObject, job: JobContext) =>
     new Promise<void>((resolve, reject) => {
-      calls.push({ params, finish: () => resolve(), fail: reject, signal: job.signal });
+      calls.push({ job, params, finish: () => resolve(), fail: reject });
     });
   return { calls, handler };
 }
