@@ -4,7 +4,7 @@
 set -euo pipefail
 
 # command:package
-needed=(curl:curl nginx:nginx openssl:openssl unshare:util-linux git:git)
+needed=(curl:curl nginx:nginx openssl:openssl unshare:util-linux script:bsdutils git:git)
 
 # Debian keeps nginx in a directory that is not on every user's path.
 export PATH="$PATH:/usr/sbin:/sbin"

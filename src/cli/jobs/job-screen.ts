@@ -88,6 +88,9 @@ export class TextScreen implements JobScreen {
       case "narration":
         if (!this.#quiet && payload.value.level !== NarrationLevel.DEBUG) this.#narrate(event, payload.value.level);
         break;
+      case "jobStateChanged":
+        // The job narrates its start and its end; how it ended comes last, from whoever follows it.
+        break;
       default:
         if (!this.#quiet) this.#narrate(event, NarrationLevel.INFO);
     }

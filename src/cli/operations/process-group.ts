@@ -1,12 +1,13 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { sendSignal } from "../run/child.ts";
+import { guard } from "./guard.ts";
 
 /** Milliseconds between two looks at a group that is to end, and for which one that was killed is waited for. */
 const lookEveryMs = 20;
 const killedWithinMs = 5_000;
 
-/** Groups that have not ended. Whatever ends this process, short of SIGKILL, ends them as well. */
+/** Groups that have not ended. Whatever ends this process ends them as well: SIGKILL by the guard, all else here. */
 const living = new Set<ProcessGroup>();
 
 process.once("exit", () => {
@@ -24,6 +25,7 @@ export class ProcessGroup {
     this.#id = id;
     this.#graceMs = graceMs;
     living.add(this);
+    guard("begin", id);
   }
 
   /** Asks the group to end, makes it after the grace, and settles when nothing of it is left. Call it as often as you like. */
@@ -45,6 +47,7 @@ export class ProcessGroup {
     }
     // From here on its number may be another's.
     living.delete(this);
+    guard("end", this.#id);
   }
 
   /** Whether it ends within a time. */

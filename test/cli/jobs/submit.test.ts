@@ -1,0 +1,329 @@
+import { randomInt } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { freePort } from "../../support/free-port.ts";
+import { groupIsGone } from "../../support/processes.ts";
+import { scratchDirectory } from "../../support/scratch.ts";
+import { Started, startServe, tailrace, until } from "../support.ts";
+import { bash, jobOf, processesThatName, serveOperations } from "./support.ts";
+
+const submit = (server: string, ...args: string[]) => tailrace(["submit", "--server", server, ...args]);
+
+/** The group of a job's command, which its script says as "group $$". */
+async function groupOf(following: Started): Promise<number> {
+  const [, group] = await following.until("stdout", /^group (\d+)$/m);
+  const id = Number(group);
+  onTestFinished(() => {
+    if (!groupIsGone(id)) process.kill(-id, "SIGKILL");
+  });
+  return id;
+}
+
+async function idOf(following: Started): Promise<string> {
+  const [, id] = await following.until("stderr", /^tailrace: job (\S+)$/m);
+  return id as string;
+}
+
+/** Never ends by itself, and not by SIGTERM either. */
+const stubborn = 'trap "" TERM; echo group $$; sleep 1000 & sleep 1000';
+
+describe("the exit code is what became of the job", () => {
+  test("0: it succeeded, whatever its words are; output comes as it is", async () => {
+    const script = String.raw`printf 'error: failed\x00\xff'; printf 'careful\n' >&2; exit 0`;
+    const { url } = await serveOperations({ ok: bash(script) });
+    const job = submit(url, "ok");
+    expect(await job.ended).toBe(0);
+    expect(job.stdout.equals(Buffer.from("error: failed\0\xff", "latin1"))).toBe(true);
+    expect(job.stderr).toMatch(/^careful$/m);
+    expect(job.stderr).toMatch(/ {2}execute: .*ok/);
+    expect(job.stderr).toMatch(/^tailrace: job \S+ succeeded/m);
+  });
+
+  test("1: it failed, and how", async () => {
+    const { url } = await serveOperations({
+      fail: bash("echo all is well; exit 3"),
+      killed: bash("kill -9 $$"),
+      missing: { command: ["no-such-program"] },
+    });
+    const cases = [
+      ["fail", /failed \(exit_code\): exit code 3$/m],
+      ["killed", /failed \(signal\): ended by SIGKILL$/m],
+      ["missing", /failed \(handler_failed\): command not found$/m],
+    ] as const;
+    for (const [operation, says] of cases) {
+      const job = submit(url, operation);
+      expect([operation, await job.ended]).toEqual([operation, 1]);
+      expect(job.stderr).toMatch(says);
+    }
+  });
+
+  test("124: it timed out, in each of three ways", async () => {
+    // Its number is how the processes are found, if a command got so far as to say anything.
+    const nap = `1000.${randomInt(1e9, 1e10)}`;
+    const script = `trap "" TERM; echo group $$; sleep ${nap} & sleep ${nap}`;
+    const { url } = await serveOperations({
+      total: bash(script, { timeouts: { total: "300ms" }, cancelGrace: "100ms" }),
+      idle: bash(script, { cancelGrace: "100ms" }),
+      queue: bash(stubborn, { concurrency: 1, cancelGrace: "100ms" }),
+    });
+    const total = submit(url, "total");
+    const idle = submit(url, "idle", "--idle-timeout", "300ms");
+    const first = submit(url, "queue");
+    const running = await groupOf(first);
+    const queue = submit(url, "queue", "--queue-timeout", "100ms");
+    expect([await total.ended, await idle.ended, await queue.ended]).toEqual([124, 124, 124]);
+    expect(total.stderr).toMatch(/timed out \(total_timeout\)/);
+    expect(idle.stderr).toMatch(/timed out \(idle_timeout\)/);
+    expect(queue.stderr).toMatch(/timed out \(queue_timeout\)/);
+    expect(queue.stdout.length).toBe(0);
+    expect(processesThatName(nap)).toEqual([]);
+    expect(groupIsGone(running)).toBe(false);
+  });
+
+  test("130: someone else cancelled it, and nothing of its command is left", async () => {
+    const { url } = await serveOperations({ stubborn: bash(stubborn, { cancelGrace: "100ms" }) });
+    const job = submit(url, "stubborn");
+    const group = await groupOf(job);
+    const cancel = tailrace(["cancel", await idOf(job), "--message", "not needed", "--server", url]);
+    expect(await cancel.ended).toBe(0);
+    expect(cancel.stdout.toString()).toMatch(/^\S+ {2}(running, about to be cancelled|cancelled)\n$/);
+    expect(await job.ended).toBe(130);
+    expect(job.stderr).toMatch(/cancelled \(cancel_requested\)/);
+    expect(groupIsGone(group)).toBe(true);
+  });
+
+  test("2: the request makes no sense, and there is no job", async () => {
+    const params = { name: { type: "string" }, depth: { type: "integer", default: 1 } };
+    const { url } = await serveOperations({ greet: { command: ["echo", "{name}", "{depth}"], params } });
+    const cases: [args: string[], says: string][] = [
+      [["gret"], "operation: "],
+      [["greet"], "params.name: it is missing"],
+      [["greet", "name=12"], `params.name: it must be string (12 is no text; for one write 'name="12"')`],
+      [["greet", "name=x", "depth=deep"], "params.depth: it must be integer"],
+      [["greet", "name=x", "dept=1"], 'params.dept: there is no such parameter; did you mean "depth"?'],
+      [["greet", "name=-rf"], 'params.name: it begins with "-"'],
+    ];
+    const jobs = cases.map(([args]) => submit(url, ...args));
+    for (const [index, job] of jobs.entries()) {
+      const [args, says] = cases[index] as (typeof cases)[number];
+      expect([args, await job.ended]).toEqual([args, 2]);
+      expect(job.stderr).toContain(says);
+      expect(job.stderr).toMatch(/^tailrace: [^\n]+\n$/);
+    }
+    const listed = tailrace(["jobs", "--json", "--server", url]);
+    expect(await listed.ended).toBe(0);
+    expect(listed.stdout.toString()).toBe("");
+    const right = submit(url, "-q", "greet", 'name="12"');
+    expect(await right.ended).toBe(0);
+    expect([right.stdout.toString(), right.stderr]).toEqual(["12 1\n", ""]);
+  });
+
+  test("4: no server answers", async () => {
+    for (const args of [[], ["--detach"]]) {
+      const job = submit(`http://127.0.0.1:${await freePort()}`, "x", ...args);
+      expect(await job.ended).toBe(4);
+      expect(job.stderr).toMatch(/^tailrace: The server can't be reached[^\n]*\n$/);
+    }
+  });
+});
+
+describe("Ctrl-C", () => {
+  test("once cancels the job and waits for its end", async () => {
+    const { url } = await serveOperations({ stubborn: bash(stubborn, { cancelGrace: "100ms" }) });
+    const job = submit(url, "stubborn");
+    const group = await groupOf(job);
+    const id = await idOf(job);
+    job.child.kill("SIGINT");
+    expect(await job.ended).toBe(130);
+    expect(job.stderr).toContain(`tailrace: cancelling job ${id}; once more leaves it running\n`);
+    expect(job.stderr).toMatch(/cancelled \(cancel_requested\)/);
+    expect(groupIsGone(group)).toBe(true);
+    expect(await jobOf(url, id)).toMatchObject({ state: "JOB_STATE_CANCELLED", reason: "cancel_requested" });
+  });
+
+  test("before the server has answered, twice, ends it", async () => {
+    const silent = createServer().listen(0, "127.0.0.1");
+    onTestFinished(() => void silent.close());
+    await once(silent, "listening");
+    const job = submit(`http://127.0.0.1:${(silent.address() as { port: number }).port}`, "x");
+    const [socket] = (await once(silent, "connection")) as [{ destroy(): void }];
+    job.child.kill("SIGINT");
+    await job.until("stderr", /cancelling the job; once more leaves it running/);
+    job.child.kill("SIGINT");
+    expect(await job.ended).toBe(130);
+    socket.destroy();
+  });
+
+  test("twice leaves it running", async () => {
+    const { url } = await serveOperations({ stubborn: bash(stubborn, { cancelGrace: "1h" }) });
+    const job = submit(url, "stubborn");
+    const group = await groupOf(job);
+    const id = await idOf(job);
+    job.child.kill("SIGINT");
+    await job.until("stderr", /cancelling/);
+    job.child.kill("SIGINT");
+    expect(await job.ended).toBe(130);
+    expect(job.stderr).toContain(`tailrace: leaving it as it is: tailrace job ${id}\n`);
+    expect(groupIsGone(group)).toBe(false);
+    expect(await jobOf(url, id)).toMatchObject({ state: "JOB_STATE_RUNNING" });
+  });
+});
+
+describe("the server", () => {
+  test("that is killed and comes back has marked the job as failed, and its command is gone", async () => {
+    const listen = ["--listen", `127.0.0.1:${await freePort()}`, "--data", join(scratchDirectory(), "log")];
+    const { url, process: server } = await serveOperations({ stubborn: bash(stubborn) }, listen);
+    const job = submit(url, "stubborn");
+    await groupOf(job);
+    server.child.kill("SIGKILL");
+    await job.until("stderr", /Trying again/);
+    await startServe(listen);
+    expect(await job.ended).toBe(1);
+    expect(job.stderr).toMatch(/connected again to/);
+    expect(job.stderr).toMatch(/failed \(runtime_restarted\)/);
+  });
+
+  test("that is killed leaves no command that heeds SIGTERM", async () => {
+    const { url, process: server } = await serveOperations({ sleep: bash("echo group $$; sleep 1000 & sleep 1000") });
+    const group = await groupOf(submit(url, "sleep"));
+    server.child.kill("SIGKILL");
+    await until(() => groupIsGone(group));
+  });
+
+  test("that gets SIGTERM ends its commands, and says so in their jobs", async () => {
+    const listen = ["--listen", `127.0.0.1:${await freePort()}`, "--data", join(scratchDirectory(), "log")];
+    const operations = { stubborn: bash(stubborn, { cancelGrace: "100ms" }) };
+    const { url, process: server } = await serveOperations(operations, listen);
+    const job = submit(url, "stubborn");
+    const group = await groupOf(job);
+    server.child.kill("SIGTERM");
+    expect(await server.ended).toBe(0);
+    expect(groupIsGone(group)).toBe(true);
+    expect(server.stderr).toBe("");
+    await serveOperations(operations, listen);
+    expect(await job.ended).toBe(1);
+    expect(job.stderr).toMatch(/failed \(runtime_closed\)/);
+  });
+
+  test("that gets a second signal ends its commands too", async () => {
+    const { url, process: server } = await serveOperations({ stubborn: bash(stubborn, { cancelGrace: "1h" }) });
+    const group = await groupOf(submit(url, "stubborn"));
+    server.child.kill("SIGTERM");
+    // Signals of one kind that are pending are one: the first must have arrived.
+    await until(async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.status !== 200);
+    server.child.kill("SIGTERM");
+    expect(await server.ended).not.toBe(0);
+    expect(groupIsGone(group)).toBe(true);
+  });
+});
+
+test("a queued job that is cancelled never runs; --detach, --deferred, start, jobs and job", async () => {
+  const marker = join(scratchDirectory(), "marker");
+  const { url } = await serveOperations({
+    mark: { command: ["touch", "{file}"], params: { file: { type: "string" } } },
+  });
+  const on = (...args: string[]) => tailrace([...args, "--server", url]);
+  const printed = async (process: Started) => {
+    expect([await process.ended, process.stderr]).toEqual([0, ""]);
+    return process.stdout.toString().trim();
+  };
+  const first = await printed(on("submit", "mark", `file=${marker}`, "--deferred", "--detach"));
+  expect(first).toMatch(/^[\w-]+$/);
+  expect(await printed(on("cancel", first))).toBe(`${first}  cancelled`);
+  // Of a job that has ended nothing changes.
+  expect(await printed(on("start", first))).toBe(`${first}  cancelled`);
+
+  const key = ["--idempotency-key", "once", "--deferred", "--detach"];
+  const second = await printed(on("submit", "mark", `file=${marker}`, ...key));
+  expect(await printed(on("submit", "mark", `file=${marker}`, ...key))).toBe(second);
+  expect(await jobOf(url, second)).toMatchObject({
+    state: "JOB_STATE_QUEUED",
+    deferred: true,
+    params: { file: marker },
+  });
+  expect(await printed(on("job", second))).toContain("queued, waits for `tailrace start`");
+  const watching = on("watch", "--job", second);
+  await watching.until("stdout", /job_state_changed +queued/);
+  expect(existsSync(marker)).toBe(false);
+  await printed(on("start", second));
+  expect(await watching.ended).toBe(0);
+  expect(watching.stderr).toMatch(/ended: succeeded/);
+  expect(existsSync(marker)).toBe(true);
+
+  const table = await printed(on("jobs"));
+  expect(table).toMatch(new RegExp(`^JOB .*\n${second} .*succeeded.*\n${first} .*cancelled.*cancel_requested`));
+  const cancelled = await printed(on("jobs", "--state", "cancelled,failed", "--operation", "mark", "--json"));
+  expect(JSON.parse(cancelled)).toMatchObject({ jobId: first, operation: "mark", state: "JOB_STATE_CANCELLED" });
+  expect(await printed(on("jobs", "--operation", "other", "--json"))).toBe("");
+  const nothing = on("job", "no-such-job");
+  expect(await nothing.ended).toBe(1);
+  expect(nothing.stderr).toMatch(/^tailrace: [^\n]*no-such-job[^\n]*\n$/);
+});
+
+test("--json is one event per line, from the first to the end", async () => {
+  const { url } = await serveOperations({ ok: bash("echo out") });
+  const job = submit(url, "ok", "--json");
+  expect([await job.ended, job.stderr]).toEqual([0, ""]);
+  const events = job.stdout
+    .toString()
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, { state?: string }>);
+  expect(events.at(0)).toMatchObject({ jobStateChanged: { state: "JOB_STATE_QUEUED", operation: "ok" } });
+  expect(events.at(-1)).toMatchObject({ jobStateChanged: { state: "JOB_STATE_SUCCEEDED" } });
+  expect(events.some((event) => "output" in event)).toBe(true);
+  const detached = submit(url, "ok", "--json", "--detach");
+  expect(await detached.ended).toBe(0);
+  expect(JSON.parse(detached.stdout.toString())).toMatchObject({ operation: "ok" });
+});
+
+test("a bar in a terminal, whole lines above it; the keyboard's Ctrl-C cancels", async () => {
+  const seen = join(scratchDirectory(), "seen");
+  const narrate = '"$NODE" "$TAILRACE" narrate';
+  // What comes in one piece with the next is not drawn in between.
+  const script = `
+    ${narrate} --done 1 --total 4 --unit files --task fetch
+    until [ -e ${seen} ]; do sleep 0.05; done
+    printf 'half a '; sleep 0.1; printf 'line\\n\\033[2Jcleared\\n'
+    ${narrate} --level warn "careful"
+    ${narrate} --done 4 --total 4 --unit files --task fetch
+    echo group $$; sleep 1000`;
+  const { url } = await serveOperations({ show: bash(script) });
+  // script(1) gives it a terminal.
+  const command = `stty cols 80; exec '${process.execPath}' src/cli/main.ts submit --server ${url} show`;
+  const terminal = new Started("script", ["-qec", command, "/dev/null"], {
+    env: { TERM: "xterm", SHELL: "/bin/bash" },
+  });
+  await terminal.until("stdout", /25%/);
+  writeFileSync(seen, "");
+  await terminal.until("stdout", /group \d+/);
+  terminal.child.stdin?.write("\x03");
+  expect(await terminal.ended).toBe(130);
+  const screen = terminal.stdout.toString();
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: what a terminal gets
+  expect(screen).toMatch(/fetch \u001b\[32m#{6}\u001b\[0m\u001b\[2m-{18}\u001b\[0m {2}25% {2}1 of 4 files\r?\n/);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: what a terminal gets
+  expect(screen).toMatch(/\r\u001b\[2K\u001b\[1A\r\u001b\[2K/);
+  expect(screen).toContain("half a line\r\n");
+  expect(screen).toContain("\\x1b[2Jcleared\r\n");
+  expect(screen).toMatch(/warning: careful/);
+  expect(screen).toContain("100%");
+  expect(screen).toMatch(/cancelling job/);
+});
+
+test("the command line of a job's own script narrates and tells its progress, in lines where there is no terminal", async () => {
+  const script = `
+    "$NODE" "$TAILRACE" narrate --action clone --target repo "fetching the sources"
+    "$NODE" "$TAILRACE" narrate --done 1 --total 4 --unit files
+    echo "$TAILRACE_JOB_ID" > ids; echo "$TAILRACE_WORKER_ID" >> ids; echo "$TAILRACE_CORRELATION_ID" >> ids`;
+  const cwd = scratchDirectory();
+  const { url } = await serveOperations({ talk: bash(script, { cwd }) });
+  const job = submit(url, "talk", "--worker", "w1", "--correlation", "c1");
+  expect(await job.ended).toBe(0);
+  expect(job.stderr).toMatch(/ {2}clone: fetching the sources$/m);
+  expect(job.stderr).toMatch(/ {2}1 of 4 files \(25%\)$/m);
+  expect(readFileSync(join(cwd, "ids"), "utf8")).toBe(`${await idOf(job)}\nw1\nc1\n`);
+});

@@ -1,0 +1,46 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { scratchDirectory } from "../../support/scratch.ts";
+import { entry, type ServeProcess, startServe, tailrace } from "../support.ts";
+
+/** Starts `tailrace serve` with operations. What a script in one of them needs to use our own command line is in its environment. */
+export async function serveOperations(
+  operations: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+  args: readonly string[] = ["--listen", "127.0.0.1:0", "--log", "memory"],
+): Promise<ServeProcess> {
+  const config = join(scratchDirectory(), "tailrace.json");
+  const env = { NODE: process.execPath, TAILRACE: entry };
+  const withEnv = Object.entries(operations).map(([name, operation]) => [name, { env, ...operation }]);
+  writeFileSync(config, JSON.stringify({ operations: Object.fromEntries(withEnv) }));
+  return startServe(["--config", config, ...args]);
+}
+
+/** An operation whose command is a bash script; `more` are other keys of it. */
+export function bash(script: string, more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
+  return { command: ["bash", "-c", script.replaceAll("{", "{{").replaceAll("}", "}}")], ...more };
+}
+
+/** What `tailrace job ID --json` says. */
+export async function jobOf(server: string, jobId: string): Promise<Record<string, unknown>> {
+  const shown = tailrace(["job", jobId, "--json", "--server", server]);
+  const code = await shown.ended;
+  if (code !== 0) throw new Error(`tailrace job ended with ${code}: ${shown.stderr}`);
+  return JSON.parse(shown.stdout.toString()) as Record<string, unknown>;
+}
+
+/** Ids of the processes whose command line holds a text. */
+export function processesThatName(text: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => commandLineOf(pid).includes(text));
+}
+
+function commandLineOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    // Gone since the directory was read.
+    return "";
+  }
+}
