@@ -1,7 +1,7 @@
 import type { Clock, StopTimer } from "../../base/clock.ts";
 import type { ReportError } from "../../base/incident.ts";
 import { limits } from "../../base/limits.ts";
-import type { EventLog } from "../../log/contract.ts";
+import { type EventLog, holdKey } from "../../log/contract.ts";
 import { transcriptKey } from "./kept.ts";
 
 /** Bytes of transcripts in one append. */
@@ -37,7 +37,8 @@ export class Keeper {
   readonly #unkept = new Map<string, Unkept>();
   /** What is being kept. */
   readonly #keeping = new Map<string, Unkept>();
-  #hold = Number.POSITIVE_INFINITY;
+  /** Not a number: nothing was said yet. */
+  #hold = Number.NaN;
   /** Sequence that the log has come to. */
   #head: number;
   #hasTranscripts: boolean;
@@ -75,13 +76,16 @@ export class Keeper {
     if (unkept === undefined) {
       unkept = { first: sequence, events: 0, bytes: 0 };
       this.#unkept.set(workerId, unkept);
-      this.#hasTranscripts = true;
       if (sequence - 1 < this.#hold) this.#setHold(sequence - 1);
       this.#arm();
     }
     unkept.events++;
     unkept.bytes += eventBytes;
+    const isFirst = !this.#hasTranscripts;
+    this.#hasTranscripts = true;
     const due =
+      // From then on there is a hold that outlives the process.
+      isFirst ||
       unkept.events >= limits.transcriptKeepEvents ||
       unkept.bytes >= Math.max(limits.transcriptKeepBytes, transcriptBytes);
     if (due && !this.#keeping.has(workerId)) void this.#keep([workerId]);
@@ -116,6 +120,11 @@ export class Keeper {
     this.#stopTimer?.();
     // What changed while something of it was being kept takes a second round.
     for (let round = 0; round < 2; round++) await this.keepAll();
+    if (this.unkept > 0 || !this.#hasTranscripts) return;
+    // All that is there may go, and what comes after the next start is held. That it could not be said only delays retention.
+    const { log } = this.#options;
+    const hold = log.bounds({ kind: "runtime" }).head.sequence;
+    await log.append({ events: [], state: new Map([[holdKey, encodeHold(hold)]]) }).catch(() => undefined);
   }
 
   #keep(workerIds: readonly string[]): Promise<void> {
@@ -144,6 +153,8 @@ export class Keeper {
     await Promise.all(
       batches.map(async (batch) => {
         const puts = new Map([...batch].map(([workerId, encoded]) => [transcriptKey(workerId), encoded]));
+        // What a crash leaves behind is trimmed when the log is opened, before anyone could say what to hold.
+        puts.set(holdKey, encodeHold(this.#holdBeside(batch)));
         const error = await log.append({ events: [], state: puts }).then(
           () => undefined,
           (reason: unknown) => ({ reason }),
@@ -178,11 +189,15 @@ export class Keeper {
   }
 
   #moveHold(): void {
-    let first = Number.POSITIVE_INFINITY;
+    this.#setHold(this.#hasTranscripts ? this.#holdBeside(new Map()) : this.#base);
+  }
+
+  /** The sequence after which to hold, once these transcripts are kept. */
+  #holdBeside(kept: ReadonlyMap<string, unknown>): number {
+    let first = this.#head + 1;
     for (const unkept of this.#unkept.values()) first = Math.min(first, unkept.first);
-    for (const keeping of this.#keeping.values()) first = Math.min(first, keeping.first);
-    if (this.#hasTranscripts) first = Math.min(first, this.#head + 1);
-    this.#setHold(Math.min(this.#base, first - 1));
+    for (const [workerId, keeping] of this.#keeping) if (!kept.has(workerId)) first = Math.min(first, keeping.first);
+    return Math.min(this.#base, first - 1);
   }
 
   #setHold(sequence: number): void {
@@ -190,4 +205,8 @@ export class Keeper {
     this.#hold = sequence;
     this.#options.log.holdAfter(sequence);
   }
+}
+
+function encodeHold(sequence: number): Uint8Array {
+  return new TextEncoder().encode(String(sequence));
 }

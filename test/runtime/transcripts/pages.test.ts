@@ -2,6 +2,7 @@ import { create, toBinary, toJson } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Event } from "../../../gen/tailrace/v1/event_pb.ts";
+import { WorkerState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import {
   GetTranscriptRequestSchema,
   type GetTranscriptResponse,
@@ -164,7 +165,7 @@ describe("pages", () => {
     const same = page(states[3] as TranscriptState, { ifRevisionNot: revision });
     expect(same).toMatchObject({ notModified: true, entries: [], revision });
     expect(page(states[4] as TranscriptState, { ifRevisionNot: revision }).notModified).toBe(false);
-    const working = { ...(states[3] as TranscriptState), workerState: 2 };
+    const working = { ...(states[3] as TranscriptState), workerState: WorkerState.RUNNING };
     expect(page(working, { ifRevisionNot: revision }).notModified).toBe(false);
   });
 

@@ -7,7 +7,7 @@ import {
   GetTranscriptResponseSchema,
 } from "../../../gen/tailrace/v1/worker_service_pb.ts";
 import { foldTranscript, transcriptKinds } from "../../../src/events/transcript/fold.ts";
-import { transcriptOf, wholeTranscript } from "../../../src/events/transcript/messages.ts";
+import { settle, transcriptOf, transcriptOfPages, wholeTranscript } from "../../../src/events/transcript/messages.ts";
 import { emptyTranscript, type TranscriptState } from "../../../src/events/transcript/state.ts";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
 
@@ -97,4 +97,19 @@ export function* conversation(workerId: string, from = 0): Generator<NewEventIni
 /** The next `count` of a sequence without end. */
 export function take<T>(from: Iterator<T, never>, count: number): T[] {
   return Array.from({ length: count }, () => from.next().value);
+}
+
+/** A transcript read page by page, while no one writes. */
+export async function stateOfPages(runtime: Runtime, workerId: string): Promise<TranscriptState> {
+  const pages: GetTranscriptResponse[] = [];
+  for (let pageToken = ""; ; ) {
+    const page = await getTranscript(runtime, workerId, { pageToken });
+    pages.push(page);
+    pageToken = page.nextPageToken;
+    if (pageToken === "") break;
+  }
+  const state = transcriptOfPages(pages);
+  const settled = state?.settling ? settle(state, pages.at(-1) as GetTranscriptResponse) : state;
+  if (settled === undefined) throw new Error("the pages do not agree");
+  return settled;
 }

@@ -1,6 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { ManualClock } from "../../../src/base/clock.ts";
 import { limits, type RetentionLimits } from "../../../src/base/limits.ts";
+import { decodeEvents } from "../../../src/events/stored.ts";
+import { foldTranscript } from "../../../src/events/transcript/fold.ts";
+import { emptyTranscript } from "../../../src/events/transcript/state.ts";
 import { openEmbeddedLog } from "../../../src/log/embedded/index.ts";
 import { MemoryLog } from "../../../src/log/memory/index.ts";
 import { Runtime, type RuntimeOptions } from "../../../src/runtime/runtime.ts";
@@ -119,12 +122,17 @@ describe("a restart", () => {
 test("retention waits until what it would remove is kept, then removes it, and the transcript stays", async () => {
   const { runtime, log, clock } = memoryRuntime({ workerEvents: 5 });
   const events = conversation("w");
+  let truth = emptyTranscript();
+  log.subscribe((block) => {
+    truth = decodeEvents(block, runtime.cursors).reduce(foldTranscript, truth);
+  });
   // Retention is held from the first event of a transcript on.
   await runtime.publish(take(events, 1));
   await runtime.publish(take(events, 30));
   await runtime.publish(take(events, 30));
+  expect(log.worker("w")?.retainedEvents).toBe(60);
   const before = shown(stateOf(await getTranscript(runtime, "w")));
-  expect(before).toEqual(shown(await foldedFromLog(runtime, "w")));
+  expect(before).toEqual(shown(truth));
   clock.advance(limits.transcriptKeepMs);
   await until(() => (log.worker("w")?.retainedEvents ?? 0) === 5, "retention to go on");
   expect(shown(stateOf(await getTranscript(runtime, "w")))).toEqual(before);
