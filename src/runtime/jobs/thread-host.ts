@@ -36,6 +36,7 @@ export class ThreadHost {
       const receipt = await this.#link.publish(decodeNewEvent(event, 0));
       this.#say({ kind: "published", to, id, receipt });
     } catch (cause) {
+      this.#link.refused(cause);
       const { reason, details, message } = toTailraceError(cause, this.#report);
       this.#say({ kind: "refused", to, id, error: { reason, details, message } });
     }
