@@ -34,6 +34,7 @@ export interface GatewayRuntime {
     form: WireForm<Entries, Frame>,
     sink: WatchSink<Frame>,
     signal: AbortSignal,
+    group?: object,
   ): Promise<{ resume(): void }>;
   listWorkers(request: ListWorkersRequest): ListWorkersResponse;
   getWorker(request: GetWorkerRequest): GetWorkerResponse;
@@ -51,6 +52,8 @@ export interface GatewayContext {
   readonly runtime: GatewayRuntime;
   /** What is served of it. */
   readonly services: ReadonlySet<ServiceName>;
+  /** What its watches have in common, so that they can be ended together. Default: nothing. */
+  readonly group?: object | undefined;
   readonly clock: Clock;
   /** Milliseconds after which a reader that takes nothing with bytes pending is cut off. */
   readonly stallTimeoutMs: number;

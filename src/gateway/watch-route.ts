@@ -36,7 +36,7 @@ export async function streamEvents(
       return;
     }
     await prepare?.();
-    sink.attach(await runtime.openWatch(watchRequest, form, sink, sink.signal));
+    sink.attach(await runtime.openWatch(watchRequest, form, sink, sink.signal, context.group));
   } catch (error) {
     const refusal = toTailraceError(error, context.report);
     if (sink.begun || sink.signal.aborted) sink.end(undefined);

@@ -34,6 +34,8 @@ export interface RpcHandlerOptions {
   readonly runtime: RpcRuntime;
   /** What is served of it. Default: everything. */
   readonly services?: ReadonlySet<ServiceName>;
+  /** What its watches have in common, so that they can be ended together. Default: nothing. */
+  readonly group?: object;
   /** Takes faults of the server, with the incident id that the client was told. */
   readonly report: ReportError;
   /** Default: the system's. */
@@ -78,6 +80,7 @@ class RpcHandler {
     const forms = createForms(runtime.cursors);
     const streams = {
       runtime,
+      group: options.group,
       report,
       clock,
       endings: this.#endings,

@@ -48,6 +48,7 @@ export interface RpcRuntime {
     form: WireForm<Entries, Frame>,
     sink: WatchSink<Frame>,
     signal: AbortSignal,
+    group?: object,
   ): Promise<Watch>;
   listEvents(request: ListEventsRequest): Promise<ListEventsResponse>;
   listWorkers(request: ListWorkersRequest): ListWorkersResponse;

@@ -15,6 +15,8 @@ import type { RpcRuntime } from "./services.ts";
 
 export interface WatchStreamOptions {
   readonly runtime: RpcRuntime;
+  /** What its watches have in common, so that they can be ended together; undefined: nothing. */
+  readonly group: object | undefined;
   readonly endings: Endings;
   readonly clock: Clock;
   readonly stallTimeoutMs: number;
@@ -70,9 +72,9 @@ export class WatchStream implements WatchSink<Uint8Array> {
 
   /** Opens the watch. A refused one is a diagnostic and the end. Never rejects. */
   async open(request: WatchEventsRequest): Promise<void> {
-    const { runtime, form, report } = this.#options;
+    const { runtime, form, report, group } = this.#options;
     try {
-      const watch = await runtime.openWatch(request, form, this, this.#reader.signal);
+      const watch = await runtime.openWatch(request, form, this, this.#reader.signal, group);
       if (this.#ended || this.#reader.signal.aborted) return;
       this.#watch = watch;
       if (this.#drained) watch.resume();

@@ -243,7 +243,7 @@ export class Runtime {
   }
 
   /**
-   * Opens a watch for an edge. Its frames go to `sink`; when `signal` aborts, the reader has left.
+   * Opens a watch for an edge. Its frames go to `sink`; when `signal` aborts, the reader has left. `group`: see `closeGroup`.
    * @throws TailraceError before anything was written, if the watch is refused.
    */
   async openWatch<Entries, Frame>(
@@ -251,8 +251,9 @@ export class Runtime {
     form: WireForm<Entries, Frame>,
     sink: WatchSink<Frame>,
     signal: AbortSignal,
+    group?: object,
   ): Promise<Watch> {
-    return this.#tail.open(watchSpec(request, this.#requestContext()), form, sink, signal);
+    return this.#tail.open(watchSpec(request, this.#requestContext()), form, sink, signal, group);
   }
 
   /** A page of events. @throws TailraceError. */
@@ -341,6 +342,11 @@ export class Runtime {
   /** Whether the log can be used. */
   health(): LogHealth {
     return this.log.health();
+  }
+
+  /** Ends the watches of a group with `server_closing`, and refuses new ones: one of several servers closes. */
+  closeGroup(group: object, retryAfterMs: number): void {
+    this.#tail.closeGroup(group, retryAfterMs);
   }
 
   /** Ends every watch with `server_closing`, and refuses new watches and publishes. `retryAfterMs`: when to come back. */

@@ -53,7 +53,8 @@ export interface Server {
   readonly address: ListenAddress;
   /**
    * Accepts nothing any more, has every watch end with `server_closing` and a cursor to come back with, lets answers
-   * finish, and settles when the last connection is closed. The runtime stays open; close it afterwards.
+   * finish, and settles when the last connection is closed. The runtime stays open; close it afterwards. Of the last server
+   * of a runtime that closes, watches in process end as well, and no job starts any more.
    */
   close(options?: CloseOptions): Promise<void>;
 }
@@ -79,7 +80,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const connections = new Connections();
   let closing: Promise<void> | undefined;
   const stallTimeoutMs = options.stallTimeoutMs ?? limits.stallTimeoutMs;
-  const common = { runtime, services, clock, stallTimeoutMs, report };
+  const group = {};
+  const common = { runtime, services, group, clock, stallTimeoutMs, report };
   const rpc = createRpcHandler(common);
   const gateway = createGateway({ ...common, isClosing: () => closing !== undefined });
 
@@ -112,6 +114,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const url = `${options.tls === undefined ? "http" : "https"}://${hostInUrl(reachable(wanted.host))}:${address.port}`;
   // Programs that jobs start publish there.
   if (services.has("publish")) runtime.advertise(url);
+  const others = serversOf(runtime);
+  others.add(group);
 
   return {
     url,
@@ -124,12 +128,27 @@ export async function createServer(options: ServerOptions): Promise<Server> {
           listener.release();
           resolve();
         });
-        runtime.beginClosing(limits.closeRetryAfterMs);
+        others.delete(group);
+        // While another server serves the runtime, it goes on.
+        if (others.size > 0) runtime.closeGroup(group, limits.closeRetryAfterMs);
+        else runtime.beginClosing(limits.closeRetryAfterMs);
         connections.close();
       });
       return closing;
     },
   };
+}
+
+/** The servers, by their groups, that serve a runtime. */
+const servers = new WeakMap<Runtime, Set<object>>();
+
+function serversOf(runtime: Runtime): Set<object> {
+  let open = servers.get(runtime);
+  if (open === undefined) {
+    open = new Set();
+    servers.set(runtime, open);
+  }
+  return open;
 }
 
 function servicesOf(names: readonly ServiceName[] = serviceNames): ReadonlySet<ServiceName> {

@@ -58,6 +58,7 @@ export class Tail {
   #flushSoon: NodeJS.Immediate | undefined;
   #flushLater: StopTimer | undefined;
   #closing: TailraceError | undefined;
+  readonly #closedGroups = new WeakMap<object, TailraceError>();
 
   constructor(options: TailOptions) {
     const { log, cursors } = options;
@@ -111,7 +112,8 @@ export class Tail {
   }
 
   /**
-   * Opens a watch. Its first frame is `opened`. When `signal` aborts, the reader has left.
+   * Opens a watch. Its first frame is `opened`. When `signal` aborts, the reader has left. Watches of a `group` can be ended
+   * together.
    * @throws TailraceError before anything was written: `worker_not_found`, `job_not_found`, `cursor_unknown`,
    *   `cursor_expired`, `limit_exceeded`, `server_closing`, `log_unavailable`.
    */
@@ -120,14 +122,15 @@ export class Tail {
     form: WireForm<Entries, Frame>,
     sink: WatchSink<Frame>,
     signal: AbortSignal,
+    group?: object,
   ): Promise<Watch> {
-    this.#admit();
+    this.#admit(group);
     const start = await resolveStart(this.#log, this.#cursors, spec);
     // Others may have been admitted meanwhile, or the server began to close.
-    this.#admit();
+    this.#admit(group);
     if (start.position.sequence > this.#flushedHead.sequence) this.flush();
     const selection = this.#selections.acquire(spec.scope, spec.kinds);
-    const watch = new Watcher(this.#around, spec, selection, form, sink, start.position);
+    const watch = new Watcher(this.#around, spec, selection, form, sink, start.position, group);
     this.#watches.add(watch as unknown as AnyWatcher);
     const leave = () => watch.end(undefined);
     watch.onEnd = () => signal.removeEventListener("abort", leave);
@@ -152,14 +155,21 @@ export class Tail {
 
   /** Ends every watch with `server_closing` and an ordinary cursor, and refuses new ones. */
   beginClosing(retryAfterMs: number): void {
-    this.#closing ??= new TailraceError(
-      "server_closing",
-      { retryAfterMs },
-      "The server is closing. Come back with the cursor.",
-    );
+    this.#closing ??= serverClosing(retryAfterMs);
+    this.#endAll(this.#closing, () => true);
+  }
+
+  /** The same for the watches of one group, while the others go on. */
+  closeGroup(group: object, retryAfterMs: number): void {
+    const closing = serverClosing(retryAfterMs);
+    this.#closedGroups.set(group, closing);
+    this.#endAll(closing, (watch) => watch.group === group);
+  }
+
+  #endAll(error: TailraceError, isMeant: (watch: AnyWatcher) => boolean): void {
     this.flush();
     for (const watch of this.#watches) {
-      watch.end(diagnosticOf(this.#closing, this.#cursors.encode(watch.position)));
+      if (isMeant(watch)) watch.end(diagnosticOf(error, this.#cursors.encode(watch.position)));
     }
   }
 
@@ -172,8 +182,9 @@ export class Tail {
     this.#flushLater?.();
   }
 
-  #admit(): void {
-    if (this.#closing !== undefined) throw this.#closing;
+  #admit(group: object | undefined): void {
+    const closing = this.#closing ?? (group === undefined ? undefined : this.#closedGroups.get(group));
+    if (closing !== undefined) throw closing;
     if (this.#watches.size < limits.maxWatches) return;
     const { maxWatches } = limits;
     throw new TailraceError(
@@ -274,3 +285,7 @@ export class Tail {
 
 /** Milliseconds that a heartbeat may be late. */
 const heartbeatTickMs = 250;
+
+function serverClosing(retryAfterMs: number): TailraceError<"server_closing"> {
+  return new TailraceError("server_closing", { retryAfterMs }, "The server is closing. Come back with the cursor.");
+}

@@ -30,6 +30,8 @@ export interface Watch {
 export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   readonly spec: WatchSpec;
   readonly selection: Selection;
+  /** What watches have in common that are ended together; undefined: nothing. */
+  readonly group: object | undefined;
   /** Called once, at the end. */
   onEnd: (() => void) | undefined;
   readonly #around: Surroundings;
@@ -67,7 +69,9 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     form: WireForm<Entries, Frame>,
     sink: WatchSink<Frame>,
     position: Position,
+    group?: object,
   ) {
+    this.group = group;
     this.#around = around;
     this.spec = spec;
     this.selection = selection;

@@ -13,6 +13,7 @@ import { createServer } from "../../src/server/index.ts";
 import { registerOperations, request, submit } from "../jobs/world.ts";
 import { serve } from "../support/serving.ts";
 import { openSse } from "../support/sse-reader.ts";
+import { until } from "../support/until.ts";
 
 const rpcs: Readonly<Record<ServiceName, readonly DescService[]>> = {
   observe: [EventStreamService, WorkerService],
@@ -119,6 +120,32 @@ describe("two servers of one runtime", () => {
     expect(runtime.advertised).toBe(commands.url);
   });
 
+  it("close one after the other: what the other serves goes on", async () => {
+    const { runtime, server: commands } = await serve({ services: ["jobs", "publish"] });
+    const { running, release } = registerOperations(runtime);
+    const { server: observation } = await serve({ runtime, services: ["observe"] });
+    const jobId = await submit(commands.url, { operation: "hold" });
+    await running(jobId);
+    const closing = await openSse(`${observation.url}/v1/jobs/${jobId}/events`);
+    const client = createClient(EventStreamService, createGrpcTransport({ baseUrl: observation.url }));
+    const watched = codeOf(lastOf(client.watchEvents({ jobId })));
+    const staying = await openSse(`${commands.url}/v1/jobs/${jobId}/stream`);
+    await until(() => runtime.watches === 3, "all to watch");
+    await observation.close({ graceMs: 60_000 });
+    expect(JSON.parse((await closing.rest()).at(-1)?.data ?? "{}").serverClosing).toBeDefined();
+    expect(await watched).toBe(Code.Unavailable);
+    expect(runtime.watches).toBe(1);
+
+    const next = await submit(commands.url, { operation: "tell", params: { texts: ["still here"] } });
+    expect((await (await openSse(`${commands.url}/v1/jobs/${next}/stream`)).rest()).at(-1)?.data).toBe("[DONE]");
+    release(jobId);
+    expect((await staying.rest()).at(-1)?.data).toBe("[DONE]");
+    await commands.close({ graceMs: 60_000 });
+    await expect(runtime.submit("tell", { texts: [] })).rejects.toSatisfy((error) =>
+      hasReason(error, "server_closing"),
+    );
+  });
+
   it("refuses services that there are not", async () => {
     const { runtime } = await serve();
     for (const services of [[], ["observe", "admin"]] as ServiceName[][]) {
@@ -140,4 +167,10 @@ async function codeOf(answer: unknown): Promise<Code | undefined> {
 
 async function firstOf(answer: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of answer) return;
+}
+
+async function lastOf(answer: AsyncIterable<unknown>): Promise<unknown> {
+  let last: unknown;
+  for await (const frame of answer) last = frame;
+  return last;
 }
