@@ -1,6 +1,8 @@
 import { describe } from "vitest";
 import type { Implementation } from "./harness.ts";
 import { appendSuite } from "./suite/append.ts";
+import { holdSuite } from "./suite/hold.ts";
+import { jobsSuite } from "./suite/jobs.ts";
 import { modelSuite } from "./suite/model.ts";
 import { readSuite } from "./suite/read.ts";
 import { restartSuite } from "./suite/restart.ts";
@@ -15,6 +17,8 @@ export function logSuite(implementation: Implementation): void {
     readSuite(implementation);
     seekSuite(implementation);
     retentionSuite(implementation);
+    jobsSuite(implementation);
+    holdSuite(implementation);
     stateSuite(implementation);
     restartSuite(implementation);
     modelSuite(implementation);

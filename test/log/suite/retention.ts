@@ -1,19 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { ManualClock } from "../../../src/base/clock.ts";
-import type { EventLog, Scope } from "../../../src/log/contract.ts";
+import { until } from "../../support/until.ts";
+import { expectExactExpiry } from "../expiry.ts";
 import { event, events, type Implementation, readAll, runtimeScope, seenOf, texts, workers } from "../harness.ts";
-
-const everything = { kinds: undefined, until: Number.MAX_SAFE_INTEGER, maxEvents: 1000, maxBytes: 1024 * 1024 };
-
-/** A read is refused if and only if it begins below the floor. */
-async function expectExactExpiry(log: EventLog, scope: Scope): Promise<void> {
-  const { floor, head } = log.bounds(scope);
-  for (let after = 0; after <= head.sequence; after++) {
-    const page = await log.read({ ...everything, scope, after });
-    if (after < floor.sequence) expect(page).toEqual({ kind: "expired", floor });
-    else expect(page.kind).toBe("page");
-  }
-}
 
 export function retentionSuite({ create }: Implementation): void {
   describe("retention", () => {
@@ -74,10 +63,11 @@ export function retentionSuite({ create }: Implementation): void {
       await log.append({ events: [] });
       expect(texts(await readAll(log))).toEqual(["1", "2", "3"]);
       clock.advance(3_000);
-      await eventually(() => log.worker("b")?.retainedEvents === 0);
+      // By what the clock set off, without anything being published.
+      await until(() => log.worker("b")?.retainedEvents === 0, "the old events to go");
       expect(texts(await readAll(log))).toEqual(["3"]);
       clock.advance(40_000);
-      await eventually(() => log.worker("a")?.retainedEvents === 0);
+      await until(() => log.worker("a")?.retainedEvents === 0, "the last event to go");
       for (const scope of [runtimeScope, workers("a"), workers("b")]) {
         expect(await readAll(log, { scope })).toEqual([]);
         await expectExactExpiry(log, scope);
@@ -137,12 +127,4 @@ export function retentionSuite({ create }: Implementation): void {
       });
     });
   });
-}
-
-/** Waits for what the clock set off, without anything being published. */
-async function eventually(condition: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 5_000; !condition(); ) {
-    if (Date.now() > deadline) throw new Error("it did not happen by itself");
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }
