@@ -13,7 +13,8 @@ export {
   WorkerOutcome,
   WorkerState,
 } from "../../gen/tailrace/v1/payloads_pb.ts";
-export type { Worker } from "../../gen/tailrace/v1/worker_service_pb.ts";
+export { RunResult, ToolCallState } from "../../gen/tailrace/v1/transcript_pb.ts";
+export type { TranscriptCommand, TranscriptEntry, Worker } from "../../gen/tailrace/v1/worker_service_pb.ts";
 export type { Backoff } from "../base/backoff.ts";
 export { type Clock, ManualClock, systemClock } from "../base/clock.ts";
 export { hasReason, type JobOutcome, type ProblemDetails, type Reason, TailraceError } from "../base/errors.ts";
@@ -34,6 +35,8 @@ export type { WatchOptions, WatchScope, WatchStartOptions } from "./options.ts";
 export type { NewEventInit, Publisher, PublisherOptions, PublishReceipt } from "./publisher.ts";
 export type { StreamOutcome, WatchStatus } from "./status.ts";
 export type { JobWatch, SubmitAndWatchOptions } from "./submit-and-watch.ts";
+export type { Transcript } from "./transcript.ts";
+export type { FollowedTranscript, FollowTranscriptOptions, TranscriptStatus } from "./transcript-follow.ts";
 export type { Watch, WatchedBatch } from "./watch.ts";
 export type { WorkerAnswer, Workers } from "./workers.ts";
 
@@ -47,3 +50,4 @@ export const createPublisher: typeof implementation.createPublisher = implementa
 export const createJobs: typeof implementation.createJobs = implementation.createJobs;
 export const submitAndWatch: typeof implementation.submitAndWatch = implementation.submitAndWatch;
 export const createWorkers: typeof implementation.createWorkers = implementation.createWorkers;
+export const followTranscript: typeof implementation.followTranscript = implementation.followTranscript;

@@ -5,6 +5,7 @@ import { createJobsOver, type Jobs } from "./jobs.ts";
 import type { WatchOptions } from "./options.ts";
 import { createPublisherOver, type Publisher, type PublisherOptions } from "./publisher.ts";
 import { type JobWatch, type SubmitAndWatchOptions, submitAndWatchOver } from "./submit-and-watch.ts";
+import { type FollowedTranscript, type FollowTranscriptOptions, followTranscriptOver } from "./transcript-follow.ts";
 import { ResumableWatch, type Watch } from "./watch.ts";
 import { createWorkersOver, type Workers } from "./workers.ts";
 
@@ -29,6 +30,11 @@ export function createJobs(options: ServerOptions): Jobs {
  */
 export function submitAndWatch(options: SubmitAndWatchOptions): JobWatch {
   return submitAndWatchOver(() => openConnection(options, connect), options);
+}
+
+/** Follows the transcript of a worker over whatever connections it takes. @throws TailraceError `invalid_request`. */
+export function followTranscript(options: FollowTranscriptOptions): FollowedTranscript {
+  return followTranscriptOver(options, () => openConnection(options, connect));
 }
 
 /** Reads what is known of workers. */

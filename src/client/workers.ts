@@ -3,6 +3,8 @@ import { type Worker, WorkerService } from "../../gen/tailrace/v1/worker_service
 import { limits } from "../base/limits.ts";
 import type { Connection } from "./connection.ts";
 import { verdictOfThrown } from "./failures.ts";
+import { Transcript } from "./transcript.ts";
+import { TranscriptReader } from "./transcript-reader.ts";
 
 /** A worker, and the position that its description includes: a watch from there neither repeats nor misses anything. */
 export interface WorkerAnswer {
@@ -17,12 +19,18 @@ export interface Workers {
   list(options?: { signal?: AbortSignal }): AsyncGenerator<Worker, undefined>;
   /** One worker. @throws TailraceError `worker_not_found`. */
   get(workerId: string, options?: { signal?: AbortSignal }): Promise<WorkerAnswer>;
+  /**
+   * The whole transcript of a worker at one instant, read page by page. `known`: what was read before; if it is still
+   * true, it is given again without being sent again. @throws TailraceError `worker_not_found`.
+   */
+  transcript(workerId: string, options?: { signal?: AbortSignal; known?: Transcript }): Promise<Transcript>;
   /** Closes what is kept open between calls. */
   close(): void;
 }
 
 export function createWorkersOver(connection: Connection): Workers {
   const client = createClient(WorkerService, connection.transport);
+  const reader = new TranscriptReader(connection);
   const callOptions = (options?: { signal?: AbortSignal }) => ({
     timeoutMs: limits.requestTimeoutMs,
     ...(options?.signal === undefined ? {} : { signal: options.signal }),
@@ -42,6 +50,13 @@ export function createWorkersOver(connection: Connection): Workers {
     async get(workerId, options) {
       const { worker, cursor, revision } = await client.getWorker({ workerId }, callOptions(options)).catch(rethrow);
       return { worker: worker as Worker, cursor, revision };
+    },
+    async transcript(workerId, { signal, known } = {}) {
+      const { state, ...at } = await reader.read(workerId, {
+        ...(signal === undefined ? {} : { signal }),
+        ...(known === undefined ? {} : { ifRevisionNot: known.revision }),
+      });
+      return state === undefined ? (known as Transcript).at(at.cursor) : new Transcript(workerId, at, state);
     },
     close: () => connection.close?.(),
   };

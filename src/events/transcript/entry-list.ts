@@ -106,6 +106,15 @@ export class EntryList implements Iterable<TranscriptEntry> {
     }
   }
 
+  /** Those that are not in another list as they are, oldest first. Costs little where the two share most. */
+  *changedSince(before: EntryList): IterableIterator<TranscriptEntry> {
+    const shared = new Set(before.#chunks);
+    for (const chunk of this.#chunks) {
+      if (shared.has(chunk)) continue;
+      for (const entry of chunk) if (before.get(Number(entry.entryNumber)) !== entry) yield entry;
+    }
+  }
+
   /** The last chunk that begins at or before a number; the first one if none does. */
   #chunkOf(entryNumber: number): number {
     let low = 0;
