@@ -23,6 +23,7 @@ const number = (parse: (text: string) => unknown): ConfigKey => ({ accepts: "num
 /** Keys of the file: the options of `tailrace serve` in camelCase. Ages as numbers are milliseconds. */
 const topLevel = {
   listen: text(listenAddress),
+  commandListen: text(listenAddress),
   data: text((path) => path),
   log: text(logKind),
   durability: text(oneOf("fsync", "process")),
@@ -95,6 +96,7 @@ async function configOfDocument(path: string, document: unknown): Promise<Config
   const data = values.get("data") as string | undefined;
   const settings: RuntimeSettings = {
     listen: values.get("listen") as string | undefined,
+    commandListen: values.get("commandListen") as string | undefined,
     data: data === undefined ? undefined : resolve(dirname(path), data),
     log: values.get("log") as RuntimeSettings["log"],
     durability: values.get("durability") as RuntimeSettings["durability"],

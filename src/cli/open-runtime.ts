@@ -1,36 +1,41 @@
 import { resolve } from "node:path";
 import type { EventLog } from "../log/contract.ts";
 import { Runtime } from "../runtime/runtime.ts";
-import { createServer, type Server } from "../server/index.ts";
+import { createServer, type Server, type ServerOptions } from "../server/index.ts";
 import { defaultDirectory, defaultListen, type RuntimeSettings } from "./options/runtime-options.ts";
 
 /** A runtime that is served. */
 export interface ServedRuntime {
   readonly runtime: Runtime;
+  /** Serves everything or, with a port for commands, what observes. */
   readonly server: Server;
+  /** Serves jobs and publishing on their own port; undefined: `server` does. */
+  readonly commands: Server | undefined;
   /** Ends every watch with a position to come back with, then closes the log. `graceMs`: for readers to take the rest. */
   close(graceMs: number): Promise<void>;
 }
 
-/** Opens the log, the runtime and its port, or none of them. @throws TailraceError that says what to do. */
+/** Opens the log, the runtime and its ports, or none of them. @throws TailraceError that says what to do. */
 export async function openRuntime(settings: RuntimeSettings): Promise<ServedRuntime> {
+  const { listen = defaultListen, commandListen, insecure } = settings;
   const runtime = new Runtime({ log: await openLog(settings) });
-  try {
-    const server = await createServer({
-      runtime,
-      listen: settings.listen ?? defaultListen,
-      insecure: settings.insecure,
-    });
-    return {
-      runtime,
-      server,
-      async close(graceMs) {
-        await server.close({ graceMs });
-        await runtime.close();
-      },
-    };
-  } catch (error) {
+  const servers: Server[] = [];
+  const close = async (graceMs: number): Promise<void> => {
+    await Promise.all(servers.map((server) => server.close({ graceMs })));
     await runtime.close();
+  };
+  const open = async (options: Pick<ServerOptions, "listen" | "services">): Promise<Server> => {
+    const server = await createServer({ runtime, insecure, ...options });
+    servers.push(server);
+    return server;
+  };
+  try {
+    if (commandListen === undefined) return { runtime, server: await open({ listen }), commands: undefined, close };
+    const server = await open({ listen, services: ["observe"] });
+    const commands = await open({ listen: commandListen, services: ["publish", "jobs"] });
+    return { runtime, server, commands, close };
+  } catch (error) {
+    await close(0);
     throw error;
   }
 }

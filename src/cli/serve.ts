@@ -26,6 +26,7 @@ export async function serve(settings: RuntimeSettings, operations: readonly Oper
     await served.close(0);
     throw error;
   }
+  if (served.commands !== undefined) process.stdout.write(`tailrace commands ${served.commands.url}\n`);
   process.stdout.write(`tailrace ready ${served.server.url}\n`);
   if (!stop.signal.aborted) await once(stop.signal, "abort");
   const boundMs = closeBoundMs + Math.max(0, ...operations.map(({ cancelGraceMs }) => cancelGraceMs));

@@ -18,6 +18,29 @@ test("it says where it is ready, and SIGTERM ends it with an ordinary end for wa
   await watch.until("stderr", /Trying again/);
 });
 
+test("commands can have a port of their own, and what observes has none of them", async () => {
+  const file = join(scratchDirectory(), "tailrace.json");
+  const operations = { hello: { command: ["bash", "-c", "echo $TAILRACE_SERVER"] } };
+  writeFileSync(file, JSON.stringify({ commandListen: "127.0.0.1:1", operations }));
+  const options = ["--config", file, "--listen", "127.0.0.1:0", "--command-listen", "127.0.0.1:0", "--log", "memory"];
+  const { process: server, url } = await startServe(options);
+  const [, commands = ""] =
+    /^tailrace commands (http:\/\/\S+)\ntailrace ready \S+\n$/.exec(server.stdout.toString()) ?? [];
+  expect(commands).not.toBe("");
+  const body = JSON.stringify({ operation: "hello" });
+  const submit = (to: string) =>
+    fetch(`${to}/v1/jobs`, { method: "POST", headers: { "content-type": "application/json" }, body });
+  expect((await submit(url)).status).toBe(404);
+  const { streamUrl } = (await (await submit(commands)).json()) as { streamUrl: string };
+  const stream = await (await fetch(url + streamUrl)).text();
+  expect(stream).toMatch(/\ndata: \[DONE\]\nid: \S+\n\n$/);
+  // What the job starts publishes where publishing is served.
+  expect(stream).toContain(Buffer.from(`${commands}\n`).toString("base64"));
+  expect((await fetch(`${commands}/v1/events`)).status).toBe(404);
+  server.child.kill("SIGTERM");
+  expect(await server.ended).toBe(0);
+});
+
 test("a second signal ends it at once", async () => {
   const { process: server, url } = await startServe(["--listen", "127.0.0.1:0", "--log", "memory"]);
   // A request that never ends holds the graceful end back, once the server has seen its head.

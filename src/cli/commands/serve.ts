@@ -1,16 +1,21 @@
 import { layered, runtimeOptions, settingsOf } from "../options/runtime-options.ts";
 import { defineCommand, value } from "../options/spec.ts";
-import { anyText } from "../options/values.ts";
+import { anyText, listenAddress } from "../options/values.ts";
 
 export const serveCommand = defineCommand({
   name: "serve",
   summary: "Keep a runtime up that workers publish to and anyone on this machine watches.",
   description: [
-    "Serves Connect, gRPC, gRPC-Web, SSE and JSON on one port. When it is ready it prints `tailrace ready http://HOST:PORT` on stdout.",
+    "Serves Connect, gRPC, gRPC-Web, SSE and JSON on one port. When it is ready it prints `tailrace ready http://HOST:PORT` on stdout; with --command-listen, a line `tailrace commands http://HOST:PORT` comes before it.",
     "SIGTERM and SIGINT end it in an orderly way, within 10 seconds: every watcher is told where to come back. A second signal ends it at once; nothing that was acknowledged is lost either way.",
   ],
   options: {
     ...runtimeOptions,
+    "command-listen": value(
+      "HOST:PORT",
+      "Serve jobs and publishing here, and nothing but watching and reading on --listen. Default: everything on --listen.",
+      listenAddress,
+    ),
     config: value(
       "FILE",
       "JSON file with the same settings in camelCase (retainWorkerEvents). Options go before it.",
@@ -24,7 +29,7 @@ export const serveCommand = defineCommand({
     ["tailrace serve --config tailrace.json", "with settings from a file"],
   ],
   async run(values) {
-    const given = settingsOf("serve", values);
+    const given = { ...settingsOf("serve", values), commandListen: values["command-listen"] };
     const { readConfigFile } = await import("../config-file.ts");
     const config = values.config === undefined ? undefined : await readConfigFile(values.config);
     const settings = config === undefined ? given : layered(config.settings, given);

@@ -33,6 +33,8 @@ export const runtimeOptions = {
 /** What a runtime of ours is to be. What is undefined has its default. */
 export interface RuntimeSettings {
   readonly listen: string | undefined;
+  /** Where jobs and publishing are served, apart from what observes. Absent: where everything is. */
+  readonly commandListen?: string | undefined;
   readonly data: string | undefined;
   readonly log: "embedded" | "memory" | undefined;
   readonly durability: "fsync" | "process" | undefined;
@@ -72,6 +74,7 @@ export function settingsOf(command: string, values: OptionValues<typeof runtimeO
 export function layered(lower: RuntimeSettings, upper: RuntimeSettings): RuntimeSettings {
   return {
     listen: upper.listen ?? lower.listen,
+    commandListen: upper.commandListen ?? lower.commandListen,
     data: upper.data ?? lower.data,
     log: upper.log ?? lower.log,
     durability: upper.durability ?? lower.durability,
