@@ -339,6 +339,11 @@ export class Runtime {
     return this.#advertised;
   }
 
+  /** How many jobs are remembered, places are held for them in lists, jobs run, and job tokens are good. */
+  get jobsHeld(): Jobs["held"] {
+    return this.#jobs.held;
+  }
+
   /** Whether the log can be used. */
   health(): LogHealth {
     return this.log.health();
