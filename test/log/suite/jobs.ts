@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ManualClock } from "../../../src/base/clock.ts";
 import { hashId } from "../../../src/events/cursor.ts";
-import type { EventLog, PendingEvent, Scope, Seek } from "../../../src/log/contract.ts";
+import type { PendingEvent, Seek } from "../../../src/log/contract.ts";
 import { expectExactExpiry } from "../expiry.ts";
 import {
   event,
@@ -14,6 +14,7 @@ import {
   texts,
   workers,
 } from "../harness.ts";
+import { viewOf } from "../view.ts";
 
 const everything = { kinds: undefined, until: Number.MAX_SAFE_INTEGER, maxEvents: 1000, maxBytes: 1024 * 1024 };
 
@@ -266,6 +267,8 @@ export function jobsSuite({ create }: Implementation): void {
       if (!tested.durable) return;
       const clock = new ManualClock();
       const retention = { workerEvents: 6 };
+      const short = Array.from({ length: 6 }, (_, i) => job(`short${i}`));
+      const scopes = [runtimeScope, workers("a"), workers("b"), workers("a", "b"), job("j"), job("k"), ...short];
       let log = await tested.open({ clock, retention });
       for (let i = 0; i < 6; i++) {
         await log.append({
@@ -279,12 +282,12 @@ export function jobsSuite({ create }: Implementation): void {
         });
         clock.advance(1000);
       }
-      const held = await everythingOf(log);
+      const held = await viewOf(log, scopes);
       expect(held.jobs.map((one) => one?.jobId).sort()).toEqual(["j", "k", "short4", "short5"]);
       await log.close();
       for (let life = 0; life < 3; life++) {
         log = await tested.open({ clock, retention });
-        expect(await everythingOf(log)).toEqual(held);
+        expect(await viewOf(log, scopes)).toEqual(held);
         await log.close();
       }
       log = await tested.open({ clock, retention });
@@ -292,27 +295,11 @@ export function jobsSuite({ create }: Implementation): void {
       expect(last.jobOrdinal).toBe(19);
       expect(log.job("short1")).toMatchObject({ lastOrdinal: 1, retainedEvents: 1 });
       await log.append({ events: [], forgetJobs: ["short4", "j"] });
-      const after = await everythingOf(log);
+      const after = await viewOf(log, scopes);
       await log.close();
       log = await tested.open({ clock, retention });
-      expect(await everythingOf(log)).toEqual(after);
+      expect(await viewOf(log, scopes)).toEqual(after);
       await log.close();
     });
   });
-}
-
-/** Whatever can be asked of the log. */
-async function everythingOf(log: EventLog) {
-  const ids = ["j", "k", ...Array.from({ length: 6 }, (_, i) => `short${i}`)];
-  const scopes: Scope[] = [runtimeScope, workers("a"), workers("b"), workers("a", "b"), ...ids.map(job)];
-  const byId = <T extends object>(records: Iterable<T>) =>
-    [...records].sort((x, y) => JSON.stringify(x).localeCompare(JSON.stringify(y)));
-  const events = [];
-  for (const scope of scopes) events.push(await readAll(log, { scope }));
-  return {
-    bounds: scopes.map((scope) => log.bounds(scope)),
-    events,
-    workers: byId(log.workers()),
-    jobs: byId(log.jobs()),
-  };
 }

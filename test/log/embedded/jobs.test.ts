@@ -1,0 +1,115 @@
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { EventLog } from "../../../src/log/contract.ts";
+import { openEmbeddedLog } from "../../../src/log/embedded/index.ts";
+import { scratchDirectory } from "../../support/scratch.ts";
+import { until } from "../../support/until.ts";
+import { event, job, jobEvents, readAll, runtimeScope, texts, workers } from "../harness.ts";
+import { viewOf } from "../view.ts";
+import { hookedFileSystem, systemError } from "./hooked-file-system.ts";
+
+const megabyte = 1024 * 1024;
+const padding = "x".repeat(2000);
+const rounds = 6;
+const scopes = [
+  runtimeScope,
+  ...["chatty", "a", "b"].map((id) => workers(id)),
+  ...["chatty", "kept", "lone", ...Array.from({ length: rounds }, (_, round) => `short${round}`)].map(job),
+];
+
+/**
+ * Appends 1 MB of one job, with some events of others in between: one that is kept, one of no worker, and one of this
+ * round, which the next but one forgets.
+ */
+async function appendMegabyte(log: EventLog, round: number): Promise<void> {
+  for (let i = 0; i < 5; i++) {
+    const chatty = Array.from({ length: 100 }, (_, n) => event("chatty", `${round}.${i}.${n}${padding}`, 40, "chatty"));
+    const others = [
+      event("chatty", `own:${round}`),
+      ...jobEvents("a", "kept", 1, round),
+      ...jobEvents("", "lone", 1, round),
+      ...jobEvents("b", `short${round}`, 2),
+      ...jobEvents("chatty", `short${round}`, 2, 3),
+    ];
+    if (i === 2) await log.append({ events: [...chatty, ...others], forgetJobs: [`short${round - 2}`] });
+    else await log.append({ events: chatty });
+  }
+}
+
+test("segments are packed with what jobs hold in them, remembered or forgotten, and a restart finds it all", async () => {
+  const directory = join(scratchDirectory(), "data");
+  let merged = 0;
+  const fileSystem = hookedFileSystem((operation, name) => {
+    if (operation === "rename" && name.endsWith(".segment")) merged++;
+  });
+  const retention = { bytes: 3 * megabyte };
+  let log = await openEmbeddedLog({ directory, fileSystem, retention });
+  for (let round = 0; round < 3 * rounds; round++) await appendMegabyte(log, round % rounds);
+  // A slow machine may need more than that until it has come round to it.
+  await until(async () => {
+    await log.append({
+      events: Array.from({ length: 200 }, (_, n) => event("chatty", `${n}${padding}`, 40, "chatty")),
+    });
+    return merged > 1;
+  }, "segments to be packed");
+  expect(texts(await readAll(log, { scope: job("kept"), after: 0 }))).toEqual(
+    Array.from({ length: 3 * rounds }, (_, round) => `kept:${round % rounds}`),
+  );
+  expect(await readAll(log, { scope: job("lone"), after: 0 })).toHaveLength(3 * rounds);
+  const held = await viewOf(log, scopes);
+  expect(held.jobs.map((one) => one.jobId)).toEqual(["chatty", "kept", "lone", "short4", "short5"]);
+  for (let life = 0; life < 2; life++) {
+    await log.close();
+    log = await openEmbeddedLog({ directory, fileSystem, retention });
+    expect(await viewOf(log, scopes)).toEqual(held);
+  }
+  // What a forgotten job left counts against its worker, and goes with it.
+  await log.append({ events: [], forgetJobs: ["short4", "kept"] });
+  expect(await readAll(log, { scope: workers("a"), after: 0 })).toHaveLength(3 * rounds);
+  await log.close();
+});
+
+test("jobs survive the end of the process between any two steps of giving space back", async () => {
+  const base = scratchDirectory();
+  const together = 6;
+  for (let first = 1; ; first += together) {
+    const steps = Array.from({ length: together }, (_, i) => first + i);
+    const ended = await Promise.all(steps.map((failing) => endsAtStep(join(base, `data${failing}`), failing)));
+    if (ended.includes(false)) break;
+    expect(first).toBeLessThan(100);
+  }
+});
+
+/** Lets every step from `failing` on fail, as if the process had ended there. False: there are not that many steps. */
+async function endsAtStep(directory: string, failing: number): Promise<boolean> {
+  let step = 0;
+  const fileSystem = hookedFileSystem((operation, name) => {
+    const belongs = name.endsWith(".tmp") || ["rename", "remove", "syncDirectory"].includes(operation);
+    if (!isReclaiming || !belongs || name.startsWith("identity")) return;
+    if (++step >= failing) throw systemError("EIO");
+  });
+  let isReclaiming = false;
+  const retention = { bytes: 2 * megabyte };
+  const log = await openEmbeddedLog({ directory, fileSystem, retention });
+  isReclaiming = true;
+  for (let round = 0; round < rounds; round++) {
+    // A segment that can't be begun ends the log, which is fine here: nothing acknowledged may be missing.
+    const goesOn = await appendMegabyte(log, round).then(
+      () => true,
+      () => false,
+    );
+    if (!goesOn) break;
+  }
+  const bounds = scopes.map((scope) => log.bounds(scope));
+  const records = [...log.jobs()];
+  await log.close().catch(() => undefined);
+  const again = await openEmbeddedLog({ directory, retention });
+  expect(scopes.map((scope) => again.bounds(scope))).toEqual(bounds);
+  expect(new Set(again.jobs())).toEqual(new Set(records));
+  for (const { jobId, retainedEvents } of records) {
+    expect(await readAll(again, { scope: job(jobId) })).toHaveLength(retainedEvents);
+  }
+  await appendMegabyte(again, 0);
+  await again.close();
+  return step >= failing;
+}
