@@ -16,7 +16,9 @@ export async function otherNodeDirectory(): Promise<string> {
   await mkdir(home, { recursive: true });
   // npm runs no install script that is not allowed by name, and this package gets its binary by one.
   await writeFile(join(home, "package.json"), JSON.stringify({ private: true, allowScripts: { node: true } }));
-  await output("npm", ["install", "--no-save", "--no-package-lock", `node@${OTHER_NODE}`], { cwd: home });
+  await output("npm", ["install", "--fetch-retries=5", "--no-save", "--no-package-lock", `node@${OTHER_NODE}`], {
+    cwd: home,
+  });
   const version = await output(join(directory, "node"), ["--version"]);
   if (version.trim() !== `v${OTHER_NODE}`) throw new Error(`node@${OTHER_NODE} installed Node ${version}`);
   return directory;

@@ -42,11 +42,15 @@ look
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
   echo "tailrace: installing ${missing_packages[*]}, which the tests need"
   export DEBIAN_FRONTEND=noninteractive
-  apt=(apt-get -o DPkg::Lock::Timeout=300 -qq)
-  "${apt[@]}" update </dev/null || true
-  without_starting_services "${apt[@]}" install -y --no-install-recommends "${missing_packages[@]}" </dev/null >/dev/null || true
-  look
-  [ "${#missing_commands[@]}" -eq 0 ] && exit 0
+  apt=(apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=5 -o Acquire::http::Timeout=60 -qq)
+  # Again after a while: the lock of the lists, which the timeout above is not for, may be another's, and mirrors stumble.
+  for pause in 0 5 15 30; do
+    sleep "$pause"
+    "${apt[@]}" update </dev/null || true
+    without_starting_services "${apt[@]}" install -y --no-install-recommends "${missing_packages[@]}" </dev/null >/dev/null || true
+    look
+    [ "${#missing_commands[@]}" -eq 0 ] && exit 0
+  done
 fi
 
 echo "tailrace: the tests need ${missing_commands[*]}, which this system lacks." >&2

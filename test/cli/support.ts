@@ -8,9 +8,8 @@ import type { Event } from "../../gen/tailrace/v1/event_pb.ts";
 import { ListEventsRequestSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { OutputStream, type WorkerEnded } from "../../gen/tailrace/v1/payloads_pb.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
+import { killGroup } from "../support/processes.ts";
 import { patienceMs } from "../support/until.ts";
-
-export { groupIsGone } from "../support/processes.ts";
 
 const checkout = join(import.meta.dirname, "../..");
 export const entry = join(checkout, "src/cli/main.ts");
@@ -48,19 +47,9 @@ export class Started {
     });
     this.ended = once(this.child, "close").then(([code, signal]) => (code ?? signal) as number | string);
     onTestFinished(async () => {
-      this.#killGroup();
+      if (this.child.pid !== undefined) killGroup(this.child.pid);
       await this.ended;
     });
-  }
-
-  #killGroup(): void {
-    if (this.child.pid === undefined) return;
-    try {
-      process.kill(-this.child.pid, "SIGKILL");
-    } catch (error) {
-      // Everything has ended already.
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-    }
   }
 
   get stdout(): Buffer {

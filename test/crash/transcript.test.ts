@@ -55,4 +55,4 @@ test("a transcript survives SIGKILL in the middle of everything, also where rete
     else await log.close();
   }
   expect(truth.nextEntryNumber).toBeGreaterThan(500);
-}, 180_000);
+});

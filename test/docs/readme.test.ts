@@ -2,8 +2,7 @@ import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
-import { entry, Started } from "../cli/support.ts";
-import { freePort } from "../support/free-port.ts";
+import { entry, Started, startServe } from "../cli/support.ts";
 import { scratchDirectory } from "../support/scratch.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -32,10 +31,10 @@ test("the programs run as they are", async () => {
   expect(writePrograms(directory)).toEqual(["runtime.ts", "backend.ts"]);
   const env = { LISTEN: "127.0.0.1:0" };
   const runtime = new Started(process.execPath, ["runtime.ts"], { cwd: directory, env });
-  const [, url] = await runtime.until("stdout", /^tailrace ready (\S+)$/m);
+  const [, url] = await runtime.until("stdout", /^tailrace ready (\S+)\n/m);
   const watching = { cwd: directory, env: { TAILRACE_SERVER: url as string } };
   const backend = new Started(process.execPath, ["backend.ts"], watching);
-  await backend.until("stdout", /^4n custom$/m);
+  await backend.until("stdout", /^4n custom\n/m);
   expect(backend.stdout.toString()).toBe("1n worker_created\n2n narration\n3n output\n4n custom\n".replace("_c", "C"));
   await backend.until("stderr", /caught_up/);
   expect(readFileSync(join(directory, "backend.ts"), "utf8")).toContain("fileCheckpoint");
@@ -46,23 +45,21 @@ test("the programs run as they are", async () => {
 
 test("the commands run as they are", async () => {
   const directory = scratchDirectory();
-  const port = await freePort();
-  // The same command line as an installed one, and a port of the test's own.
+  // The same command line as an installed one, and a server on a port of the test's own.
   const command = join(directory, "tailrace");
   writeFileSync(command, `#!/bin/sh\nexec '${process.execPath}' '${entry}' "$@"\n`);
   chmodSync(command, 0o755);
   const blocks = shellBlocks().filter((block) => /^tailrace |^curl /m.test(block));
   expect(blocks).toHaveLength(2);
-  const local = blocks.join("").replaceAll("7433", String(port));
-  const script = local
-    .replace(
-      "tailrace serve &",
-      `tailrace serve --listen 127.0.0.1:${port} > ready & until grep -q ready ready; do sleep 0.05; done;`,
-    )
+  const printed = blocks.join("");
+  expect(printed).toMatch(/^tailrace serve & /);
+  const { url } = await startServe(["--listen", "127.0.0.1:0"], { cwd: directory });
+  const script = printed
+    .replace("tailrace serve &", "")
+    .replaceAll("7433", new URL(url).port)
     .replace("curl -N ", "curl -sN ")
     .replace("curl '", "curl -s '");
-  expect(script).not.toBe(local);
-  const run = new Started("bash", ["-euc", `trap 'kill %1; wait' EXIT\n${script}`], {
+  const run = new Started("bash", ["-euc", script], {
     cwd: directory,
     env: { PATH: `${directory}:${process.env["PATH"]}` },
   });

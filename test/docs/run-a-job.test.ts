@@ -37,9 +37,7 @@ test("the commands run as they are", async () => {
   expect(printed).toMatch(/^tailrace serve --config tailrace.json & /);
   const env = { PATH: `${directory}:${process.env["PATH"]}` };
   const { url } = await startServe(["--config", "tailrace.json", "--listen", "127.0.0.1:0"], { cwd: directory, env });
-  const script = printed
-    .replace("tailrace serve --config tailrace.json &", "")
-    .replaceAll("7433", new URL(url).port);
+  const script = printed.replace("tailrace serve --config tailrace.json &", "").replaceAll("7433", new URL(url).port);
   const run = new Started("bash", ["-euc", script], { cwd: directory, env: { ...env, TAILRACE_SERVER: url } });
   expect([await run.ended, run.stderr]).toEqual([0, expect.stringMatching(/^tailrace: job \S+ succeeded/m)]);
   const output = run.stdout.toString();

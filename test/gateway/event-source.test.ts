@@ -2,8 +2,8 @@ import { EventSource as NpmEventSource } from "eventsource";
 import { EventSource as UndiciEventSource } from "undici";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { MemoryLog } from "../../src/log/memory/index.ts";
-import { freePort } from "../support/nginx.ts";
 import { serve } from "../support/serving.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 
 interface Client {
@@ -59,11 +59,12 @@ const clients: readonly (readonly [string, EventSourceClass])[] = [
 describe.each(clients)("the EventSource of %s", (_name, Source) => {
   it("comes back over a restart to what was published while it was away", async () => {
     const log = new MemoryLog();
-    const listen = `127.0.0.1:${await freePort()}`;
-    const first = await serve({ log, listen });
+    const first = await serve({ log });
+    // Keeps the address while there is no server.
+    const proxy = await startTcpProxy(first.server.address.port);
     await first.runtime.worker("w").stdout("0");
     // The start in the URL is sent again with every reconnection, and must not count then.
-    const client = follow(Source, `${first.server.url}/v1/workers/w/events?kinds=output&last=1`);
+    const client = follow(Source, `${proxy.url}/v1/workers/w/events?kinds=output&last=1`);
     await until(() => client.seen.length === 1, "the first event");
     await first.runtime.worker("w").stdout("1");
     await until(() => client.seen.length === 2, "the second event");
@@ -71,7 +72,8 @@ describe.each(clients)("the EventSource of %s", (_name, Source) => {
     await until(() => client.ends.length === 1, "the end");
 
     // The log outlives the runtime that the server was of.
-    const second = await serve({ log, listen });
+    const second = await serve({ log });
+    proxy.target(second.server.address.port);
     for (const text of ["2", "3", "4"]) await second.runtime.worker("w").stdout(text);
     await until(() => client.seen.length === 5, "what was missed");
     await second.runtime.worker("w").stdout("5");
@@ -83,14 +85,16 @@ describe.each(clients)("the EventSource of %s", (_name, Source) => {
 
   it("is told what it lost, and stops", async () => {
     const log = new MemoryLog({ retention: { workerEvents: 5 } });
-    const listen = `127.0.0.1:${await freePort()}`;
-    const first = await serve({ log, listen });
+    const first = await serve({ log });
+    // Keeps the address while there is no server.
+    const proxy = await startTcpProxy(first.server.address.port);
     await first.runtime.worker("w").stdout("0");
-    const client = follow(Source, `${first.server.url}/v1/workers/w/events?kinds=output`);
+    const client = follow(Source, `${proxy.url}/v1/workers/w/events?kinds=output`);
     await until(() => client.seen.length === 1, "the first event");
     await first.server.close();
     await until(() => client.ends.length === 1, "the end");
-    const second = await serve({ log, listen });
+    const second = await serve({ log });
+    proxy.target(second.server.address.port);
     for (let i = 0; i < 20; i++) await second.runtime.worker("w").stdout(`${i}`);
     await until(() => client.ends.length === 2, "the diagnostic");
     expect(client.ends).toEqual(["serverClosing", "cursorExpired"]);

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { startNginx } from "../support/nginx.ts";
 import { serve } from "../support/serving.ts";
 import { openSse } from "../support/sse-reader.ts";
+import { until } from "../support/until.ts";
 
 const sequenceOf = ({ data }: { data: string }): number => Number(JSON.parse(data).workerSequence);
 
@@ -43,16 +44,17 @@ describe.each(upstreams)("through nginx %s", (_name, lines) => {
 describe("through nginx", () => {
   it("outlives a read timeout that is longer than the heartbeat", async () => {
     const { server, runtime } = await serve();
-    const nginx = await startNginx(server.url, ["proxy_read_timeout 2s;"]);
+    const nginx = await startNginx(server.url, ["proxy_read_timeout 8s;"]);
     const reader = await openSse(`${nginx.url}/v1/events?kinds=output&heartbeat=1s`);
-    await reader.take(4, "bookmark");
+    // Some more seconds than the timeout has, which itself is several heartbeats.
+    await reader.take(10, "bookmark");
     await runtime.worker("w").stdout("still there");
     await reader.find("output");
   });
 
   it("resumes after a read timeout that is shorter than the heartbeat", async () => {
     const { server, runtime } = await serve();
-    const nginx = await startNginx(server.url, ["proxy_read_timeout 1s;"]);
+    const nginx = await startNginx(server.url, ["proxy_read_timeout 5s;"]);
     await runtime.worker("w").stdout("1");
     const reader = await openSse(`${nginx.url}/v1/workers/w/events?kinds=output&heartbeat=60s`);
     const seen = (await reader.rest()).filter(({ id }) => id !== undefined);
@@ -86,6 +88,6 @@ describe("through nginx", () => {
     expect(runtime.watches).toBe(1);
     await nginx.stop();
     await reader.rest();
-    while (runtime.watches > 0) await new Promise(setImmediate);
+    await until(() => runtime.watches === 0, "the watch to end");
   });
 });

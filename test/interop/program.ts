@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { delimiter, dirname, join } from "node:path";
 import { onTestFinished } from "vitest";
+import { killGroup } from "../support/processes.ts";
 import type { ForeignWatch, Sighting } from "./scenario.ts";
 
 export const checkout = join(import.meta.dirname, "../..");
@@ -74,7 +75,7 @@ export class Program implements ForeignWatch {
   async stop(): Promise<void> {
     // Its whole group: what npm calls by the name of a program is often a script that starts it.
     const { pid } = this.#child;
-    if (!this.#ended && pid !== undefined) process.kill(-pid, "SIGKILL");
+    if (!this.#ended && pid !== undefined) killGroup(pid);
     await this.#closed;
   }
 

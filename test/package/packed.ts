@@ -32,10 +32,14 @@ export async function pack(directory: string): Promise<{ tarball: string; paths:
 export async function install(directory: string, tarball: string, nodeDirectory: string, ...args: string[]) {
   writeFileSync(join(directory, "package.json"), JSON.stringify({ private: true, type: "module" }));
   cpSync(join(import.meta.dirname, "consumer"), directory, { recursive: true });
-  await output("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", ...args, tarball], {
-    cwd: directory,
-    env: environment(nodeDirectory),
-  });
+  await output(
+    "npm",
+    ["install", "--prefer-offline", "--fetch-retries=5", "--no-audit", "--no-fund", ...args, tarball],
+    {
+      cwd: directory,
+      env: environment(nodeDirectory),
+    },
+  );
 }
 
 export interface Outcome {

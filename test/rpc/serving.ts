@@ -9,6 +9,8 @@ import { MemoryLog } from "../../src/log/memory/index.ts";
 import { createRpcHandler } from "../../src/rpc/handler.ts";
 import { Runtime } from "../../src/runtime/runtime.ts";
 
+export { until } from "../support/until.ts";
+
 export interface RpcServing {
   readonly runtime: Runtime;
   /** Base URLs of the same services, over HTTP/1.1 and over HTTP/2 in cleartext. */
@@ -70,12 +72,3 @@ export const transports: readonly (readonly [string, (serving: RpcServing) => Tr
   ["gRPC-Web h2c", ({ h2 }) => createGrpcWebTransport({ baseUrl: h2, httpVersion: "2" })],
   ["gRPC-Web h1 JSON", ({ h1 }) => createGrpcWebTransport({ baseUrl: h1, httpVersion: "1.1", useBinaryFormat: false })],
 ];
-
-/** Settles when `condition` holds; rejects after 15 s. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const end = performance.now() + 15_000;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`waited in vain until ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}

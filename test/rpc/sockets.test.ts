@@ -191,8 +191,11 @@ describe.each(ways)("over %s", (_name, open) => {
     await until(() => other.texts.length >= texts.length, "the other reader has it all");
     clock.advance(999);
     expect(serving.runtime.watches).toBe(2);
-    clock.advance(1);
-    await until(() => serving.runtime.watches === 1, "the stalled watch is gone");
+    // Kernel buffers may have taken something in between, which begins the time anew.
+    await until(() => {
+      clock.advance(1);
+      return serving.runtime.watches === 1;
+    }, "the stalled watch is gone");
     await serving.runtime.worker("w").stdout("after");
     await until(() => other.texts.at(-1) === "after", "the other reader goes on");
   });

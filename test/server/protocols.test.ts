@@ -24,7 +24,7 @@ describe("one port in cleartext", () => {
       socket.write(preface.subarray(at, at + size));
       await new Promise(setImmediate);
     }
-    const answer = await firstBytes(socket);
+    const answer = await received(socket, (bytes) => bytes.length >= 4);
     // A SETTINGS frame: three bytes of length, then the type.
     expect(answer[3]).toBe(4);
   });
@@ -39,7 +39,7 @@ describe("one port in cleartext", () => {
         socket.write(request.slice(at, at + size));
         await new Promise(setImmediate);
       }
-      expect((await firstBytes(socket)).toString()).toMatch(/^HTTP\/1\.1 405 /);
+      expect((await received(socket, hasAnswer)).toString()).toMatch(/^HTTP\/1\.1 405 /);
     },
   );
 
@@ -48,7 +48,7 @@ describe("one port in cleartext", () => {
     const socket = await dial(server.address.port);
     for (let i = 0; i < 2; i++) {
       socket.write("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
-      expect((await firstBytes(socket)).toString()).toMatch(/^HTTP\/1\.1 200 /);
+      expect((await received(socket, hasAnswer)).toString()).toMatch(/^HTTP\/1\.1 200 /);
     }
   });
 
@@ -56,7 +56,7 @@ describe("one port in cleartext", () => {
     const { server } = await serve();
     const socket = await dial(server.address.port);
     socket.end("GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-    expect((await firstBytes(socket)).toString()).toMatch(/^HTTP\/1\.1 (200|400) /);
+    expect((await received(socket, hasAnswer)).toString()).toMatch(/^HTTP\/1\.1 (200|400) /);
   });
 
   it("survives connections that say nothing, break off, or speak nonsense", async () => {
@@ -68,7 +68,7 @@ describe("one port in cleartext", () => {
     half.resetAndDestroy();
     const nonsense = await dial(server.address.port);
     nonsense.write("\x16\x03\x01 hello\r\n\r\n");
-    expect((await firstBytes(nonsense)).toString()).toMatch(/^HTTP\/1\.1 400 /);
+    expect((await received(nonsense, hasAnswer)).toString()).toMatch(/^HTTP\/1\.1 400 /);
     expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
   });
 
@@ -143,7 +143,7 @@ describe("one port with TLS", () => {
     }
     const socket = await dial(server.address.port);
     socket.write("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
-    expect((await firstBytes(socket)).toString()).not.toMatch(/^HTTP\/1\.1 200/);
+    expect((await received(socket, hasAnswer)).toString()).not.toMatch(/^HTTP\/1\.1 200/);
   });
 });
 
@@ -160,10 +160,26 @@ async function dial(port: number): Promise<Socket> {
   return socket;
 }
 
-/** The next bytes; none if the connection ended. */
-function firstBytes(socket: Socket): Promise<Buffer> {
+/** What comes next, until it is enough or the connection ended. */
+function received(socket: Socket, isEnough: (bytes: Buffer) => boolean): Promise<Buffer> {
   return new Promise((resolve) => {
-    socket.once("data", resolve);
-    for (const end of ["end", "close"]) socket.once(end, () => resolve(Buffer.alloc(0)));
+    let bytes: Buffer = Buffer.alloc(0);
+    const done = (): void => {
+      socket.off("data", take);
+      resolve(bytes);
+    };
+    const take = (more: Buffer): void => {
+      bytes = Buffer.concat([bytes, more]);
+      if (isEnough(bytes)) done();
+    };
+    socket.on("data", take);
+    for (const end of ["end", "close"]) socket.once(end, done);
   });
+}
+
+/** Whether bytes are a whole answer of HTTP/1.1 that says its length. */
+function hasAnswer(bytes: Buffer): boolean {
+  const [head = "", body] = bytes.toString().split("\r\n\r\n");
+  const length = /^content-length: (\d+)$/im.exec(head)?.[1];
+  return body !== undefined && length !== undefined && body.length >= Number(length);
 }

@@ -1,7 +1,6 @@
 import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { limits } from "../../src/base/limits.ts";
 import { decodeCursor } from "../../src/events/cursor.ts";
 import { selfSigned } from "../support/self-signed.ts";
 import { serve } from "../support/serving.ts";
@@ -40,9 +39,8 @@ describe.each([
       ),
     );
     await readers[0]?.find("output");
-    const started = performance.now();
-    await server.close();
-    expect(performance.now() - started).toBeLessThan(limits.closeGraceMs / 2);
+    // Longer than a test may take: nothing here is to need the grace.
+    await server.close({ graceMs: 600_000 });
     for (const reader of readers) {
       const last = (await reader.rest()).at(-1);
       expect(last?.event).toBe("diagnostic");
@@ -64,7 +62,7 @@ describe("a server that closes", () => {
     const idle = await dial(server.address.port);
     idle.socket.write("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
     await new Promise((resolve) => idle.socket.once("data", resolve));
-    await server.close({ graceMs: 60_000 });
+    await server.close({ graceMs: 600_000 });
     await Promise.all([silent.closed, idle.closed]);
   });
 
@@ -81,7 +79,7 @@ describe("a server that closes", () => {
     socket.write(`${head.join("\r\n")}\r\n\r\n${body.slice(0, 10)}`);
     // Until the server has seen the head, the connection counts as one that has not said anything.
     await fetch(`${server.url}/healthz`, { headers: { connection: "close" } });
-    const closing = server.close({ graceMs: 60_000 });
+    const closing = server.close({ graceMs: 600_000 });
     socket.write(body.slice(10));
     await closed;
     await closing;
@@ -97,7 +95,7 @@ describe("a server that closes", () => {
     await new Promise((resolve) => session.once("remoteSettings", resolve));
     const away = new Promise<number>((resolve) => session.once("goaway", resolve));
     const closed = new Promise<void>((resolve) => session.once("close", () => resolve()));
-    await server.close({ graceMs: 60_000 });
+    await server.close({ graceMs: 600_000 });
     expect(await away).toBe(0);
     await closed;
   });
@@ -112,10 +110,14 @@ describe("a server that closes", () => {
       reader.pause();
     }
     for (let i = 0; i < 300; i++) await runtime.worker("w").stdout(Buffer.alloc(64 * 1024));
-    const started = performance.now();
     await server.close({ graceMs: 200 });
-    expect(performance.now() - started).toBeLessThan(2_000);
     expect(runtime.watches).toBe(0);
+    for (const reader of readers) {
+      reader.resume();
+      // It was not told how it ended: that was behind more than it took.
+      await reader.rest();
+      expect(reader.text).not.toContain("serverClosing");
+    }
   });
 
   it("closes once, however often it is asked", async () => {

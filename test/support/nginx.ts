@@ -1,9 +1,8 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
+import { freePort } from "./free-port.ts";
 import { scratchDirectory } from "./scratch.ts";
 
 export interface Nginx {
@@ -12,8 +11,20 @@ export interface Nginx {
   stop(): Promise<void>;
 }
 
+/** nginx can't choose a port itself, and the one that was chosen for it may be another's by the time that it listens. */
+const tries = 5;
+
 /** A real nginx in front of `upstream`, with Debian's defaults and these lines in its `location`. Ends with the test. */
 export async function startNginx(upstream: string, lines: readonly string[] = []): Promise<Nginx> {
+  for (let left = tries - 1; ; left--) {
+    const nginx = await tryToStart(upstream, lines);
+    if (typeof nginx !== "string") return nginx;
+    if (left === 0 || !nginx.includes("Address already in use")) throw new Error(`nginx ended at once: ${nginx}`);
+  }
+}
+
+/** A running nginx, or what one said that ended at once. */
+async function tryToStart(upstream: string, lines: readonly string[]): Promise<Nginx | string> {
   const directory = scratchDirectory();
   mkdirSync(join(directory, "tmp"));
   const port = await freePort();
@@ -55,7 +66,8 @@ http {
     failure = new Error("These tests need nginx: apt-get install nginx", { cause });
   });
   const exited = new Promise<void>((resolve) => {
-    child.once("exit", () => resolve());
+    // Not "exit": what it complained of may still be in its pipe then.
+    child.once("close", () => resolve());
     child.once("error", () => resolve());
   });
   let gone = false;
@@ -70,18 +82,9 @@ http {
   const url = `http://127.0.0.1:${port}`;
   for (;;) {
     if (failure !== undefined) throw failure;
-    if (gone) throw new Error(`nginx ended at once: ${complaints}`);
+    if (gone) return complaints;
     const answer = await fetch(`${url}/healthz`).catch(() => undefined);
     if (answer !== undefined) return { url, stop };
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

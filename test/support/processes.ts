@@ -36,6 +36,16 @@ export function groupIsGone(groupId: number): boolean {
     .every((status) => status?.group !== groupId || isDead(status));
 }
 
+/** Kills whatever is left of a group. */
+export function killGroup(groupId: number): void {
+  try {
+    process.kill(-groupId, "SIGKILL");
+  } catch (error) {
+    // Everything has ended already.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
 /** Bytes of memory that a process has in use. */
 export function residentBytes(pid: number): number {
   const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];

@@ -5,8 +5,9 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { freePort } from "../../support/free-port.ts";
-import { groupIsGone } from "../../support/processes.ts";
+import { groupIsGone, killGroup } from "../../support/processes.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
+import { startTcpProxy } from "../../support/tcp-proxy.ts";
 import { Started, startServe, tailrace, until } from "../support.ts";
 import { bash, jobOf, processesThatName, serveOperations } from "./support.ts";
 
@@ -14,17 +15,19 @@ const submit = (server: string, ...args: string[]) => tailrace(["submit", "--ser
 
 /** The group of a job's command, which its script says as "group $$". */
 async function groupOf(following: Started): Promise<number> {
-  const [, group] = await following.until("stdout", /^group (\d+)$/m);
+  const [, group] = await following.until("stdout", /^group (\d+)\n/m);
   const id = Number(group);
-  onTestFinished(() => {
-    if (!groupIsGone(id)) process.kill(-id, "SIGKILL");
-  });
+  onTestFinished(() => killGroup(id));
   return id;
 }
 
 async function idOf(following: Started): Promise<string> {
-  const [, id] = await following.until("stderr", /^tailrace: job (\S+)$/m);
+  const [, id] = await following.until("stderr", /^tailrace: job (\S+)\n/m);
   return id as string;
+}
+
+function portOf(url: string): number {
+  return Number(new URL(url).port);
 }
 
 /** Never ends by itself, and not by SIGTERM either. */
@@ -174,13 +177,15 @@ describe("Ctrl-C", () => {
 
 describe("the server", () => {
   test("that is killed and comes back has marked the job as failed, and its command is gone", async () => {
-    const listen = ["--listen", `127.0.0.1:${await freePort()}`, "--data", join(scratchDirectory(), "log")];
+    const listen = ["--listen", "127.0.0.1:0", "--data", join(scratchDirectory(), "log")];
     const { url, process: server } = await serveOperations({ stubborn: bash(stubborn) }, listen);
-    const job = submit(url, "stubborn");
+    // Keeps the address while the server is away.
+    const proxy = await startTcpProxy(portOf(url));
+    const job = submit(proxy.url, "stubborn");
     await groupOf(job);
     server.child.kill("SIGKILL");
     await job.until("stderr", /Trying again/);
-    await startServe(listen);
+    proxy.target(portOf((await startServe(listen)).url));
     expect(await job.ended).toBe(1);
     expect(job.stderr).toMatch(/connected again to/);
     expect(job.stderr).toMatch(/failed \(runtime_restarted\)/);
@@ -194,16 +199,17 @@ describe("the server", () => {
   });
 
   test("that gets SIGTERM ends its commands, and says so in their jobs", async () => {
-    const listen = ["--listen", `127.0.0.1:${await freePort()}`, "--data", join(scratchDirectory(), "log")];
+    const listen = ["--listen", "127.0.0.1:0", "--data", join(scratchDirectory(), "log")];
     const operations = { stubborn: bash(stubborn, { cancelGrace: "100ms" }) };
     const { url, process: server } = await serveOperations(operations, listen);
-    const job = submit(url, "stubborn");
+    const proxy = await startTcpProxy(portOf(url));
+    const job = submit(proxy.url, "stubborn");
     const group = await groupOf(job);
     server.child.kill("SIGTERM");
     expect(await server.ended).toBe(0);
     expect(groupIsGone(group)).toBe(true);
     expect(server.stderr).toBe("");
-    await serveOperations(operations, listen);
+    proxy.target(portOf((await serveOperations(operations, listen)).url));
     expect(await job.ended).toBe(1);
     expect(job.stderr).toMatch(/failed \(runtime_closed\)/);
   });
@@ -216,7 +222,8 @@ describe("the server", () => {
     await until(async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.status !== 200);
     server.child.kill("SIGTERM");
     expect(await server.ended).not.toBe(0);
-    expect(groupIsGone(group)).toBe(true);
+    // They were killed as it ended; dying takes a moment.
+    await until(() => groupIsGone(group));
   });
 });
 

@@ -97,7 +97,8 @@ export function endingsSuite(logs: LogUnderTest): void {
       await publishIds(runtime, "w", ["1"]);
       const viewer = await view(edge, url).live();
       const { cursor } = await publishIds(runtime, "w", ["2"]);
-      const closing = server.close({ graceMs: 5_000 });
+      // Longer than a test may take: a reader that reads is not to need it.
+      const closing = server.close({ graceMs: 600_000 });
       const { code, detail } = await viewer.end();
       expectReturn(viewer, "serverClosing", code, detail);
       expect(viewer.ids).toEqual(["1", "2"]);
