@@ -25,7 +25,8 @@ export interface JobScreen {
 /** One event per line as proto3 JSON on stdout, for programs; lines of our own on stderr. */
 export class JsonScreen implements JobScreen {
   async show(events: readonly Event[]): Promise<void> {
-    await write(process.stdout, events.map((event) => `${toJsonString(EventSchema, event)}\n`).join(""));
+    const text = events.map((event) => `${toJsonString(EventSchema, event)}\n`).join("");
+    if (!take(process.stdout, text)) await room(process.stdout);
   }
 
   say(line: string): void {
@@ -158,10 +159,13 @@ export class TextScreen implements JobScreen {
     const erase = this.#bars?.erase() ?? "";
     if (erase !== "") process.stderr.write(erase);
     // Terminals take what they are given at once, so that nothing comes between these writes.
-    const written = parts.map(({ stream, data }) => write(stream, data));
+    const full = new Set<WriteStream>();
+    for (const { stream, data } of parts) {
+      if (!take(stream, data)) full.add(stream);
+    }
     const bars = this.#bars?.draw() ?? "";
     if (bars !== "") process.stderr.write(bars);
-    await Promise.all(written);
+    await Promise.all([...full].map(room));
   }
 }
 
@@ -171,9 +175,13 @@ function shownLine(line: string, style: Style): string {
   return `${safe}${style.colour && safe.includes("\u001b[") ? "\u001b[0m" : ""}\n`;
 }
 
+/** Gives a stream something to write. False: it has enough for now. Whoever read it may have left, which is no error. */
+function take(stream: WriteStream, data: string | Uint8Array): boolean {
+  return stream.destroyed || data.length === 0 || stream.write(data);
+}
+
 /** Settles when the stream takes more, or never will. */
-async function write(stream: WriteStream, data: string | Uint8Array): Promise<void> {
-  if (stream.destroyed || data.length === 0 || stream.write(data)) return;
+async function room(stream: WriteStream): Promise<void> {
   const settled = new AbortController();
   const { signal } = settled;
   await Promise.race([once(stream, "drain", { signal }), once(stream, "close", { signal })]).catch(() => undefined);

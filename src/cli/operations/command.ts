@@ -24,7 +24,7 @@ export async function runCommand(operation: CommandOperation, params: Params, jo
   job.signal.throwIfAborted();
   const child = await startChild(file, args, {
     ...(cwd === undefined ? {} : { cwd }),
-    env: { ...process.env, ...operation.env, ...job.environment() },
+    env: { ...serverEnvironment(), ...operation.env, ...job.environment() },
     stdin: "ignore",
     ownGroup: true,
   });
@@ -46,6 +46,11 @@ export async function runCommand(operation: CommandOperation, params: Params, jo
   } finally {
     job.signal.removeEventListener("abort", stop);
   }
+}
+
+/** Our own environment, without what a job in which this server itself may run was told. */
+function serverEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TAILRACE_")));
 }
 
 function resultOf(end: CommandEnd, cwd: string | undefined): JobResult {

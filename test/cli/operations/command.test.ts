@@ -86,8 +86,10 @@ describe("a command", () => {
 
   test("has the variables of the server, of its operation and of its job, reads nothing, and may open /dev/stdout", async () => {
     vi.stubEnv("OF_THE_SERVER", "server");
+    // Of a job in which the server itself runs.
+    vi.stubEnv("TAILRACE_WORKER_ID", "outer");
     const directory = scratchDirectory();
-    const script = 'cat; echo "$OF_THE_SERVER $OWN $TAILRACE_JOB_ID" > /dev/stdout; pwd';
+    const script = 'cat; echo "$OF_THE_SERVER $OWN $TAILRACE_JOB_ID$TAILRACE_WORKER_ID" > /dev/stdout; pwd';
     const { ended, text } = await ran(script, { env: { OWN: "own" }, cwd: directory });
     await ended;
     expect(text()).toBe(`server own job-1\n${directory}\n`);
