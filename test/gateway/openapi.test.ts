@@ -240,6 +240,18 @@ it("what routes answer is what the document says, for every status of every meth
   expect(announced.filter((one) => !seen.has(one)).sort()).toEqual(unreachable.sort());
 });
 
+it("every message and member is described as in the contract", () => {
+  const { components } = openApiDocument(servedRoutes(routes, new Set(serviceNames))) as Document;
+  expect(components.schemas.Job.properties.queuePosition.description).toMatch(/^Place among the queued jobs/);
+  for (const [name, { description, properties = {} }] of Object.entries(components.schemas as Document) as Document) {
+    expect([name, description]).toEqual([name, expect.stringMatching(/\S/)]);
+    if (name === "Problem") continue;
+    for (const [member, schema] of Object.entries(properties) as Document) {
+      expect([name, member, schema.description]).toEqual([name, member, expect.stringMatching(/\S/)]);
+    }
+  }
+});
+
 it("every kind of event is in the schema of an event", () => {
   const { components } = openApiDocument(servedRoutes(routes, new Set(serviceNames))) as Document;
   expect(Object.keys(components.schemas.Event.properties)).toEqual(EventSchema.fields.map(({ jsonName }) => jsonName));

@@ -1,4 +1,5 @@
 import { type DescEnum, type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
+import { comments } from "../../../gen/tailrace/v1/comments.ts";
 import type { JsonSchema } from "../route.ts";
 
 const integer = { type: "integer" };
@@ -65,13 +66,18 @@ export class Schemas {
 
   /** No member is required: proto3 JSON leaves out whatever has its default. */
   #members(desc: DescMessage): JsonSchema {
-    const choices = desc.oneofs.map((oneof) => oneof.fields.map((field) => field.jsonName));
+    const choices = desc.oneofs.map(
+      ({ fields }) => `At most one of ${fields.map((field) => field.jsonName).join(", ")}.`,
+    );
     return {
       type: "object",
-      ...(choices.length === 0
-        ? {}
-        : { description: choices.map((names) => `At most one of ${names.join(", ")}.`).join(" ") }),
-      properties: Object.fromEntries(desc.fields.map((field) => [field.jsonName, this.#field(field)])),
+      ...described(desc.typeName, choices),
+      properties: Object.fromEntries(
+        desc.fields.map((field) => [
+          field.jsonName,
+          { ...this.#field(field), ...described(`${desc.typeName}.${field.name}`) },
+        ]),
+      ),
     };
   }
 
@@ -90,13 +96,22 @@ export class Schemas {
   /** A value that the server does not know is its number in JSON. */
   #enum(desc: DescEnum): JsonSchema {
     const values = desc.values.map((value) => value.name);
-    return this.named(nameOf(desc), { anyOf: [{ type: "string", enum: values }, { type: "integer" }] });
+    return this.named(nameOf(desc), {
+      ...described(desc.typeName),
+      anyOf: [{ type: "string", enum: values }, { type: "integer" }],
+    });
   }
 }
 
 /** The name of a type within its package: `components` allows no more than letters, digits, ".", "-" and "_". */
 function nameOf(desc: DescMessage | DescEnum): string {
   return desc.typeName.slice(desc.file.proto.package.length + 1);
+}
+
+/** What the contract says of it. */
+function described(name: string, more: readonly string[] = []): JsonSchema {
+  const said = [comments[name] ?? "", ...more].filter((text) => text !== "").join(" ");
+  return said === "" ? {} : { description: said };
 }
 
 function referenceTo(name: string): JsonSchema {
