@@ -47,7 +47,7 @@ describe("the document", () => {
         method,
         headers: { "content-type": "application/json", "last-event-id": "" },
         ...(method === "POST" ? { body: "[]" } : {}),
-        signal: AbortSignal.timeout(10_000),
+        signal: AbortSignal.timeout(60_000),
       });
       // There is such a route: what it does not like is the id, the body, or nothing.
       const { headers, status } = answer;

@@ -6,6 +6,7 @@ import { onTestFinished } from "vitest";
 /** An empty directory of this test alone, removed when the test ends. */
 export function scratchDirectory(): string {
   const path = mkdtempSync(join(tmpdir(), "tailrace-test-"));
-  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  // A process that was killed may still be writing its last.
+  onTestFinished(() => rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }));
   return path;
 }
