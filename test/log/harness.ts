@@ -8,7 +8,6 @@ import type { EventLog, KindFilter, PendingEvent, Scope } from "../../src/log/co
 export interface OpenOptions {
   readonly retention?: Partial<RetentionLimits>;
   readonly clock?: ManualClock;
-  readonly holdAfter?: number;
 }
 
 /** One log of an implementation, over its restarts. */

@@ -28,8 +28,6 @@ export interface EmbeddedLogOptions {
   readonly durability?: Durability;
   /** What bounds the history. Default: `defaultRetention`. */
   readonly retention?: Partial<RetentionLimits>;
-  /** The hold (`EventLog.holdAfter`) that the log begins with, before anyone can say more. Default: none. */
-  readonly holdAfter?: number;
   readonly clock?: Clock;
   /** How files are reached. Default: Node. */
   readonly fileSystem?: FileSystem;
@@ -90,7 +88,6 @@ async function openLocked(
     (bootId === "" || before.bootId !== bootId);
 
   const index = new LogIndex(retention);
-  index.retention.hold = options.holdAfter ?? Number.POSITIVE_INFINITY;
   const numbers = new WorkerNumbers();
   const tail: Tail = before?.clean ? "none" : mayHaveLost ? "any" : "batch";
   const { segments, checkpoint } = await recover(fileSystem, segmentsDirectory, index, numbers, tail);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ManualClock } from "../../../src/base/clock.ts";
 import type { RetentionLimits } from "../../../src/base/limits.ts";
+import { holdKey } from "../../../src/log/contract.ts";
 import { eventually } from "../../support/until.ts";
 import { events, type Implementation, job, jobEvents, readAll, runtimeScope, texts, workers } from "../harness.ts";
 
@@ -88,20 +89,25 @@ export function holdSuite({ create }: Implementation): void {
       await log.close();
     });
 
-    test("a durable log may begin with one: what is beyond the limits when it opens waits for its word", async () => {
+    test("a durable log begins with the one in its state: what is beyond the limits when it opens waits", async () => {
       const tested = create();
       if (!tested.durable) return;
       const clock = new ManualClock();
       const retention = { workerEvents: 3, workerAgeMs: 60_000 };
-      let log = await tested.open({ clock, retention, holdAfter: 0 });
-      const { last } = await log.append({ events: [...events("a", 5), ...jobEvents("a", "j", 5)] });
+      let log = await tested.open({ clock, retention });
+      log.holdAfter(0);
+      const { last } = await log.append({
+        events: [...events("a", 5), ...jobEvents("a", "j", 5)],
+        state: new Map([[holdKey, new TextEncoder().encode("0")]]),
+      });
       await log.close();
       clock.advance(120_000);
-      log = await tested.open({ clock, retention, holdAfter: 0 });
+      log = await tested.open({ clock, retention });
       expect(await readAll(log)).toHaveLength(10);
       log.holdAfter(last.sequence - 4);
       await eventually(() => expect(log.bounds(job("j")).floor.jobOrdinal).toBe(1));
       expect(await readAll(log)).toHaveLength(4);
+      await log.append({ events: [], state: new Map([[holdKey, null]]) });
       await log.close();
       log = await tested.open({ clock, retention });
       expect(log.bounds(runtimeScope).floor.sequence).toBe(last.sequence);

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ManualClock } from "../../../src/base/clock.ts";
 import { defaultRetention, type RetentionLimits } from "../../../src/base/limits.ts";
-import type { EventLog, Scope } from "../../../src/log/contract.ts";
+import { type EventLog, holdKey, type Scope } from "../../../src/log/contract.ts";
 import { event, type Implementation, job, readAll, runtimeScope, type Seen, seenOf, workers } from "../harness.ts";
 import { bytesOf, LogModel, seenAs } from "../model.ts";
 
@@ -28,9 +28,13 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("wait" as const), ms: fc.nat(4000) }) },
   {
     weight: 2,
-    arbitrary: fc.record({ kind: fc.constant("hold" as const), back: fc.option(fc.nat(30), { nil: undefined }) }),
+    arbitrary: fc.record({
+      kind: fc.constant("hold" as const),
+      back: fc.option(fc.nat(30), { nil: undefined }),
+      outlives: fc.boolean(),
+    }),
   },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("reopen" as const), keepsHold: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("reopen" as const) }) },
 );
 
 const limit = (max: number) => fc.oneof(fc.constant(Number.POSITIVE_INFINITY), fc.integer({ min: 0, max }));
@@ -56,6 +60,7 @@ export function modelSuite({ create }: Implementation): void {
           let log = await tested.open({ clock, retention });
           listen(log);
           let appended = 0;
+          let lastingHold = Number.POSITIVE_INFINITY;
           for (const one of steps) {
             let forgets = false;
             if (one.kind === "wait") {
@@ -64,6 +69,10 @@ export function modelSuite({ create }: Implementation): void {
               const head = log.bounds(runtimeScope).head.sequence;
               model.hold = one.back === undefined ? Number.POSITIVE_INFINITY : head - one.back;
               log.holdAfter(model.hold);
+              if (one.outlives) {
+                lastingHold = model.hold;
+                await log.append({ events: [], state: new Map([[holdKey, holdState(lastingHold)]]) });
+              }
             } else if (one.kind === "append") {
               const batches = one.batches.map(({ events, forget }) => ({
                 texts: events.map((e) => `${appended++}`.padEnd(e.size, ".")),
@@ -96,8 +105,8 @@ export function modelSuite({ create }: Implementation): void {
               }
             } else if (tested.durable) {
               await log.close();
-              if (!one.keepsHold) model.hold = Number.POSITIVE_INFINITY;
-              log = await tested.open({ clock, retention, holdAfter: model.hold });
+              model.hold = lastingHold;
+              log = await tested.open({ clock, retention });
               listen(log);
             }
             await log.append({ events: [] });
@@ -113,6 +122,10 @@ export function modelSuite({ create }: Implementation): void {
       );
     });
   });
+}
+
+function holdState(sequence: number): Uint8Array {
+  return new TextEncoder().encode(String(sequence));
 }
 
 /** Everything that can be asked of the log agrees with the model. */
