@@ -3,6 +3,7 @@ import { expect, it, onTestFinished } from "vitest";
 import { WorkerOutcome } from "../../gen/tailrace/v1/payloads_pb.ts";
 import { serve } from "../support/serving.ts";
 import { until } from "../support/until.ts";
+import { Stage } from "./stage.ts";
 import { publishIds } from "./world.ts";
 
 /** An EventSource, with the ids of the events that it saw and the requests that it made. */
@@ -30,6 +31,20 @@ it("an EventSource that loses its connection misses nothing, and stops for good 
   await until(() => seen.length === 2, "the second event");
   await runtime.worker("w").end({ outcome: WorkerOutcome.SUCCEEDED });
   // It takes the end of the stream for a loss, comes back with the closing cursor, and 204 tells it to stop.
+  await until(() => source.readyState === EventSource.CLOSED, "it to stop");
+  expect(statuses).toEqual([200, 204]);
+  expect(seen).toEqual(["1", "2"]);
+});
+
+it("an EventSource of a job sees all of it, and stops for good at its end", async () => {
+  const { runtime, server } = await serve();
+  const job = await new Stage(runtime).submit();
+  await job.say(["1"]);
+  const { source, seen, statuses } = open(`${server.url}/v1/jobs/${job.id}/events?kinds=custom`, ["custom"]);
+  await until(() => seen.length === 1, "the first event");
+  await job.say(["2"]);
+  await until(() => seen.length === 2, "the second event");
+  await job.succeed();
   await until(() => source.readyState === EventSource.CLOSED, "it to stop");
   expect(statuses).toEqual([200, 204]);
   expect(seen).toEqual(["1", "2"]);

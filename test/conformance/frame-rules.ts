@@ -9,6 +9,7 @@ export class FrameRules {
   /** Whether the watch wants every event of the workers, or of the jobs, that it shows. */
   readonly #wholeWorkers: boolean;
   readonly #wholeJobs: boolean;
+  readonly #ofJob: boolean;
   #opened = false;
   #ended = false;
   #runtimeId = "";
@@ -21,7 +22,8 @@ export class FrameRules {
 
   constructor(request: WatchRequest) {
     const filtered = (request.kinds ?? []).length > 0;
-    this.#wholeWorkers = !filtered && (request.jobId ?? "") === "";
+    this.#ofJob = (request.jobId ?? "") !== "";
+    this.#wholeWorkers = !filtered && !this.#ofJob;
     this.#wholeJobs = !filtered && (request.workerIds ?? []).length === 0;
   }
 
@@ -73,8 +75,8 @@ export class FrameRules {
     const { workerOrdinal, jobHash, jobOrdinal } = decodeCursor(event.cursor).position;
     this.#demand(Number(event.workerSequence) === workerOrdinal, "a cursor counts as worker_sequence does", frame);
     this.#counts("worker", this.#workerSequences, event.workerId, workerOrdinal, this.#wholeWorkers, frame);
-    // Of a job that was forgotten nobody counts the events.
-    if (event.jobId !== "" && jobHash === 0) return;
+    // Of a job that was forgotten nobody counts the events, and it has no watch.
+    if (event.jobId !== "" && jobHash === 0 && !this.#ofJob) return;
     this.#demand(jobHash === (event.jobId === "" ? 0 : hashId(event.jobId)), "a cursor knows the job", frame);
     this.#counts("job", this.#jobOrdinals, event.jobId, jobOrdinal, this.#wholeJobs, frame);
   }

@@ -7,6 +7,8 @@ import { deliverySuite } from "./suite/delivery.ts";
 import { diagnosticsSuite } from "./suite/diagnostics.ts";
 import { doorSuite } from "./suite/doors.ts";
 import { endingsSuite } from "./suite/endings.ts";
+import { jobEndSuite } from "./suite/job-ends.ts";
+import { jobSuite } from "./suite/jobs.ts";
 import { pageSuite } from "./suite/pages.ts";
 import { resumeSuite } from "./suite/resume.ts";
 import { retentionSuite } from "./suite/retention.ts";
@@ -26,5 +28,7 @@ export function protocolSuite(logs: LogUnderTest): void {
     doorSuite(logs);
     contentSuite(logs);
     pageSuite(logs);
+    jobSuite(logs);
+    jobEndSuite(logs);
   });
 }

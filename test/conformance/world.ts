@@ -2,7 +2,7 @@ import { onTestFinished } from "vitest";
 import type { Clock } from "../../src/base/clock.ts";
 import type { RetentionLimits } from "../../src/base/limits.ts";
 import type { EventLog } from "../../src/log/contract.ts";
-import { type PublishReceipt, Runtime } from "../../src/runtime/runtime.ts";
+import { type PublishReceipt, Runtime, type RuntimeOptions } from "../../src/runtime/runtime.ts";
 import { createServer, type Server, type ServerOptions } from "../../src/server/index.ts";
 
 export interface LogOptions {
@@ -17,6 +17,8 @@ export interface LogUnderTest {
 }
 
 export interface WorldOptions extends LogOptions, Pick<ServerOptions, "stallTimeoutMs"> {
+  /** What bounds the memory of jobs. */
+  readonly jobs?: NonNullable<RuntimeOptions["jobs"]>;
   /** Puts something between the runtime and its log. */
   readonly wrap?: (log: EventLog) => EventLog;
   /** Whether the test brings faults about on purpose; else a fault fails it. */
@@ -34,7 +36,7 @@ export interface World {
 
 /** Serves a runtime over a log on a port of its own until the test ends. */
 export async function serveOver(logs: LogUnderTest, options: WorldOptions = {}): Promise<World> {
-  const { clock, retention, wrap = (log) => log, expectFaults = false, ...server } = options;
+  const { clock, retention, jobs, wrap = (log) => log, expectFaults = false, ...server } = options;
   const log = wrap(
     await logs.open({ ...(clock === undefined ? {} : { clock }), ...(retention === undefined ? {} : { retention }) }),
   );
@@ -43,7 +45,7 @@ export async function serveOver(logs: LogUnderTest, options: WorldOptions = {}):
     faults.push({ error, incidentId });
   };
   const common = { onError, ...(clock === undefined ? {} : { clock }) };
-  const runtime = new Runtime({ log, ...common });
+  const runtime = new Runtime({ log, ...common, ...(jobs === undefined ? {} : { jobs }) });
   const served = await createServer({ ...server, ...common, runtime, listen: "127.0.0.1:0" });
   onTestFinished(async () => {
     await served.close({ graceMs: 50 });

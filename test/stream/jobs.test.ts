@@ -142,3 +142,20 @@ test("a watch that reads while its job is trimmed and forgotten ends with job_no
   expect(sink.terminal?.reason).toMatchObject({ case: "jobNotFound" });
   expect(sink.sequences).toEqual([]);
 });
+
+test("a cursor from elsewhere learns the counts of the job where they are known", async () => {
+  const world = new TailWorld({ retention: { workerEvents: 20 } });
+  await world.publish("a", 50, undefined, "j");
+  await world.publish("a", 3);
+  const { floor, head } = world.log.bounds(scope);
+  for (const { sequence, ordinal, jobOrdinal } of [floor, head]) {
+    const position = { ...origin, sequence, ordinal };
+    const cursor = world.cursors.encode(position);
+    const start = { kind: "cursor", cursor, position, closing: false, otherGeneration: false } as const;
+    const { sink } = await world.open({ scope, start });
+    const opened = sink.controls[0];
+    if (opened?.case !== "opened") throw new Error("The first frame is not `opened`.");
+    expect(world.cursors.decode(opened.value.cursor).position).toMatchObject({ sequence, jobOrdinal });
+    expect(jobOrdinal).toBeGreaterThan(20);
+  }
+});
