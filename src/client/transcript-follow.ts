@@ -169,10 +169,10 @@ class Follow implements FollowedTranscript {
         if (state !== undefined) return { state, cursor, revision };
       } catch (error) {
         if (this.#signal.aborted) return undefined;
-        if (hasReason(error, "worker_not_found") && ifMissing === "wait") {
+        const verdict = verdictOfThrown(error);
+        if (verdict.error.reason === "worker_not_found" && ifMissing === "wait") {
           return { state: emptyTranscript(), cursor: "", revision: "" };
         }
-        const verdict = verdictOfThrown(error);
         if (verdict.kind === "stop" || attempt >= maxAttempts) throw verdict.error;
         const delayMs = Math.max(
           verdict.retryAfterMs ?? 0,

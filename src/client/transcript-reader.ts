@@ -1,7 +1,6 @@
 import { type Client, createClient } from "@connectrpc/connect";
 import { EventStreamService } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { type GetTranscriptResponse, WorkerService } from "../../gen/tailrace/v1/worker_service_pb.ts";
-import { hasReason } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { foldTranscript, transcriptKinds } from "../events/transcript/fold.ts";
 import { settle, transcriptOfPages } from "../events/transcript/messages.ts";
@@ -17,7 +16,7 @@ export interface ReadTranscript {
   readonly revision: string;
 }
 
-/** Reads whole transcripts. Throws TailraceError; nothing is retried. */
+/** Reads whole transcripts. Throws what the transport throws; nothing is retried. */
 export class TranscriptReader {
   readonly #workers: Client<typeof WorkerService>;
   readonly #events: Client<typeof EventStreamService>;
@@ -59,9 +58,10 @@ export class TranscriptReader {
     let pageToken = "";
     do {
       const request = { workerId, pageSize: limits.maxTranscriptPage, pageToken };
-      const page = await this.#workers
-        .getTranscript(pageToken === "" ? { ...request, ifRevisionNot } : request, callOptions(signal))
-        .catch(rethrow);
+      const page = await this.#workers.getTranscript(
+        pageToken === "" ? { ...request, ifRevisionNot } : request,
+        callOptions(signal),
+      );
       pages.push(page);
       pageToken = page.nextPageToken;
     } while (pageToken !== "");
@@ -82,12 +82,12 @@ export class TranscriptReader {
       const start = { case: "cursor", value: cursor } as const;
       const request = { workerIds: [workerId], kinds: [...transcriptKinds], start, untilCursor };
       try {
-        const page = await this.#events.listEvents(request, callOptions(signal)).catch(rethrow);
+        const page = await this.#events.listEvents(request, callOptions(signal));
         state = page.events.reduce(foldTranscript, state);
         if (page.complete) return state;
         cursor = page.cursor;
       } catch (error) {
-        if (hasReason(error, "cursor_expired")) return undefined;
+        if (verdictOfThrown(error).error.reason === "cursor_expired") return undefined;
         throw error;
       }
     }
@@ -96,8 +96,4 @@ export class TranscriptReader {
 
 function callOptions(signal: AbortSignal | undefined) {
   return { timeoutMs: limits.requestTimeoutMs, ...(signal === undefined ? {} : { signal }) };
-}
-
-function rethrow(thrown: unknown): never {
-  throw verdictOfThrown(thrown).error;
 }

@@ -52,10 +52,12 @@ export function createWorkersOver(connection: Connection): Workers {
       return { worker: worker as Worker, cursor, revision };
     },
     async transcript(workerId, { signal, known } = {}) {
-      const { state, ...at } = await reader.read(workerId, {
-        ...(signal === undefined ? {} : { signal }),
-        ...(known === undefined ? {} : { ifRevisionNot: known.revision }),
-      });
+      const { state, ...at } = await reader
+        .read(workerId, {
+          ...(signal === undefined ? {} : { signal }),
+          ...(known === undefined ? {} : { ifRevisionNot: known.revision }),
+        })
+        .catch(rethrow);
       return state === undefined ? (known as Transcript).at(at.cursor) : new Transcript(workerId, at, state);
     },
     close: () => connection.close?.(),
