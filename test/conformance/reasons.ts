@@ -12,6 +12,7 @@ export const outcomes = {
   serverClosing: { code: "unavailable", status: 503 },
   accessDenied: { code: "permission_denied", status: 403 },
   limitExceeded: { code: "resource_exhausted", status: 429 },
+  jobEnded: { code: "failed_precondition", status: 409 },
   producerConflict: { code: "failed_precondition", status: 409 },
   producerUnknown: { code: "failed_precondition", status: 409 },
   internal: { code: "internal", status: 500 },

@@ -9,6 +9,7 @@ import type { FaultyLog } from "./faulty-log.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { secretOfTheHost } from "./refusals.ts";
 import { setLimit } from "./set-limit.ts";
+import { Stage } from "./stage.ts";
 import { idsOf, publishBatch, publishIds, type World } from "./world.ts";
 
 /** A call with one answer that is refused. */
@@ -101,6 +102,18 @@ const publishing = rows<Publish>(PublisherService.method.publishEvents, [
     reason: "jobNotFound",
     details: { jobId: "j" },
     request: { events: [{ ...event, jobId: "j" }] },
+  },
+  {
+    name: "an event of a job that has ended",
+    reason: "jobEnded",
+    details: { state: "JOB_STATE_SUCCEEDED" },
+    request: async ({ runtime }) => {
+      const job = await new Stage(runtime).submit();
+      await job.succeed();
+      // The stream of the job ends with it.
+      for await (const _ of runtime.watch({ jobId: job.id }));
+      return { events: [event, { ...event, jobId: job.id }] };
+    },
   },
   { name: "a forgotten producer", reason: "producerUnknown", details: { producerId: "p" }, request: batch("p", 5n, 1) },
   {

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { EventKind, NewEventSchema } from "../../../gen/tailrace/v1/event_pb.ts";
 import { EventStreamService, IfMissing, OnExpired, StartAt } from "../../../gen/tailrace/v1/event_stream_service_pb.ts";
+import { PublisherService } from "../../../gen/tailrace/v1/publisher_service_pb.ts";
 import { decodeCursor } from "../../../src/events/cursor.ts";
 import { pendingEvent } from "../../../src/events/stored.ts";
 import { edges, rpcEdges } from "../edges/index.ts";
@@ -161,6 +162,37 @@ export function jobSuite(logs: LogUnderTest): void {
       expect(bound?.reason).toMatchObject({ case: "cursorExpired", value: { lostExact: false } });
       const atMost = bound?.reason.case === "cursorExpired" ? bound.reason.value.lostEvents : 0n;
       expect(atMost).toBeGreaterThanOrEqual(BigInt(lost));
+    });
+  });
+
+  describe.each(rpcEdges)("events of a job from outside over $name", (edge) => {
+    it("are its own while it runs, and refused with their batch after its end", async () => {
+      const { runtime, url } = await serveOver(logs);
+      const job = await new Stage(runtime).submit();
+      const client = edge.client(url);
+      const publish = (ids: readonly string[]) =>
+        client.unary(PublisherService.method.publishEvents, {
+          events: ids.map((correlationId, i) => ({
+            workerId: `w${i}`,
+            // One in between is of no job.
+            jobId: correlationId === "no" ? "" : job.id,
+            correlationId,
+            payload: { case: "output", value: { data: Uint8Array.of(i) } } as const,
+          })),
+        });
+      const viewer = await view(edge, url, { jobId: job.id }).live();
+      await publish(["1", "no", "2"]);
+      await job.say(["3"]);
+      await publish(["4"]);
+      while (viewer.ids.length < 4) await viewer.find("events");
+      await job.succeed();
+      await viewer.end();
+      expect(viewer.ids).toEqual(["1", "2", "3", "4"]);
+      await expect(publish(["no", "late"])).rejects.toMatchObject({ detail: { reason: { case: "jobEnded" } } });
+      const all = await view(edge, url).live();
+      expect(all.ids).toEqual(["1", "no", "2", "3", "4"]);
+      expect(all.events.filter(({ jobId }) => jobId === job.id)).toEqual(viewer.events);
+      client.close();
     });
   });
 
