@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { WatchEventsResponseSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { ManualClock } from "../../src/base/clock.ts";
 import { envelope } from "../../src/wire/envelope.ts";
+import { socketsAreFull } from "../support/until.ts";
 import { type RpcServing, type RpcServingOptions, serveRpc, until } from "./serving.ts";
 
 const path = "/tailrace.v1.EventStreamService/WatchEvents";
@@ -112,11 +113,6 @@ const ways: readonly (readonly [string, Open])[] = [
   ["HTTP/2", openH2],
 ];
 
-/** Lets the server settle into being blocked by a reader that takes nothing. */
-async function blocked(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 100));
-}
-
 describe.each(ways)("over %s", (_name, open) => {
   async function serveOne(options: RpcServingOptions = {}): Promise<{ serving: RpcServing; reader: RawReader }> {
     const serving = await serveRpc(options);
@@ -144,7 +140,7 @@ describe.each(ways)("over %s", (_name, open) => {
   test("a blocked reader whose connection dies leaves nothing behind", async () => {
     const { serving, reader } = await serveOne();
     await flood(serving);
-    await blocked();
+    await socketsAreFull();
     expect(serving.runtime.watches).toBe(1);
     reader.cut();
     await until(() => serving.runtime.watches === 0, "the watch is gone");
@@ -203,7 +199,7 @@ describe.each(ways)("over %s", (_name, open) => {
   test("closing ends a blocked reader behind everything that was written", async () => {
     const { serving, reader } = await serveOne();
     await flood(serving);
-    await blocked();
+    await socketsAreFull();
     serving.runtime.beginClosing(0);
     expect(serving.runtime.watches).toBe(0);
     reader.stream.resume();

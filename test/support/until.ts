@@ -31,3 +31,11 @@ export async function eventually<Result>(
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+/**
+ * Settles when the sockets of this process have taken all that they can from writers that are not done, while nobody reads:
+ * each turn of the event loop moves a piece of 64 KiB, and the buffers of both ends hold some megabytes.
+ */
+export async function socketsAreFull(): Promise<void> {
+  for (let turn = 0; turn < 2_000; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
