@@ -7,7 +7,7 @@ import { decodeCursor } from "../../../src/events/cursor.ts";
 import { pendingEvent } from "../../../src/events/stored.ts";
 import { edges, rpcEdges } from "../edges/index.ts";
 import { Stage } from "../stage.ts";
-import { resumeFrom, view } from "../viewer.ts";
+import { resumeFrom, type Viewer, view } from "../viewer.ts";
 import { idsOf, type LogUnderTest, publishIds, serveOver } from "../world.ts";
 
 /** The scope of a job: what a watch of it gives, and how it is left and come back to. */
@@ -38,6 +38,34 @@ export function jobSuite(logs: LogUnderTest): void {
       expect(new Set(viewer.events.map(({ jobId }) => jobId))).toEqual(new Set([job.id]));
       // Its first event is its own as well: it exists from there.
       expect(decodeCursor(viewer.events[0]?.cursor as string).position.jobOrdinal).toBe(1);
+    });
+
+    it("shows ten viewers everything once, whether they come before it says something, meanwhile or after its end", async () => {
+      const { runtime, url } = await serveOver(logs);
+      const job = await new Stage(runtime).submit();
+      const ids = idsOf("e", 30);
+      const viewers: Promise<Viewer>[] = [];
+      const come = (count: number): void => {
+        for (let i = 0; i < count; i++) {
+          const viewer = view(edge, url, { jobId: job.id });
+          viewers.push(viewer.end().then(() => viewer));
+        }
+      };
+      come(3);
+      for (const id of ids) {
+        await job.say([id]);
+        if (id === "e10" || id === "e20") come(2);
+      }
+      await job.succeed();
+      await viewers[0];
+      come(3);
+      const seen = await Promise.all(viewers);
+      expect(seen).toHaveLength(10);
+      for (const viewer of seen) {
+        expect(viewer.ids).toEqual(ids);
+        expect(viewer.events).toEqual(seen[0]?.events);
+        expect(viewer.terminal?.reason.case).toBe("streamEnded");
+      }
     });
 
     it("gives exactly what was said while the viewer was away, whatever scope its cursor is from", async () => {
