@@ -115,11 +115,13 @@ export class JobLedger {
     await this.#insist(() => this.#append(job, events, new Map([[recordKey(job), put]])));
   }
 
-  /** Takes jobs out of the log: their records, keys, and what it counts of them. */
+  /** Takes jobs out of the log: their records, keys (asked for at every try), and what it counts of them. */
   async forgotten(entries: readonly JobEntry[], keyOf: (entry: JobEntry) => string): Promise<void> {
-    const state = new Map(entries.flatMap((entry) => removal(entry.id, keyOf(entry))));
     const forgetJobs = entries.map(({ id }) => id);
-    await this.#insist(() => this.#log.append({ events: [], state, forgetJobs }));
+    await this.#insist(() => {
+      const state = new Map(entries.flatMap((entry) => removal(entry.id, keyOf(entry))));
+      return this.#log.append({ events: [], state, forgetJobs });
+    });
   }
 
   /** Stops trying again. */

@@ -79,6 +79,28 @@ test("beyond the bound the oldest ended go, never one that is active", async () 
   expect(listJobs(runtime).jobs).toHaveLength(3);
 });
 
+test("which job ended first is known after a restart, too", async () => {
+  const { runtime, log, clock } = jobRuntime();
+  const { calls, handler } = controlledHandler();
+  runtime.operation("work", {}, handler);
+  const ids: string[] = [];
+  for (let i = 0; i < 3; i++) ids.push((await runtime.submit("work")).jobId);
+  await until(() => calls.length === 3, "the handlers");
+  for (const i of [2, 0, 1]) {
+    calls[i]?.finish();
+    await ended(runtime, ids[i] as string);
+  }
+  const second = jobRuntime({ log, clock, jobs: { maxJobs: 3 } }).runtime;
+  second.operation("work", {}, handler);
+  await second.submit("work");
+  await until(() => log.job(ids[2] as string) === undefined, "the first that ended to go");
+  expect(
+    listJobs(second)
+      .jobs.slice(1)
+      .map(({ jobId }) => jobId),
+  ).toEqual([ids[1], ids[0]]);
+});
+
 test("the outcome of a job outlives its events", async () => {
   const clock = new ManualClock();
   const log = new MemoryLog({ runtimeId: "test", clock, retention: { ageMs: 10_000, workerAgeMs: 10_000 } });
