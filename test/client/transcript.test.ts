@@ -132,7 +132,7 @@ describe("a transcript that is followed", () => {
       proxy.refuse();
       proxy.cut();
       for (let n = 0; n < 20; n++) await runtime.publish(take(events, 5));
-      await until(() => log.worker("w")?.retainedEvents === 10, "retention to go on", 30_000);
+      await until(() => log.worker("w")?.retainedEvents === 10, "retention to go on");
       proxy.heal();
     }
     expect(steps).toBeGreaterThan(1);

@@ -30,7 +30,7 @@ const texts: StandardSchemaV1<unknown, { texts: string[] }> = {
 };
 
 it(`${attempts} malformed requests get a typed refusal each, and the server is well`, {
-  timeout: 300_000,
+  timeout: 900_000,
 }, async () => {
   const { runtime, server, faults } = await serve();
   const operations = registerOperations(runtime, { tell: texts });

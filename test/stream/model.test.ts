@@ -354,4 +354,4 @@ test("replay, hand-over and live give every event once, over random interleaving
     ),
     { numRuns: 2_000, endOnFailure: false },
   );
-}, 300_000);
+}, 900_000);

@@ -86,7 +86,7 @@ test(`${rounds} times the transcript, then a watch from its cursor, under contin
   expect(done).toBe(rounds);
   // Readers came in the middle of everything.
   for (const kind of ["text", "thinking", "toolCall"]) expect(attached.get(kind)).toBeGreaterThan(100);
-}, 300_000);
+}, 900_000);
 
 function cursor(value: string) {
   return { case: "cursor", value } as const;
