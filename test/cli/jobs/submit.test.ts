@@ -191,6 +191,24 @@ describe("the server", () => {
     expect(job.stderr).toMatch(/failed \(runtime_restarted\)/);
   });
 
+  test("that is killed and comes back runs what was queued, and tells whoever follows it", async () => {
+    const listen = ["--listen", "127.0.0.1:0", "--data", join(scratchDirectory(), "log")];
+    const began = join(scratchDirectory(), "began");
+    const script = `[ -e ${began} ] && exit 0; touch ${began}; echo group $$; sleep 1000`;
+    const operations = { turns: bash(script, { concurrency: 1 }) };
+    const { url, process: server } = await serveOperations(operations, listen);
+    const proxy = await startTcpProxy(portOf(url));
+    const first = submit(proxy.url, "turns");
+    await groupOf(first);
+    const second = submit(proxy.url, "turns");
+    await idOf(second);
+    server.child.kill("SIGKILL");
+    await second.until("stderr", /Trying again/);
+    proxy.target(portOf((await serveOperations(operations, listen)).url));
+    expect([await first.ended, await second.ended]).toEqual([1, 0]);
+    expect(second.stderr.indexOf("  execute: ")).toBeGreaterThan(second.stderr.indexOf("Trying again"));
+  });
+
   test("that is killed leaves no command that heeds SIGTERM", async () => {
     const { url, process: server } = await serveOperations({ sleep: bash("echo group $$; sleep 1000 & sleep 1000") });
     const group = await groupOf(submit(url, "sleep"));
