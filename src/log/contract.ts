@@ -32,8 +32,12 @@ export interface PendingEvent {
   readonly body: Uint8Array;
 }
 
-/** A value, null to remove it, or how to make it once the place of the batch is known (must not throw). */
-export type StatePut = Uint8Array | null | ((result: AppendResult) => Uint8Array);
+/**
+ * A value, null to remove it, or a value that says where its batch went: the log writes the encoded `AppendResult`
+ * (`resultBytes`, src/log/state-put.ts) over the bytes from `resultAt`. A value and no function, because it may be
+ * another process that learns the place first.
+ */
+export type StatePut = Uint8Array | null | { readonly bytes: Uint8Array; readonly resultAt: number };
 
 /** Key of the state that has a hold (`EventLog.holdAfter`) which outlives the process: a sequence, as decimal text. */
 export const holdKey = "hold";

@@ -3,6 +3,7 @@ import { limits } from "../../base/limits.ts";
 import type { AppendBatch, AppendResult } from "../contract.ts";
 import type { LogIndex } from "../index/log-index.ts";
 import type { ScopeTable } from "../index/scope-table.ts";
+import { sizeOf } from "../state-put.ts";
 import { maxTimeBytes } from "./time.ts";
 
 /** What an event takes while it waits, apart from its bytes. */
@@ -62,9 +63,7 @@ export class PendingAppends {
       }
     }
     for (const [key, put] of batch.state ?? []) {
-      // What is made later is small by contract.
-      const size = typeof put === "function" ? eventOverheadBytes : (put?.length ?? 0);
-      bytes += key.length * 2 + size + eventOverheadBytes;
+      bytes += key.length * 2 + sizeOf(put) + eventOverheadBytes;
     }
     if (this.#bytes + bytes > limits.maxPendingAppendBytes) {
       throw new TailraceError(

@@ -1,7 +1,9 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Job, JobSchema } from "../../../gen/tailrace/v1/job_service_pb.ts";
 import type { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
+import { origin } from "../../events/cursor.ts";
 import type { StatePut } from "../../log/contract.ts";
+import { readResult, resultBytes, writeResult } from "../../log/state-put.ts";
 
 /** Where the log's state keeps the record of a job, and what an idempotency key stands for. */
 export const recordPrefix = "job/";
@@ -19,7 +21,21 @@ export interface RecordHeader {
 }
 
 const version = 1;
-const headerBytes = 2 + 4 * 8;
+/** Where the place of the batch that submitted the job lies, that of the batch that ended it, and the time of its end. */
+const submittedAt = 2;
+const endedAt = submittedAt + resultBytes;
+const endTimeAt = endedAt + resultBytes;
+const headerBytes = endTimeAt + 8;
+
+/** A record that is committed with the batch that submits the job, and says where that went. */
+export function submittedRecord(header: RecordHeader, job: Job): StatePut {
+  return { bytes: encodeRecord(header, job), resultAt: submittedAt };
+}
+
+/** A record that is committed with the batch that ends the job, and says where that went. */
+export function endedRecord(header: RecordHeader, job: Job): StatePut {
+  return { bytes: encodeRecord(header, job), resultAt: endedAt };
+}
 
 /**
  * A record as the log's state keeps it: the header, and `tailrace.v1.Job` without what the log counts. Remembered jobs are
@@ -31,10 +47,11 @@ export function encodeRecord(header: RecordHeader, job: Job): Uint8Array {
   const view = new DataView(record.buffer);
   view.setUint8(0, version);
   view.setUint8(1, header.state);
-  view.setFloat64(2, header.beforeSequence);
-  view.setFloat64(10, header.beforeOrdinal);
-  view.setFloat64(18, header.endSequence);
-  view.setFloat64(26, header.endTimeMs);
+  const { beforeSequence, beforeOrdinal, endSequence } = header;
+  const before = { ...origin, sequence: beforeSequence, ordinal: beforeOrdinal };
+  writeResult(record, submittedAt, { firstSequence: beforeSequence + 1, last: before });
+  writeResult(record, endedAt, { firstSequence: endSequence, last: { ...origin, sequence: endSequence } });
+  view.setFloat64(endTimeAt, header.endTimeMs);
   record.set(body, headerBytes);
   return record;
 }
@@ -42,12 +59,15 @@ export function encodeRecord(header: RecordHeader, job: Job): Uint8Array {
 export function readHeader(record: Uint8Array): RecordHeader {
   const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
   if (view.getUint8(0) !== version) throw new Error(`a job's record has version ${view.getUint8(0)}, not ${version}`);
+  const { firstSequence, last } = readResult(record, submittedAt);
+  const beforeSequence = firstSequence - 1;
   return {
     state: view.getUint8(1) as JobState,
-    beforeSequence: view.getFloat64(2),
-    beforeOrdinal: view.getFloat64(10),
-    endSequence: view.getFloat64(18),
-    endTimeMs: view.getFloat64(26),
+    beforeSequence,
+    // The events of one batch follow each other without holes.
+    beforeOrdinal: last.ordinal - (last.sequence - beforeSequence),
+    endSequence: readResult(record, endedAt).last.sequence,
+    endTimeMs: view.getFloat64(endTimeAt),
   };
 }
 
