@@ -55,6 +55,11 @@ export interface AppendBatch {
    * against its workers from then on, and what lies at or below their floors is gone. Unknown ones are left alone.
    */
   readonly forgetJobs?: readonly string[];
+  /**
+   * Keys of the state that the batch depends on, as are those that it puts: if another process put one of them since this
+   * one last saw it, nothing is committed. Of use where several processes share a log.
+   */
+  readonly fence?: readonly string[];
 }
 
 /** Where a batch went. */
@@ -166,7 +171,8 @@ export interface EventLog {
   /**
    * Commits a batch.
    * @throws TailraceError `limit_exceeded` if too much waits already, there are too many workers, or a wall of the store is met (nothing was written),
-   *   `log_unavailable` if the store failed or the log is closed (the batch may or may not have been written).
+   *   `log_unavailable` if the store failed or the log is closed (the batch may or may not have been written),
+   *   or if another process put some of the state that the batch puts or depends on (it was not).
    */
   append(batch: AppendBatch): Promise<AppendResult>;
 
