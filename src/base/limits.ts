@@ -56,6 +56,14 @@ export const limits = {
   /** Milliseconds between two tries of a watch to read a log that can't be read, and until the watch gives up. */
   logRetryMs: 1_000,
   logUnavailableMs: 30_000,
+  /** Milliseconds for a log on NATS to be opened in, and for one connection to be made in. */
+  natsOpenMs: 15_000,
+  natsConnectMs: 5_000,
+  /** Milliseconds between two pings of a connection to NATS, and pings without an answer after which it is given up. */
+  natsPingMs: 3_000,
+  natsPingsOut: 2,
+  /** Milliseconds for which the connection to NATS may be away until the log says that it is unavailable. */
+  natsAwayMs: 1_000,
   /** Events that a filtered watch may pass over, and milliseconds at the least, between two bookmarks. */
   bookmarkEvents: 4_096,
   bookmarkMs: 1_000,

@@ -32,7 +32,7 @@ export class NatsProcess {
   readonly name: string;
   readonly #directory: string;
   readonly #ports: Ports;
-  readonly #options: NatsOptions;
+  #options: NatsOptions;
   /** Ports of all servers of the cluster; empty: there is none. */
   readonly #routes: readonly number[];
   #child: ChildProcess | undefined;
@@ -101,8 +101,9 @@ export class NatsProcess {
     if (this.#routes.length > 0) await until(() => this.#answers(), `JetStream to answer through ${this.name}`);
   }
 
-  /** Runs, with what it had stored before. */
-  async start(): Promise<void> {
+  /** Runs, with what it had stored before. `options`: those of now on. */
+  async start(options: NatsOptions = this.#options): Promise<void> {
+    this.#options = options;
     this.launch();
     await this.ready();
   }
