@@ -22,8 +22,8 @@ export interface PendingAppend {
  *
  * While one group is being written the next one gathers here; nothing else bounds how much that can become.
  */
-export class PendingAppends {
-  #waiting: PendingAppend[] = [];
+export class PendingAppends<T extends PendingAppend = PendingAppend> {
+  #waiting: T[] = [];
   #bytes = 0;
   readonly #workers: Newcomers;
   readonly #jobs: Newcomers;
@@ -83,13 +83,13 @@ export class PendingAppends {
     return bytes;
   }
 
-  push(pending: PendingAppend): void {
+  push(pending: T): void {
     this.#waiting.push(pending);
     this.#bytes += pending.bytes;
   }
 
   /** The next group: whole batches in order, at least one, of `maxBytes` in all unless the first alone is larger. */
-  take(maxBytes: number): PendingAppend[] {
+  take(maxBytes: number): T[] {
     let count = 0;
     let bytes = 0;
     for (const pending of this.#waiting) {

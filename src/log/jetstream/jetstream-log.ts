@@ -1,0 +1,240 @@
+import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
+import type { Clock, StopTimer } from "../../base/clock.ts";
+import type { RetentionLimits } from "../../base/limits.ts";
+import { PendingAppends } from "../commit/pending.ts";
+import type { AppendBatch, AppendResult, LogHealth, LogIdentity } from "../contract.ts";
+import type { Layout } from "../index/extents.ts";
+import { type FetchedBytes, ReadableLog } from "../readable-log.ts";
+import type { NatsLink } from "./connect.ts";
+import type { Fold, StreamMessage } from "./fold.ts";
+import type { KeptIdentity } from "./identity.ts";
+import { Lease } from "./lease.ts";
+import { lostMessages, lostRows } from "./lost.ts";
+import { Maintenance } from "./maintenance.ts";
+import type { Meta } from "./meta.ts";
+import { type Control, Publisher } from "./publisher.ts";
+import { MissingMessages, Reader } from "./reader.ts";
+import type { Snapshots } from "./snapshots.ts";
+import { streamOf } from "./subjects.ts";
+import { StreamTail } from "./tail.ts";
+
+/** Age is looked after at most this often, in milliseconds: events that fall due together go together. */
+const minAgeCheckMs = 1_000;
+
+/** Milliseconds that a reader waits for this server's tail to come as far as the stream. */
+const reachMs = 10_000;
+
+/** What a log on JetStream is made of. */
+export interface LogParts {
+  readonly link: NatsLink;
+  readonly client: JetStreamClient;
+  readonly manager: JetStreamManager;
+  readonly meta: Meta;
+  readonly snapshots: Snapshots;
+  readonly namespace: string;
+  readonly kept: KeptIdentity;
+  readonly fold: Fold;
+  /** What this server wants of retention, which holds for all as long as it has the lease. */
+  readonly retention: RetentionLimits;
+  readonly clock: Clock;
+  /** Whether events are of the time of `clock`; else of that of the stream. */
+  readonly saysTime: boolean;
+}
+
+/**
+ * A log in a stream of NATS JetStream that any number of servers share. Every one of them folds the whole stream into an
+ * index of its own, so all know the same as soon as they have come as far. Made by `openJetStreamLog`.
+ */
+export class JetStreamLog extends ReadableLog {
+  readonly identity: LogIdentity;
+  readonly #parts: LogParts;
+  readonly #publisher: Publisher;
+  readonly #reader: Reader;
+  readonly #lease: Lease;
+  readonly #maintenance: Maintenance;
+  #tail: StreamTail | undefined;
+  #waiting: { readonly sequence: number; readonly settle: (error?: unknown) => void }[] = [];
+  #stopAgeTimer: StopTimer | undefined;
+  /** What was asked of `holdAfter` last; undefined: nothing yet. */
+  #hold: number | undefined;
+  #taken: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+  #stopped: Error | undefined;
+
+  constructor(parts: LogParts) {
+    super(parts.fold.index, parts.clock);
+    const { link, namespace, clock, fold, manager, kept } = parts;
+    const { runtimeId, generation } = kept.identity;
+    this.identity = { runtimeId, generation };
+    this.#parts = parts;
+    const pending = new PendingAppends<never>(this.index);
+    this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, () => fold.last);
+    this.#reader = new Reader(manager, namespace, fold);
+    this.#lease = new Lease(parts.meta, () => {
+      this.#taken = this.#tookLease();
+    });
+    this.#maintenance = new Maintenance(parts, this.#lease, {
+      lost: (sequences) => this.#reportLost((sequence) => sequences(sequence)),
+      failed: (message, cause) => this.#giveUp(message, cause),
+    });
+  }
+
+  /**
+   * Follows the stream and settles when everything up to a sequence in it is folded.
+   * @throws StreamGap where messages are missing.
+   */
+  async follow(through: number): Promise<void> {
+    const { client, namespace, fold } = this.#parts;
+    this.#tail = await StreamTail.open(client, streamOf(namespace), fold.last + 1, (message) => this.#take(message));
+    await this.#reach(through, undefined);
+  }
+
+  /** Begins to take part: tries to get the lease, and to keep what comes with it. */
+  async start(): Promise<void> {
+    await this.#lease.start();
+    await this.#taken;
+    this.#maintenance.start();
+    this.#watchAge();
+  }
+
+  /** Lets go of everything without having taken part. */
+  async abandon(): Promise<void> {
+    this.markClosed();
+    await this.#tail?.close();
+  }
+
+  append(batch: AppendBatch): Promise<AppendResult> {
+    return new Promise((resolve, reject) => {
+      this.assertUsable();
+      const health = this.#parts.link.health();
+      if (!health.available) throw health.error;
+      this.#publisher.append(batch).then(resolve, reject);
+    });
+  }
+
+  holdAfter(sequence: number): void {
+    const changes = sequence !== (this.#hold ?? this.index.retention.hold);
+    this.#hold = sequence;
+    // Another server that gets the lease later says what it wants itself.
+    if (changes && this.#lease.isHeld && !this.closed) this.#say({ hold: sequence });
+  }
+
+  override health(): LogHealth {
+    const health = super.health();
+    return health.available ? this.#parts.link.health() : health;
+  }
+
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  protected async fetch(layout: Layout, memory: Uint8Array | undefined): Promise<FetchedBytes | undefined> {
+    try {
+      return await this.#reader.fetch(layout, memory);
+    } catch (error) {
+      if (!(error instanceof MissingMessages)) throw this.unavailable("The log can't be read right now.", error);
+      const missing = new Set(error.sequences);
+      await this.#reportLost((sequence) => missing.has(sequence));
+      return undefined;
+    }
+  }
+
+  #take(message: StreamMessage): void {
+    if (this.#stopped !== undefined) return;
+    try {
+      const folded = this.#parts.fold.take(message, (block) => this.tell(block));
+      if (folded !== undefined) this.#publisher.folded(folded);
+    } catch (error) {
+      this.#stopped = error as Error;
+      for (const { settle } of this.#waiting.splice(0)) settle(error);
+      this.#giveUp("The log's stream is not what this server knew of it. Start the server again.", error);
+      return;
+    }
+    if (this.#waiting.length > 0) this.#settleReached();
+    this.#watchAge();
+  }
+
+  /** Settles when everything up to a sequence in the stream is folded. */
+  #reach(sequence: number, withinMs: number | undefined): Promise<void> {
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
+    if (this.#parts.fold.last >= sequence) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const late = () => settle(this.unavailable("This server is behind the log. Try again."));
+      const timer = withinMs === undefined ? undefined : setTimeout(late, withinMs);
+      const settle = (error?: unknown) => {
+        clearTimeout(timer);
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      this.#waiting.push({ sequence, settle });
+    });
+  }
+
+  #settleReached(): void {
+    const { last } = this.#parts.fold;
+    const reached = this.#waiting.filter(({ sequence }) => sequence <= last);
+    if (reached.length === 0) return;
+    this.#waiting = this.#waiting.filter(({ sequence }) => sequence > last);
+    for (const { settle } of reached) settle();
+  }
+
+  /**
+   * Messages are gone that retention kept: everyone takes them for removed, with what came before them, so that readers
+   * are told what they lost. Settles when this server did.
+   */
+  async #reportLost(isLost: (streamSequence: number) => boolean): Promise<void> {
+    try {
+      // Retention may have removed them meanwhile, and this server not know it yet.
+      const { state } = await lostMessages(this.#parts.manager, streamOf(this.#parts.namespace));
+      await this.#reach(state.last_seq, reachMs);
+      const lost = lostRows(this.#parts.fold, isLost);
+      if (lost.length > 0) await this.#publisher.control({ lost });
+    } catch (error) {
+      throw this.failure ?? this.unavailable("The log can't be read right now.", error);
+    }
+  }
+
+  async #tookLease(): Promise<void> {
+    const { retention } = this.#parts;
+    await this.#publisher.control({ retention, hold: this.#hold ?? "state", trimsAll: true }).catch(() => undefined);
+  }
+
+  #say(control: Control): void {
+    // What is not said now is said with the next one, or by whoever gets the lease.
+    void this.#publisher.control(control).catch(() => undefined);
+  }
+
+  #giveUp(message: string, cause: unknown): void {
+    if (this.closed && this.#closing === undefined) return;
+    this.#publisher.abort(this.fail(message, cause));
+  }
+
+  async #close(): Promise<void> {
+    this.markClosed();
+    this.#stopAgeTimer?.();
+    await this.#publisher.drained();
+    await this.#maintenance.stop(this.failure === undefined);
+    await this.#lease.stop();
+    this.dropListeners();
+    await this.#tail?.close().catch(() => undefined);
+    await this.#parts.link.close();
+  }
+
+  /** Comes back when the oldest event falls due: whoever has the lease lets everyone know what time it is. */
+  #watchAge(): void {
+    const { retention } = this.index;
+    const { maxAgeMs } = retention;
+    if (this.#stopAgeTimer !== undefined || maxAgeMs === Number.POSITIVE_INFINITY || this.closed) return;
+    const oldest = retention.oldestTime();
+    if (oldest === undefined) return;
+    const dueInMs = oldest + maxAgeMs + 1 - this.clock.now();
+    const waitMs = Math.max(dueInMs, Math.min(minAgeCheckMs, maxAgeMs), 1);
+    // A timer can't wait longer than 2^31 - 1 milliseconds.
+    this.#stopAgeTimer = this.clock.after(Math.min(waitMs, 0x7fff_ffff), () => {
+      this.#stopAgeTimer = undefined;
+      if (this.#lease.isHeld && !this.closed && !this.failed) this.#say({});
+      else this.#watchAge();
+    });
+  }
+}

@@ -1,0 +1,130 @@
+import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { type Clock, systemClock } from "../../base/clock.ts";
+import { invalidRequest } from "../../base/errors.ts";
+import { limits, type RetentionLimits } from "../../base/limits.ts";
+import type { EventLog } from "../contract.ts";
+import { resolveRetention } from "../index/retention.ts";
+import { type NatsLink, openLink } from "./connect.ts";
+import type { NatsConnectOptions } from "./connect-options.ts";
+import { openErrorOf, openFailed } from "./errors.ts";
+import { Fold, StreamGap } from "./fold.ts";
+import { bornNow, fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
+import { JetStreamLog } from "./jetstream-log.ts";
+import { Meta } from "./meta.ts";
+import { restoreSnapshot } from "./snapshot.ts";
+import { Snapshots } from "./snapshots.ts";
+import { ensureStream, type StreamOptions } from "./stream.ts";
+import { isNamespace } from "./subjects.ts";
+
+export interface JetStreamLogOptions extends NatsConnectOptions {
+  /** Names the log among those on the same NATS: 1 to 64 letters, digits, "_" and "-". */
+  readonly namespace: string;
+  /** Servers of NATS that hold each event, 1 to 5. Default: 1. More than one needs a cluster. */
+  readonly replicas?: number | undefined;
+  /** Bytes that the stream may take, a wall that publishers meet. Default: what NATS allows. */
+  readonly maxBytes?: number | undefined;
+  /** Id of the runtime, at most 256 bytes, for a log that does not exist yet. Default: a random one. */
+  readonly runtimeId?: string | undefined;
+  /** What bounds the history; of several servers, that of the one that looks after the stream holds. Default: `defaultRetention`. */
+  readonly retention?: Partial<RetentionLimits> | undefined;
+  /** Says when events are accepted. Default: NATS does, by its own clock. */
+  readonly clock?: Clock | undefined;
+}
+
+/** Times that a log is opened again because its stream was changed meanwhile. */
+const maxTries = 5;
+
+/**
+ * Opens the log of a namespace, or makes one. Any number of servers may have it open.
+ *
+ * @throws TailraceError `log_open_failed`, whose message says what to do, or `invalid_request` for options.
+ */
+export async function openJetStreamLog(options: JetStreamLogOptions): Promise<EventLog> {
+  const retention = resolveRetention(options.retention);
+  const stream = streamOptionsOf(options);
+  const { runtimeId } = options;
+  if (runtimeId !== undefined && (runtimeId === "" || Buffer.byteLength(runtimeId) > limits.maxIdBytes)) {
+    throw invalidRequest("runtimeId", `must have 1 to ${limits.maxIdBytes} bytes`);
+  }
+  const clock = options.clock ?? systemClock;
+  const link = await openLink(options, clock);
+  try {
+    const manager = await jetstreamManager(link.connection);
+    for (let left = maxTries; left > 0; left--) {
+      const log = await tryToOpen({
+        link,
+        manager,
+        stream,
+        retention,
+        runtimeId,
+        clock,
+        saysTime: clock !== systemClock,
+      });
+      if (log !== undefined) return log;
+    }
+    throw openFailed(
+      "io",
+      `The stream of the log ${stream.namespace} keeps changing. Open it again when that is over.`,
+    );
+  } catch (error) {
+    await link.close();
+    throw openErrorOf(link.servers, error, stream.replicas);
+  }
+}
+
+interface Opening {
+  readonly link: NatsLink;
+  readonly manager: JetStreamManager;
+  readonly stream: StreamOptions;
+  readonly retention: RetentionLimits;
+  readonly runtimeId: string | undefined;
+  readonly clock: Clock;
+  readonly saysTime: boolean;
+}
+
+/** Undefined: what is known of the stream had to be changed first. */
+async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
+  const { link, manager, stream, runtimeId } = opening;
+  const { namespace } = stream;
+  const found = await ensureStream(manager, stream);
+  const meta = await Meta.open(link.connection, namespace, stream.replicas);
+  const before = await readIdentity(meta);
+  const isKnown = before !== undefined && fits(before.identity, found);
+  const identity = isKnown ? before.identity : bornNow(found, before?.identity, runtimeId);
+  // Written also where nothing changed: what was read may be old, and only the newest can be replaced.
+  const kept = await writeIdentity(meta, identity, before?.revision);
+  if (kept === undefined) return undefined;
+  const snapshots = new Snapshots(meta, identity.generation);
+  const fold = new Fold(opening.retention, identity.baseSequence, identity.bornAt);
+  const snapshot = await snapshots.read();
+  if (snapshot !== undefined) restoreSnapshot(fold, snapshot.bytes);
+  const client = jetstream(link.connection);
+  const log = new JetStreamLog({ ...opening, client, meta, snapshots, namespace, kept, fold });
+  try {
+    await log.follow(found.state.last_seq);
+    await log.start();
+    return log;
+  } catch (error) {
+    await log.abandon();
+    if (!(error instanceof StreamGap)) throw error;
+    await beginAnew(meta, kept, opening);
+    return undefined;
+  }
+}
+
+/** Messages are missing that nobody folded: what was told of them can't be kept. */
+async function beginAnew(meta: Meta, kept: KeptIdentity, { manager, stream, runtimeId }: Opening): Promise<void> {
+  const found = await ensureStream(manager, stream);
+  await writeIdentity(meta, bornNow(found, kept.identity, runtimeId), kept.revision);
+}
+
+function streamOptionsOf({ namespace, replicas = 1, maxBytes }: JetStreamLogOptions): StreamOptions {
+  if (!isNamespace(namespace)) throw invalidRequest("namespace", 'must be 1 to 64 letters, digits, "_" and "-"');
+  if (!Number.isInteger(replicas) || replicas < 1 || replicas > 5) {
+    throw invalidRequest("replicas", "must be a whole number from 1 to 5");
+  }
+  if (maxBytes !== undefined && !(Number.isSafeInteger(maxBytes) && maxBytes > 0)) {
+    throw invalidRequest("maxBytes", "must be a whole number of bytes from 1 up");
+  }
+  return { namespace, replicas, maxBytes };
+}
