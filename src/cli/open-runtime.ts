@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import type { EventLog } from "../log/contract.ts";
 import { Runtime } from "../runtime/runtime.ts";
 import { createServer, type Server, type ServerOptions } from "../server/index.ts";
+import { natsLogOptions } from "./options/nats-options.ts";
 import { defaultDirectory, defaultListen, type RuntimeSettings } from "./options/runtime-options.ts";
 
 /** A runtime that is served. */
@@ -45,6 +46,10 @@ async function openLog(settings: RuntimeSettings): Promise<EventLog> {
   if (settings.log === "memory") {
     const { MemoryLog } = await import("../log/memory/index.ts");
     return new MemoryLog({ retention });
+  }
+  if (typeof settings.log === "object") {
+    const { openJetStreamLog } = await import("../log/jetstream/index.ts");
+    return openJetStreamLog({ ...natsLogOptions(settings.log, settings.nats ?? {}), retention });
   }
   const { openEmbeddedLog } = await import("../log/embedded/index.ts");
   return openEmbeddedLog({

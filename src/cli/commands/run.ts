@@ -34,6 +34,9 @@ export const runCommandCommand = defineCommand({
     if (values.server !== undefined && own !== undefined) {
       throw usageError("run", `--${own}`, "Not together with --server, which has a runtime already.");
     }
+    if (typeof values.log === "object") {
+      throw usageError("run", "--log", "A log in NATS is for `tailrace serve`; run the command with --server then.");
+    }
     const server = values.server ?? (own === undefined ? serverFromEnvironment() : undefined);
     const { run } = await import("../run/run.ts");
     return run({

@@ -1,0 +1,79 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { freePort } from "../support/free-port.ts";
+import { startNats } from "../support/nats.ts";
+import { scratchDirectory } from "../support/scratch.ts";
+import { eventually } from "../support/until.ts";
+import { startServe, tailrace } from "./support.ts";
+
+const secret = "s3cr3t-that-nobody-reads";
+
+test("two servers of one log in NATS show each other's events, and say when NATS is gone", async () => {
+  const nats = await startNats({ config: [`authorization { user: u, password: ${secret} }`] });
+  const file = join(scratchDirectory(), "tailrace.json");
+  writeFileSync(join(file, "../password"), `${secret}\n`);
+  writeFileSync(
+    file,
+    JSON.stringify({ log: nats.url, namespace: "wrong", natsUser: "u", natsPasswordFile: "password" }),
+  );
+  const first = await startServe(["--config", file, "--namespace", "both", "--listen", "127.0.0.1:0"]);
+  const second = await startServe(
+    ["--log", nats.url, "--namespace", "both", "--nats-user", "u", "--listen", "127.0.0.1:0"],
+    { env: { TAILRACE_NATS_PASSWORD: secret } },
+  );
+  const watch = tailrace(["watch", "--server", second.url, "--format", "json"]);
+  await watch.until("stdout", /runtimeStarted/);
+  const publish = tailrace(["publish", "-q", "--server", first.url, "--worker", "w", "--text"], { input: "hello\n" });
+  expect([await publish.ended, publish.stderr]).toEqual([0, ""]);
+  await watch.until("stdout", new RegExp(Buffer.from("hello\n").toString("base64")));
+
+  expect((await fetch(`${first.url}/readyz`)).status).toBe(200);
+  await nats.kill();
+  const answer = await eventually(async () => {
+    const response = await fetch(`${first.url}/readyz`);
+    expect(response.status).toBe(503);
+    return response.json();
+  });
+  expect(answer).toEqual({
+    ready: false,
+    reasons: [{ reason: "log_unavailable", message: expect.stringMatching(/NATS/), since: expect.any(String) }],
+  });
+  await nats.start();
+  await eventually(async () => expect((await fetch(`${first.url}/readyz`)).status).toBe(200));
+  for (const { process } of [first, second]) {
+    process.child.kill("SIGTERM");
+    expect([await process.ended, process.stdout + process.stderr]).toEqual([0, expect.not.stringContaining(secret)]);
+  }
+});
+
+test("what is wrong with a log in NATS is said in one line, without secrets", async () => {
+  const port = await freePort();
+  const nats = await startNats({ config: [`authorization { token: ${secret} }`] });
+  const log = ["--log", nats.url, "--namespace", "n"];
+  const cases: [args: readonly string[], code: number, says: RegExp, env?: Record<string, string>][] = [
+    [["--log", nats.url], 2, /A log in NATS needs a name: --namespace NAME/],
+    [
+      ["--log", `nats://u:${secret}@127.0.0.1:${port}`, "--namespace", "n"],
+      1,
+      /No NATS server answers at 127\.0\.0\.1:/,
+    ],
+    [["--log", `nats://u:${secret}@`, "--namespace", "n"], 2, /--log: an address is no address of NATS/],
+    [[...log, "--namespace", "n.m"], 2, /--namespace/],
+    [[...log, "--data", "d"], 2, /--data: Not with a log in NATS/],
+    [log, 1, /does not let this server in/],
+    [log, 1, /does not let this server in/, { TAILRACE_NATS_TOKEN: `${secret}x` }],
+    [[...log, "--nats-token-file", "/none"], 2, /--nats-token-file: \/none can't be read \(ENOENT\)/],
+    [[...log, "--replicas", "3"], 1, /has not enough servers for 3 replicas/, { TAILRACE_NATS_TOKEN: secret }],
+  ];
+  for (const [args, code, says, env = {}] of cases) {
+    const serve = tailrace(["serve", "--listen", "127.0.0.1:0", ...args], { env });
+    expect([args, await serve.ended]).toEqual([args, code]);
+    expect(serve.stderr).toMatch(says);
+    expect(serve.stderr).toMatch(/^tailrace: [^\n]+\n$/);
+    expect(serve.stderr).not.toContain(secret);
+  }
+  const run = tailrace(["run", "--log", nats.url, "--", "true"]);
+  expect(await run.ended).toBe(2);
+  expect(run.stderr).toMatch(/A log in NATS is for `tailrace serve`/);
+});
