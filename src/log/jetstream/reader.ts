@@ -78,10 +78,8 @@ export class Reader {
       // With holes, as many messages reach further than the last one that is wanted.
       const batch = last - first + 1;
       const messages = await this.#direct.getBatch(this.#stream, { seq: first, batch });
-      for await (const message of messages) {
-        if (message.seq > last) break;
-        found.set(message.seq, message.data);
-      }
+      // To the end: a question that is broken off keeps its subscription.
+      for await (const message of messages) if (message.seq <= last) found.set(message.seq, message.data);
     }
     for (const sequence of sequences) {
       if (found.has(sequence)) continue;
