@@ -116,10 +116,7 @@ export class Maintenance {
 
   async #snapshot(): Promise<number> {
     const { fold, snapshots } = this.#parts;
-    const through = fold.last;
-    if (through === this.#keptThrough) return through;
-    await snapshots.write(through, encodeSnapshot(fold));
-    this.#keptThrough = through;
-    return through;
+    if (fold.last !== this.#keptThrough) this.#keptThrough = await snapshots.write(fold.last, encodeSnapshot(fold));
+    return this.#keptThrough;
   }
 }

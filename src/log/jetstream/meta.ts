@@ -1,4 +1,4 @@
-import { JetStreamApiCodes } from "@nats-io/jetstream";
+import { JetStreamApiCodes, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { apiCodeOf } from "./errors.ts";
@@ -13,13 +13,20 @@ export interface MetaEntry {
 /** What is known of the stream beside it: identity, lease and snapshots, in a bucket. Reads may be old; writes compare. */
 export class Meta {
   readonly #bucket: KV;
+  readonly #manager: JetStreamManager;
 
-  private constructor(bucket: KV) {
+  readonly #name: string;
+
+  private constructor(name: string, bucket: KV, manager: JetStreamManager) {
+    this.#name = name;
     this.#bucket = bucket;
+    this.#manager = manager;
   }
 
   static async open(connection: NatsConnection, namespace: string, replicas: number): Promise<Meta> {
-    return new Meta(await new Kvm(connection).create(bucketOf(namespace), { history: 1, replicas }));
+    const name = bucketOf(namespace);
+    const bucket = await new Kvm(connection).create(name, { history: 1, replicas });
+    return new Meta(name, bucket, await jetstreamManager(connection));
   }
 
   async get(key: string): Promise<MetaEntry | undefined> {
@@ -44,8 +51,13 @@ export class Meta {
     await this.#bucket.put(key, value);
   }
 
-  /** Removes a value, for good. `revision`: only if it is still that one. */
-  async remove(key: string, revision?: number): Promise<void> {
-    await this.#bucket.purge(key, revision === undefined ? {} : { previousSeq: revision });
+  /** Removes a value, if it is still that of `revision`. That it was there is kept, for whoever compares. */
+  async remove(key: string, revision: number): Promise<void> {
+    await this.#bucket.purge(key, { previousSeq: revision });
+  }
+
+  /** Removes everything below a key without a trace. */
+  async clear(key: string): Promise<void> {
+    await this.#manager.streams.purge(`KV_${this.#name}`, { filter: `$KV.${this.#name}.${key}.>` });
   }
 }

@@ -4,6 +4,8 @@ import { eventSubject, streamOf, subjectsOf } from "./subjects.ts";
 
 /** Messages of a subject that must be dead, beside as many as are alive, for it to be worth a purge of its own. */
 const minDead = 64;
+/** Messages that are deleted one by one in one go. */
+const maxDeletes = 2_000;
 
 /** The first message, and how many, of a subject that something retained is in. */
 interface LiveMessages {
@@ -33,6 +35,42 @@ export async function purge(manager: JetStreamManager, namespace: string, fold: 
     const seq = Math.min(through + 1, own?.first ?? through + 1);
     if (seq > first) await manager.streams.purge(stream, { filter: subject, seq });
   }
+  await deleteDead(manager, stream, fold, first, through);
+}
+
+/**
+ * Deletes dead messages one by one, which is slow: those with events of several, behind a message that stays for long.
+ * Others went by their subjects.
+ */
+async function deleteDead(
+  manager: JetStreamManager,
+  stream: string,
+  fold: Fold,
+  first: number,
+  through: number,
+): Promise<void> {
+  const live = liveSequences(fold);
+  const { state } = await manager.streams.info(stream);
+  const deadAtMost = state.messages - live.size - Math.max(0, state.last_seq - through);
+  if (deadAtMost < live.size + minDead) return;
+  const { state: details } = await manager.streams.info(stream, { deleted_details: true });
+  const gone = new Set(details.deleted ?? []);
+  let left = maxDeletes;
+  for (let sequence = first; sequence <= through && left > 0; sequence++) {
+    if (live.has(sequence) || gone.has(sequence)) continue;
+    await manager.streams.deleteMessage(stream, sequence, false);
+    left--;
+  }
+}
+
+function liveSequences(fold: Fold): Set<number> {
+  const live = new Set<number>();
+  for (const chunk of fold.index.columns.chunks) {
+    for (let row = 0; row < chunk.length; row++) {
+      if (fold.index.isLive(chunk, row)) live.add(fold.streamSequenceOf(chunk.segments[row] as number));
+    }
+  }
+  return live;
 }
 
 /** By subject, also by those of messages with events of several, whichever it was. */

@@ -1,4 +1,4 @@
-import type { DirectStreamAPI, JetStreamManager } from "@nats-io/jetstream";
+import { type DirectStreamAPI, JetStreamError, type JetStreamManager } from "@nats-io/jetstream";
 import { unsetBytes } from "../binary.ts";
 import { encodeTime } from "../commit/time.ts";
 import { type Extent, type Layout, pick } from "../index/extents.ts";
@@ -6,6 +6,9 @@ import type { FetchedBytes } from "../readable-log.ts";
 import type { Fold } from "./fold.ts";
 import { decodeMessage } from "./messages.ts";
 import { streamOf } from "./subjects.ts";
+
+/** Status of an answer without messages. */
+const notFound = 404;
 
 /** Messages that are asked for at once, which bounds what a pass holds beside what it gives. */
 const maxAsked = 64;
@@ -78,8 +81,13 @@ export class Reader {
       // With holes, as many messages reach further than the last one that is wanted.
       const batch = last - first + 1;
       const messages = await this.#direct.getBatch(this.#stream, { seq: first, batch });
-      // To the end: a question that is broken off keeps its subscription.
-      for await (const message of messages) if (message.seq <= last) found.set(message.seq, message.data);
+      try {
+        // To the end: a question that is broken off keeps its subscription.
+        for await (const message of messages) if (message.seq <= last) found.set(message.seq, message.data);
+      } catch (error) {
+        // Nothing from there on is an error to the client.
+        if (!(error instanceof JetStreamError) || (error as { code?: unknown }).code !== notFound) throw error;
+      }
     }
     for (const sequence of sequences) {
       if (found.has(sequence)) continue;

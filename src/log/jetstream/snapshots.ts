@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { Meta } from "./meta.ts";
 
@@ -8,8 +9,8 @@ const pieceBytes = 512 * 1024;
 
 /** What the bucket says of the newest snapshot. */
 interface SnapshotNote {
-  /** Which of two places its pieces are in, so that removing them leaves no more than so many names behind. */
-  readonly place: "a" | "b";
+  /** Its own, so that two who write one at the same time keep out of each other's way. */
+  readonly id: string;
   readonly generation: string;
   /** Sequence in the stream that it holds. */
   readonly through: number;
@@ -36,25 +37,28 @@ export class Snapshots {
       if (bytes !== undefined && crc32(bytes) === note.checksum) return { through: note.through, bytes };
       // It was replaced while its pieces were read, or is damaged.
       const now = await this.#note();
-      if (now?.through === note.through) return undefined;
+      if (now?.id === note.id) return undefined;
     }
   }
 
-  /** Keeps a snapshot, unless a newer one is there. */
-  async write(through: number, bytes: Uint8Array): Promise<void> {
+  /** Keeps a snapshot, unless a newer one is there. Gives the sequence in the stream that the one that is there holds. */
+  async write(through: number, bytes: Uint8Array): Promise<number> {
     const before = await this.#meta.get(key);
     const noteBefore = before === undefined ? undefined : readNote(before.value);
-    if (noteBefore?.generation === this.#generation && noteBefore.through >= through) return;
-    const place = noteBefore?.place === "a" ? "b" : "a";
+    if (noteBefore?.generation === this.#generation && noteBefore.through >= through) {
+      return noteBefore.through;
+    }
+    const id = randomUUID();
     const pieces = Math.ceil(bytes.length / pieceBytes);
     for (let i = 0; i < pieces; i++) {
-      await this.#meta.put(`${key}.${place}.${i}`, bytes.subarray(i * pieceBytes, (i + 1) * pieceBytes));
+      await this.#meta.put(`${key}.${id}.${i}`, bytes.subarray(i * pieceBytes, (i + 1) * pieceBytes));
     }
-    const note: SnapshotNote = { place, generation: this.#generation, through, pieces, checksum: crc32(bytes) };
+    const note: SnapshotNote = { id, generation: this.#generation, through, pieces, checksum: crc32(bytes) };
     const text = new TextEncoder().encode(JSON.stringify(note));
-    // Another one that wrote at the same time wrote to the same place: its checksum tells whose pieces are there.
-    if ((await this.#meta.swap(key, text, before?.revision)) === undefined || noteBefore === undefined) return;
-    for (let i = 0; i < noteBefore.pieces; i++) await this.#meta.remove(`${key}.${noteBefore.place}.${i}`);
+    const isNewest = (await this.#meta.swap(key, text, before?.revision)) !== undefined;
+    const obsolete = isNewest ? noteBefore : note;
+    if (obsolete !== undefined) await this.#meta.clear(`${key}.${obsolete.id}`);
+    return isNewest ? through : ((await this.#note())?.through ?? 0);
   }
 
   async #note(): Promise<SnapshotNote | undefined> {
@@ -65,7 +69,7 @@ export class Snapshots {
   async #pieces(note: SnapshotNote): Promise<Uint8Array | undefined> {
     const pieces: Uint8Array[] = [];
     for (let i = 0; i < note.pieces; i++) {
-      const piece = await this.#meta.get(`${key}.${note.place}.${i}`);
+      const piece = await this.#meta.get(`${key}.${note.id}.${i}`);
       if (piece === undefined) return undefined;
       pieces.push(piece.value);
     }

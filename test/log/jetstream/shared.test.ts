@@ -144,6 +144,8 @@ describe("what an operator removes", () => {
       await one.append({ events: jobEvents("b", "j", 2, i) });
     }
     await same(one, two);
+    // The snapshot that comes with this has the third begin without any message in memory.
+    await one.close();
     const three = await server(namespace);
     await asOperator(nats().url, (manager) => manager.streams.purge(streamOf(namespace), purge));
     await eventually(async () => {
@@ -151,12 +153,11 @@ describe("what an operator removes", () => {
       for (const scope of scopes) await readAll(three, { scope });
       expect(three.bounds(workers("a")).floor.workerOrdinal).toBe(ofWorker);
     });
-    await same(one, three);
-    expect(one.bounds(job("j")).floor.jobOrdinal).toBe(ofJob);
     await same(two, three);
-    for (const log of [one, two, three]) for (const scope of scopes) await expectExactExpiry(log, scope);
+    expect(two.bounds(job("j")).floor.jobOrdinal).toBe(ofJob);
+    for (const log of [two, three]) for (const scope of scopes) await expectExactExpiry(log, scope);
     const { last } = await two.append({ events: [event("a", "after"), ...jobEvents("b", "j", 1)] });
     expect(last).toMatchObject({ ordinal: 17, workerOrdinal: 11, jobOrdinal: 11 });
-    await same(one, two);
+    await same(two, three);
   });
 });
