@@ -27,7 +27,8 @@ interface Producer {
 /** Appends the events with this state, in one batch. */
 export type AppendWithState = (state: ReadonlyMap<string, StatePut>) => Promise<AppendResult>;
 
-const statePrefix = "producer/";
+/** Where the log's state keeps what is remembered of a producer. */
+export const producerPrefix = "producer/";
 
 /**
  * Makes retries harmless (docs/protocol.md, "Publishing"): one batch of a producer at a time, a repeat gets its first
@@ -44,8 +45,8 @@ export class Producers {
   constructor(log: EventLog, clock: Clock) {
     this.#clock = clock;
     const entries: [string, Producer][] = [];
-    for (const [key, value] of log.stateEntries(statePrefix)) {
-      entries.push([key.slice(statePrefix.length), readProducer(value)]);
+    for (const [key, value] of log.stateEntries(producerPrefix)) {
+      entries.push([key.slice(producerPrefix.length), readProducer(value)]);
     }
     entries.sort((a, b) => a[1].lastUseMs - b[1].lastUseMs);
     for (const [id, producer] of entries) this.#known.set(id, producer);
@@ -96,10 +97,10 @@ export class Producers {
     const kept = batches.slice(1 - limits.maxProducerBatches);
     const state = new Map<string, StatePut>();
     for (const id of this.#outdated(producerId, now)) {
-      state.set(`${statePrefix}${id}`, null);
+      state.set(`${producerPrefix}${id}`, null);
       this.#known.delete(id);
     }
-    state.set(`${statePrefix}${producerId}`, { bytes: encodeProducer(kept, batch, now), resultAt: newestResultAt });
+    state.set(`${producerPrefix}${producerId}`, { bytes: encodeProducer(kept, batch, now), resultAt: newestResultAt });
     const result = await append(state);
     // Last in the map is last used.
     this.#known.delete(producerId);
@@ -179,6 +180,19 @@ function readProducer(value: Uint8Array): Producer {
     });
   }
   return { batches: batches.reverse(), lastUseMs: view.getFloat64(0) };
+}
+
+/** Where the batches went that a producer is remembered by. */
+export function resultsOfProducer(value: Uint8Array): AppendResult[] {
+  return readProducer(value).batches.map(({ result }) => result);
+}
+
+/** The same producer in a log that its batches were copied to. */
+export function movedProducer(value: Uint8Array, move: (result: AppendResult) => AppendResult): Uint8Array {
+  const moved = value.slice();
+  for (let at = newestResultAt; at < moved.length; at += batchBytes)
+    writeResult(moved, at, move(readResult(moved, at)));
+  return moved;
 }
 
 function checksumOf(events: readonly PendingEvent[]): number {

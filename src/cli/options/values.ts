@@ -153,6 +153,12 @@ export function logChoice(text: string): LogChoice {
   return { servers };
 }
 
+/** Where a log is: a directory, or NATS. */
+export function logPlace(text: string): string | NatsLogChoice {
+  const choice = /^(nats|tls):\/\//.test(text) ? logChoice(text) : text;
+  return typeof choice === "string" ? text : choice;
+}
+
 /** Name of a log in NATS. */
 export function namespace(text: string): string {
   if (!isNamespace(text)) throw new Error(`"${text}" is no name: letters, digits, - and _, at most 64`);

@@ -42,7 +42,15 @@ export function endedRecord(header: RecordHeader, job: Job): StatePut {
  * in memory in this form only, because there may be a hundred thousand of them.
  */
 export function encodeRecord(header: RecordHeader, job: Job): Uint8Array {
-  const body = toBinary(JobSchema, job);
+  return withHeader(header, toBinary(JobSchema, job));
+}
+
+/** The same job in another log, whose header says where its events are there. */
+export function movedRecord(record: Uint8Array, header: RecordHeader): Uint8Array {
+  return withHeader(header, record.subarray(headerBytes));
+}
+
+function withHeader(header: RecordHeader, body: Uint8Array): Uint8Array {
   const record = new Uint8Array(headerBytes + body.length);
   const view = new DataView(record.buffer);
   view.setUint8(0, version);
