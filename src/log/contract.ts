@@ -185,6 +185,13 @@ export interface EventLog {
    */
   bounds(scope: Scope): ScopeBounds;
 
+  /**
+   * Settles when the head has come as far as a sequence, which it has not yet. False: it can't have been given out. Where
+   * several processes share a log, another one may have given it out, so that this one waits for a while.
+   * @throws TailraceError `log_unavailable` if this process is still behind then.
+   */
+  reach(sequence: number): Promise<boolean>;
+
   /** Makes one pass. @throws TailraceError `log_unavailable`. */
   read(request: ReadRequest): Promise<ReadPage>;
 

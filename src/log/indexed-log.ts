@@ -50,6 +50,10 @@ export abstract class IndexedLog extends ReadableLog {
     });
   }
 
+  async reach(sequence: number): Promise<boolean> {
+    return this.index.head.sequence >= sequence;
+  }
+
   holdAfter(sequence: number): void {
     const { retention } = this.index;
     const moves = sequence > retention.hold;

@@ -48,6 +48,7 @@ export abstract class ReadableLog implements EventLog {
   }
 
   abstract append(batch: AppendBatch): Promise<AppendResult>;
+  abstract reach(sequence: number): Promise<boolean>;
   abstract holdAfter(sequence: number): void;
   abstract close(): Promise<void>;
 

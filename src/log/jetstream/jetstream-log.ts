@@ -53,7 +53,7 @@ export class JetStreamLog extends ReadableLog {
   readonly #lease: Lease;
   readonly #maintenance: Maintenance;
   #tail: StreamTail | undefined;
-  #waiting: { readonly sequence: number; readonly settle: (error?: unknown) => void }[] = [];
+  #waiting: { readonly isReached: () => boolean; readonly settle: (error?: unknown) => void }[] = [];
   #stopAgeTimer: StopTimer | undefined;
   /** What was asked of `holdAfter` last; undefined: nothing yet. */
   #hold: number | undefined;
@@ -86,7 +86,7 @@ export class JetStreamLog extends ReadableLog {
   async follow(through: number): Promise<void> {
     const { client, namespace, fold } = this.#parts;
     this.#tail = await StreamTail.open(client, streamOf(namespace), fold.last + 1, (message) => this.#take(message));
-    await this.#reach(through, undefined);
+    await this.#until(() => fold.last >= through, undefined);
   }
 
   /** Begins to take part: tries to get the lease, and to keep what comes with it. */
@@ -110,6 +110,12 @@ export class JetStreamLog extends ReadableLog {
       if (!health.available) throw health.error;
       this.#publisher.append(batch).then(resolve, reject);
     });
+  }
+
+  async reach(sequence: number): Promise<boolean> {
+    this.assertUsable();
+    await this.#until(() => this.index.head.sequence >= sequence, reachMs);
+    return true;
   }
 
   holdAfter(sequence: number): void {
@@ -155,27 +161,30 @@ export class JetStreamLog extends ReadableLog {
     this.#watchAge();
   }
 
-  /** Settles when everything up to a sequence in the stream is folded. */
-  #reach(sequence: number, withinMs: number | undefined): Promise<void> {
+  /** Settles when so much is folded that something holds. `withinMs` undefined: however long that takes. */
+  #until(isReached: () => boolean, withinMs: number | undefined): Promise<void> {
     if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
-    if (this.#parts.fold.last >= sequence) return Promise.resolve();
+    if (isReached()) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      const late = () => settle(this.unavailable("This server is behind the log. Try again."));
+      const late = () => {
+        this.#waiting = this.#waiting.filter((one) => one !== waiting);
+        settle(this.unavailable("This server is behind the log. Try again."));
+      };
       const timer = withinMs === undefined ? undefined : setTimeout(late, withinMs);
       const settle = (error?: unknown) => {
         clearTimeout(timer);
         if (error === undefined) resolve();
         else reject(error);
       };
-      this.#waiting.push({ sequence, settle });
+      const waiting = { isReached, settle };
+      this.#waiting.push(waiting);
     });
   }
 
   #settleReached(): void {
-    const { last } = this.#parts.fold;
-    const reached = this.#waiting.filter(({ sequence }) => sequence <= last);
+    const reached = this.#waiting.filter(({ isReached }) => isReached());
     if (reached.length === 0) return;
-    this.#waiting = this.#waiting.filter(({ sequence }) => sequence > last);
+    this.#waiting = this.#waiting.filter((one) => !reached.includes(one));
     for (const { settle } of reached) settle();
   }
 
@@ -187,7 +196,7 @@ export class JetStreamLog extends ReadableLog {
     try {
       // Retention may have removed them meanwhile, and this server not know it yet.
       const { state } = await lostMessages(this.#parts.manager, streamOf(this.#parts.namespace));
-      await this.#reach(state.last_seq, reachMs);
+      await this.#until(() => this.#parts.fold.last >= state.last_seq, reachMs);
       const lost = lostRows(this.#parts.fold, isLost);
       if (lost.length > 0) await this.#publisher.control({ lost });
     } catch (error) {

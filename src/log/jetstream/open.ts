@@ -6,7 +6,7 @@ import type { EventLog } from "../contract.ts";
 import { resolveRetention } from "../index/retention.ts";
 import { type NatsLink, openLink } from "./connect.ts";
 import type { NatsConnectOptions } from "./connect-options.ts";
-import { openErrorOf, openFailed } from "./errors.ts";
+import { isJetStreamOff, openErrorOf, openFailed } from "./errors.ts";
 import { Fold, StreamGap } from "./fold.ts";
 import { bornNow, fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
 import { JetStreamLog } from "./jetstream-log.ts";
@@ -34,6 +34,10 @@ export interface JetStreamLogOptions extends NatsConnectOptions {
 /** Times that a log is opened again because its stream was changed meanwhile. */
 const maxTries = 5;
 
+/** Milliseconds that one question to JetStream may take while opening, and until it is asked again. */
+const questionMs = 2_000;
+const askAgainMs = 100;
+
 /**
  * Opens the log of a namespace, or makes one. Any number of servers may have it open.
  *
@@ -49,18 +53,19 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Ev
   const clock = options.clock ?? systemClock;
   const link = await openLink(options, clock);
   try {
-    const manager = await jetstreamManager(link.connection);
-    for (let left = maxTries; left > 0; left--) {
-      const log = await tryToOpen({
-        link,
-        manager,
-        stream,
-        retention,
-        runtimeId,
-        clock,
-        saysTime: clock !== systemClock,
-      });
-      if (log !== undefined) return log;
+    const manager = await jetstreamManager(link.connection, { checkAPI: false, timeout: questionMs });
+    const opening = { link, manager, stream, retention, runtimeId, clock, saysTime: clock !== systemClock };
+    const deadline = performance.now() + limits.natsOpenMs;
+    for (let left = maxTries; left > 0; ) {
+      try {
+        const log = await tryToOpen(opening);
+        if (log !== undefined) return log;
+        left--;
+      } catch (error) {
+        // A cluster that lost a server a moment ago has streams without a leader.
+        if (!isNoAnswer(error) || performance.now() > deadline) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, askAgainMs));
     }
     throw openFailed(
       "io",
@@ -70,6 +75,10 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Ev
     await link.close();
     throw openErrorOf(link.servers, error, stream.replicas);
   }
+}
+
+function isNoAnswer(error: unknown): boolean {
+  return (error as Error).name === "TimeoutError" || isJetStreamOff(error);
 }
 
 interface Opening {
