@@ -1,5 +1,6 @@
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import type { Clock, StopTimer } from "../../base/clock.ts";
+import { TailraceError } from "../../base/errors.ts";
 import type { RetentionLimits } from "../../base/limits.ts";
 import { PendingAppends } from "../commit/pending.ts";
 import type { AppendBatch, AppendResult, LogHealth, LogIdentity } from "../contract.ts";
@@ -9,7 +10,7 @@ import type { NatsLink } from "./connect.ts";
 import type { Fold, StreamMessage } from "./fold.ts";
 import type { KeptIdentity } from "./identity.ts";
 import { Lease } from "./lease.ts";
-import { lostMessages, lostRows } from "./lost.ts";
+import { lostRows } from "./lost.ts";
 import { Maintenance } from "./maintenance.ts";
 import type { Meta } from "./meta.ts";
 import { type Control, Publisher } from "./publisher.ts";
@@ -84,8 +85,10 @@ export class JetStreamLog extends ReadableLog {
    * @throws StreamGap where messages are missing.
    */
   async follow(through: number): Promise<void> {
-    const { client, namespace, fold } = this.#parts;
-    this.#tail = await StreamTail.open(client, streamOf(namespace), fold.last + 1, (message) => this.#take(message));
+    const { link, client, namespace, fold } = this.#parts;
+    this.#tail = await StreamTail.open(link, client, streamOf(namespace), fold.last + 1, (message) =>
+      this.#take(message),
+    );
     await this.#until(() => fold.last >= through, undefined);
   }
 
@@ -114,8 +117,12 @@ export class JetStreamLog extends ReadableLog {
 
   async reach(sequence: number): Promise<boolean> {
     this.assertUsable();
-    await this.#until(() => this.index.head.sequence >= sequence, reachMs);
-    return true;
+    const isReached = () => this.index.head.sequence >= sequence;
+    if (isReached()) return true;
+    const through = await this.#newest();
+    await this.#until(() => isReached() || this.#parts.fold.last >= through, reachMs);
+    // Everything that was in the stream is folded: nobody gave this one out.
+    return isReached();
   }
 
   holdAfter(sequence: number): void {
@@ -195,12 +202,22 @@ export class JetStreamLog extends ReadableLog {
   async #reportLost(isLost: (streamSequence: number) => boolean): Promise<void> {
     try {
       // Retention may have removed them meanwhile, and this server not know it yet.
-      const { state } = await lostMessages(this.#parts.manager, streamOf(this.#parts.namespace));
-      await this.#until(() => this.#parts.fold.last >= state.last_seq, reachMs);
+      const through = await this.#newest();
+      await this.#until(() => this.#parts.fold.last >= through, reachMs);
       const lost = lostRows(this.#parts.fold, isLost);
       if (lost.length > 0) await this.#publisher.control({ lost });
     } catch (error) {
+      if (error instanceof TailraceError) throw error;
       throw this.failure ?? this.unavailable("The log can't be read right now.", error);
+    }
+  }
+
+  /** Sequence of the newest message in the stream, as the leader has it. @throws TailraceError `log_unavailable`. */
+  async #newest(): Promise<number> {
+    try {
+      return (await this.#parts.manager.streams.info(streamOf(this.#parts.namespace))).state.last_seq;
+    } catch (error) {
+      throw this.failure ?? this.unavailable("The log can't be asked right now.", error);
     }
   }
 

@@ -1,12 +1,7 @@
-import type { JetStreamManager, StreamInfo } from "@nats-io/jetstream";
 import type { Fold } from "./fold.ts";
 import type { GroupHead } from "./messages.ts";
 
 type Lost = NonNullable<GroupHead["lost"]>;
-
-export function lostMessages(manager: JetStreamManager, stream: string): Promise<StreamInfo> {
-  return manager.streams.info(stream);
-}
 
 /** Of which workers and jobs retained events were in messages that are gone, and up to which sequence. */
 export function lostRows(fold: Fold, isLost: (streamSequence: number) => boolean): Lost {
