@@ -44,6 +44,11 @@ export class BinaryWriter {
 
   data(value: Uint8Array): void {
     this.u32(value.length);
+    this.raw(value);
+  }
+
+  /** Bytes whose length the reader knows otherwise. */
+  raw(value: Uint8Array): void {
     const at = this.#advance(value.length);
     this.#bytes.set(value, at);
   }

@@ -2,7 +2,7 @@ import { fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity
 import type { LogParts } from "./jetstream-log.ts";
 import type { Lease } from "./lease.ts";
 import { purge } from "./purge.ts";
-import { encodeSnapshot } from "./snapshot.ts";
+import { SnapshotCut } from "./snapshot.ts";
 import { findStream } from "./stream.ts";
 import { streamOf } from "./subjects.ts";
 
@@ -116,7 +116,7 @@ export class Maintenance {
 
   async #snapshot(): Promise<number> {
     const { fold, snapshots } = this.#parts;
-    if (fold.last !== this.#keptThrough) this.#keptThrough = await snapshots.write(fold.last, encodeSnapshot(fold));
+    if (fold.last !== this.#keptThrough) this.#keptThrough = await snapshots.write(new SnapshotCut(fold));
     return this.#keptThrough;
   }
 }

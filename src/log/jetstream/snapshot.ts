@@ -1,4 +1,5 @@
 import { BinaryReader, BinaryWriter } from "../binary.ts";
+import type { Chunk } from "../index/chunk.ts";
 import type { LogIndex } from "../index/log-index.ts";
 import { restoreEvent, settle } from "../index/restore.ts";
 import { type Floor, noFloor, type ScopeEntry } from "../index/scope-entry.ts";
@@ -8,12 +9,137 @@ import { readRetention, writeRetention } from "./messages.ts";
 
 const formatVersion = 1;
 
-/** All that a fold knows, so that another one can go on from there. */
-export function encodeSnapshot(fold: Fold): Uint8Array {
-  const { index, puts } = fold;
+/** Bytes of a piece, about. Each is made in one go, so this bounds for how long the event loop stands still. */
+const pieceBytes = 256 * 1024;
+
+/** What the index has of a worker or a job, as it was at the cut. */
+interface EntryAtCut {
+  readonly entry: ScopeEntry;
+  readonly exists: boolean;
+  readonly forgotten: boolean;
+  readonly lastOrdinal: number;
+  readonly createTimeMs: number;
+  readonly lastTimeMs: number;
+  readonly floor: Floor;
+}
+
+/**
+ * All that a fold knows at one moment, so that another one can go on from there. It is noted at once what there is, and
+ * written piece by piece while the fold goes on: rows, values and floors do not change, they are only replaced.
+ */
+export class SnapshotCut {
+  /** Sequence in the stream that it holds. */
+  readonly through: number;
+  readonly #head: Uint8Array;
+  readonly #workers: readonly EntryAtCut[];
+  readonly #jobs: readonly EntryAtCut[];
+  readonly #state: readonly (readonly [string, Uint8Array])[];
+  readonly #puts: readonly (readonly [string, { readonly at: number; readonly writer: string }])[];
+  readonly #chunks: readonly { readonly chunk: Chunk; readonly length: number }[];
+
+  constructor(fold: Fold) {
+    const { index, puts } = fold;
+    this.through = fold.last;
+    this.#head = encodeHead(fold);
+    this.#workers = entriesOf(index.workers.all());
+    this.#jobs = entriesOf(index.jobs.all());
+    this.#state = [...index.state];
+    this.#puts = [...puts.entries()];
+    this.#chunks = index.columns.chunks.map((chunk) => ({ chunk, length: chunk.length }));
+  }
+
+  /** The snapshot, one piece after the other. */
+  *pieces(): Generator<Uint8Array> {
+    let writer = new BinaryWriter();
+    writer.raw(this.#head);
+    for (const part of [
+      this.#writeEntries(() => writer),
+      this.#writeState(() => writer),
+      this.#writeRows(() => writer),
+    ]) {
+      for (const _ of part) {
+        if (writer.length < pieceBytes) continue;
+        yield writer.bytes;
+        writer = new BinaryWriter();
+      }
+    }
+    if (writer.length > 0) yield writer.bytes;
+  }
+
+  *#writeEntries(writer: () => BinaryWriter): Generator<void> {
+    for (const entries of [this.#workers, this.#jobs]) {
+      writer().u32(entries.length);
+      for (const { entry, exists, forgotten, lastOrdinal, createTimeMs, lastTimeMs, floor } of entries) {
+        writer().text(entry.id);
+        if (entry.isJob) writer().f64(entry.firstSequence);
+        writer().u8(entry.isJob ? Number(!forgotten) : Number(exists));
+        writer().f64(lastOrdinal);
+        writer().f64(createTimeMs);
+        writer().f64(lastTimeMs);
+        writeFloor(writer(), floor);
+        yield;
+      }
+    }
+  }
+
+  *#writeState(writer: () => BinaryWriter): Generator<void> {
+    writer().u32(this.#state.length);
+    for (const [key, value] of this.#state) {
+      writer().text(key);
+      writer().data(value);
+      yield;
+    }
+    writer().u32(this.#puts.length);
+    for (const [key, put] of this.#puts) {
+      writer().text(key);
+      writer().f64(put.at);
+      writer().text(put.writer);
+      yield;
+    }
+  }
+
+  /** What is retained, most columns as differences to the row before. */
+  *#writeRows(writer: () => BinaryWriter): Generator<void> {
+    const workers = placesOf(this.#workers);
+    const jobs = placesOf(this.#jobs);
+    let [sequence, ordinal, timeMs, segment] = [0, 0, 0, 0];
+    for (const { chunk, length } of this.#chunks) {
+      for (let row = 0; row < length; row++) {
+        const worker = workers.get(chunk.workers[row] as number);
+        const job = jobs.get(chunk.jobs?.[row] ?? 0);
+        const holder = job === undefined || job.at.forgotten ? worker : job;
+        // Its worker is forgotten only once nothing of it is retained.
+        if (worker === undefined || holder === undefined) continue;
+        if ((chunk.sequences[row] as number) <= holder.at.floor.sequence) continue;
+        const out = writer();
+        out.varint((chunk.sequences[row] as number) - sequence);
+        out.varint((chunk.ordinals[row] as number) - ordinal);
+        out.varint((chunk.times[row] as number) - timeMs);
+        out.varint(((chunk.segments[row] as number) - segment) >>> 0);
+        sequence = chunk.sequences[row] as number;
+        ordinal = chunk.ordinals[row] as number;
+        timeMs = chunk.times[row] as number;
+        segment = chunk.segments[row] as number;
+        out.varint(chunk.offsets[row] as number);
+        out.varint(chunk.sizes[row] as number);
+        out.varint(chunk.kinds[row] as number);
+        out.varint(worker.place);
+        out.varint(chunk.workerOrdinals[row] as number);
+        out.varint(job === undefined ? 0 : job.place + 1);
+        if (job !== undefined) out.varint(chunk.jobOrdinals?.[row] as number);
+        yield;
+      }
+    }
+    // No row has the sequence of the one before.
+    writer().varint(0);
+    yield;
+  }
+}
+
+function encodeHead({ index, last, puts }: Fold): Uint8Array {
   const writer = new BinaryWriter();
   writer.u32(formatVersion);
-  writer.f64(fold.last);
+  writer.f64(last);
   writer.f64(index.head.sequence);
   writer.f64(index.head.ordinal);
   writer.f64(index.head.timeMs);
@@ -21,28 +147,26 @@ export function encodeSnapshot(fold: Fold): Uint8Array {
   writeFloor(writer, index.forgottenFloor);
   writeRetention(writer, index.retention.limits);
   writer.f64(index.retention.hold);
-  const workers = writeEntries(writer, index.workers.all(), (entry) => writer.u8(entry.exists ? 1 : 0));
-  const jobs = writeEntries(writer, index.jobs.all(), (entry) => {
-    writer.f64(entry.firstSequence);
-    writer.u8(entry.forgotten ? 0 : 1);
-  });
-  writer.u32(index.state.size);
-  for (const [key, value] of index.state) {
-    writer.text(key);
-    writer.data(value);
-  }
   writer.f64(puts.floor);
-  writer.u32(puts.size);
-  for (const [key, { at, writer: who }] of puts.entries()) {
-    writer.text(key);
-    writer.f64(at);
-    writer.text(who);
-  }
-  writeRows(writer, index, workers, jobs);
   return writer.bytes;
 }
 
-/** Puts back what a snapshot says into a fold that is empty. Throws where the bytes are none of `encodeSnapshot`. */
+function entriesOf(all: Iterable<ScopeEntry>): EntryAtCut[] {
+  const entries: EntryAtCut[] = [];
+  for (const entry of all) {
+    const { exists, forgotten, lastOrdinal, createTimeMs, lastTimeMs, floor } = entry;
+    if (!exists && !forgotten && (entry.isJob || entry.number !== 0)) continue;
+    entries.push({ entry, exists, forgotten, lastOrdinal, createTimeMs, lastTimeMs, floor });
+  }
+  return entries;
+}
+
+/** By number, in which place an entry is written. */
+function placesOf(entries: readonly EntryAtCut[]): Map<number, { readonly at: EntryAtCut; readonly place: number }> {
+  return new Map(entries.map((at, place) => [at.entry.number, { at, place }]));
+}
+
+/** Puts back what a snapshot says into a fold that is empty. Throws where the bytes are not those of a `SnapshotCut`. */
 export function restoreSnapshot(fold: Fold, bytes: Uint8Array): void {
   const { index } = fold;
   const reader = new BinaryReader(bytes);
@@ -54,6 +178,7 @@ export function restoreSnapshot(fold: Fold, bytes: Uint8Array): void {
   index.raiseForgotten(readFloor(reader));
   index.retention.limits = readRetention(reader);
   index.retention.hold = reader.f64();
+  const putsFloor = reader.f64();
   const workers: ScopeEntry[] = [];
   for (let left = reader.u32(); left > 0; left--) {
     const id = reader.text();
@@ -76,7 +201,6 @@ export function restoreSnapshot(fold: Fold, bytes: Uint8Array): void {
   const state = new Map<string, Uint8Array>();
   for (let left = reader.u32(); left > 0; left--) state.set(reader.text(), reader.data());
   index.putState(state);
-  const putsFloor = reader.f64();
   const puts: [string, { at: number; writer: string }][] = [];
   for (let left = reader.u32(); left > 0; left--) {
     puts.push([reader.text(), { at: reader.f64(), writer: reader.text() }]);
@@ -89,27 +213,6 @@ export function restoreSnapshot(fold: Fold, bytes: Uint8Array): void {
   fold.resumeAfter(last);
 }
 
-/** Writes entries and gives their places in what was written. */
-function writeEntries(
-  writer: BinaryWriter,
-  all: Iterable<ScopeEntry>,
-  writeKind: (entry: ScopeEntry) => void,
-): Map<number, number> {
-  const entries = [...all].filter((entry) => entry.exists || entry.forgotten || (entry.number === 0 && !entry.isJob));
-  const places = new Map<number, number>();
-  writer.u32(entries.length);
-  for (const entry of entries) {
-    places.set(entry.number, places.size);
-    writer.text(entry.id);
-    writeKind(entry);
-    writer.f64(entry.lastOrdinal);
-    writer.f64(entry.createTimeMs);
-    writer.f64(entry.lastTimeMs);
-    writeFloor(writer, entry.floor);
-  }
-  return places;
-}
-
 function readCounts(reader: BinaryReader, entry: ScopeEntry, exists: boolean): void {
   const [lastOrdinal, createTimeMs, lastTimeMs] = [reader.f64(), reader.f64(), reader.f64()];
   const floor = readFloor(reader);
@@ -120,42 +223,6 @@ function readCounts(reader: BinaryReader, entry: ScopeEntry, exists: boolean): v
   entry.floor = floor;
 }
 
-/** What is retained, each column as differences to the row before. */
-function writeRows(
-  writer: BinaryWriter,
-  index: LogIndex,
-  workers: ReadonlyMap<number, number>,
-  jobs: ReadonlyMap<number, number>,
-): void {
-  let count = 0;
-  for (const chunk of index.columns.chunks) {
-    for (let row = 0; row < chunk.length; row++) if (index.isLive(chunk, row)) count++;
-  }
-  writer.u32(count);
-  let [sequence, ordinal, timeMs, segment] = [0, 0, 0, 0];
-  for (const chunk of index.columns.chunks) {
-    for (let row = 0; row < chunk.length; row++) {
-      if (!index.isLive(chunk, row)) continue;
-      writer.varint((chunk.sequences[row] as number) - sequence);
-      writer.varint((chunk.ordinals[row] as number) - ordinal);
-      writer.varint((chunk.times[row] as number) - timeMs);
-      writer.varint(((chunk.segments[row] as number) - segment) >>> 0);
-      sequence = chunk.sequences[row] as number;
-      ordinal = chunk.ordinals[row] as number;
-      timeMs = chunk.times[row] as number;
-      segment = chunk.segments[row] as number;
-      writer.varint(chunk.offsets[row] as number);
-      writer.varint(chunk.sizes[row] as number);
-      writer.varint(chunk.kinds[row] as number);
-      writer.varint(workers.get(chunk.workers[row] as number) as number);
-      writer.varint(chunk.workerOrdinals[row] as number);
-      const job = chunk.jobs?.[row] ?? 0;
-      writer.varint(job === 0 ? 0 : (jobs.get(job) as number) + 1);
-      if (job !== 0) writer.varint(chunk.jobOrdinals?.[row] as number);
-    }
-  }
-}
-
 function readRows(
   reader: BinaryReader,
   index: LogIndex,
@@ -163,9 +230,9 @@ function readRows(
   jobs: readonly ScopeEntry[],
 ): void {
   let [sequence, ordinal, timeMs, segment] = [0, 0, 0, 0];
-  for (let left = reader.u32(); left > 0; left--) {
+  for (let further = reader.varint(); further > 0; further = reader.varint()) {
     const event = newEventArrays(1);
-    sequence += reader.varint();
+    sequence += further;
     ordinal += reader.varint();
     timeMs += reader.varint();
     segment = (segment + reader.varint()) >>> 0;

@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { Meta } from "./meta.ts";
+import type { SnapshotCut } from "./snapshot.ts";
 
 const key = "snapshot";
 
-/** Bytes of a piece: a server takes 1 MiB unless it was told otherwise. */
-const pieceBytes = 512 * 1024;
+/** Bytes of a value in the bucket: a server takes 1 MiB unless it was told otherwise. */
+const maxValueBytes = 512 * 1024;
 
 /** What the bucket says of the newest snapshot. */
 interface SnapshotNote {
@@ -42,18 +43,23 @@ export class Snapshots {
   }
 
   /** Keeps a snapshot, unless a newer one is there. Gives the sequence in the stream that the one that is there holds. */
-  async write(through: number, bytes: Uint8Array): Promise<number> {
+  async write(cut: SnapshotCut): Promise<number> {
+    const { through } = cut;
     const before = await this.#meta.get(key);
     const noteBefore = before === undefined ? undefined : readNote(before.value);
     if (noteBefore?.generation === this.#generation && noteBefore.through >= through) {
       return noteBefore.through;
     }
     const id = randomUUID();
-    const pieces = Math.ceil(bytes.length / pieceBytes);
-    for (let i = 0; i < pieces; i++) {
-      await this.#meta.put(`${key}.${id}.${i}`, bytes.subarray(i * pieceBytes, (i + 1) * pieceBytes));
+    let count = 0;
+    let checksum = 0;
+    for (const piece of cut.pieces()) {
+      checksum = crc32(piece, checksum);
+      for (let at = 0; at < piece.length; at += maxValueBytes) {
+        await this.#meta.put(`${key}.${id}.${count++}`, piece.subarray(at, at + maxValueBytes));
+      }
     }
-    const note: SnapshotNote = { id, generation: this.#generation, through, pieces, checksum: crc32(bytes) };
+    const note: SnapshotNote = { id, generation: this.#generation, through, pieces: count, checksum };
     const text = new TextEncoder().encode(JSON.stringify(note));
     const isNewest = (await this.#meta.swap(key, text, before?.revision)) !== undefined;
     const obsolete = isNewest ? noteBefore : note;

@@ -4,7 +4,7 @@ import { openJetStreamLog } from "../../../src/log/jetstream/index.ts";
 import { Lease } from "../../../src/log/jetstream/lease.ts";
 import { Meta } from "../../../src/log/jetstream/meta.ts";
 import { purge } from "../../../src/log/jetstream/purge.ts";
-import { encodeSnapshot } from "../../../src/log/jetstream/snapshot.ts";
+import { SnapshotCut } from "../../../src/log/jetstream/snapshot.ts";
 import { Snapshots } from "../../../src/log/jetstream/snapshots.ts";
 import { streamOf } from "../../../src/log/jetstream/subjects.ts";
 import { natsForFile } from "../../support/nats.ts";
@@ -42,10 +42,7 @@ test("two that look after the stream by accident do no harm: what they keep and 
   const now = await viewOf(one, scopes);
   expect(now).not.toEqual(before);
   await asOperator(nats().url, async (manager) => {
-    await Promise.all([
-      snapshots.write(ahead.last, encodeSnapshot(ahead)),
-      snapshots.write(behind.last, encodeSnapshot(behind)),
-    ]);
+    await Promise.all([snapshots.write(new SnapshotCut(ahead)), snapshots.write(new SnapshotCut(behind))]);
     const through = (await snapshots.read())?.through ?? 0;
     await Promise.all([purge(manager, namespace, behind, through), purge(manager, namespace, ahead, through)]);
     const { state } = await manager.streams.info(streamOf(namespace));
