@@ -6,7 +6,7 @@ import { type AppendResult, holdKey, type PendingEvent } from "../contract.ts";
 import { LogIndex } from "../index/log-index.ts";
 import type { ScopeEntry } from "../index/scope-entry.ts";
 import { SegmentUses } from "../index/segment-uses.ts";
-import { decodeHead, decodeMessage, type GroupHead, type GroupMessage } from "./messages.ts";
+import { decodeHead, decodeMessage, type GroupHead, type GroupMessage, NewerFormat } from "./messages.ts";
 import { Puts } from "./puts.ts";
 import { RecentMessages } from "./recent.ts";
 
@@ -75,20 +75,24 @@ export class Fold {
   /**
    * Takes the next message. `tell` is called with the block of a group that is whole now, before what retention removes
    * because of it is gone.
-   * @throws StreamGap if messages are missing before it; RangeError for one that no release so far writes.
+   * @throws StreamGap if messages are missing before it, NewerFormat for one that a newer release wrote.
    */
   take(message: StreamMessage, tell: (block: EventBlock) => void): FoldedGroup | undefined {
     if (message.sequence <= this.#newest) return undefined;
     if (message.sequence !== this.#newest + 1 && message.sequence - 1 > this.#toleratedThrough) {
       throw new StreamGap(`messages ${this.#newest + 1} to ${message.sequence - 1} of the stream are missing`);
     }
-    const decoded = decodeMessage(message.payload);
+    const decoded = read(() => decodeMessage(message.payload));
+    if (decoded === undefined) {
+      this.#skip(message.sequence);
+      return undefined;
+    }
     if (decoded.index === 1) this.#parts = [];
     // The rest of a group whose beginning is missing, which may be below the tolerated part only.
     else if (this.#parts.length !== decoded.index - 1) this.#parts = [];
     this.#newest = message.sequence;
     if (decoded.index > 1 && this.#parts.length === 0) {
-      this.last = message.sequence;
+      this.#skip(message.sequence);
       return undefined;
     }
     this.#parts.push({ sequence: message.sequence, message: decoded });
@@ -99,7 +103,13 @@ export class Fold {
     }
     const parts = this.#parts;
     this.#parts = [];
-    const folded = this.#fold(parts, message.timeMs, tell);
+    const events = parts.flatMap((part) => part.message.events);
+    const head = read(() => decodeHead(concat(parts.map((part) => part.message.head))));
+    if (head === undefined || head.appends.reduce((sum, { count }) => sum + count, 0) !== events.length) {
+      this.#skip(message.sequence);
+      return undefined;
+    }
+    const folded = this.#fold(head, events, parts, message.timeMs, tell);
     this.last = message.sequence;
     return folded;
   }
@@ -109,18 +119,25 @@ export class Fold {
     return this.last - ((this.last - segment) >>> 0);
   }
 
+  /** A message that is not ours says nothing, to any server. */
+  #skip(sequence: number): void {
+    this.#parts = [];
+    this.#newest = sequence;
+    this.last = sequence;
+  }
+
   #fold(
+    head: GroupHead,
+    events: readonly PendingEvent[],
     parts: readonly { sequence: number; message: GroupMessage }[],
     takenAtMs: number,
     tell: (block: EventBlock) => void,
   ): FoldedGroup {
     const { index } = this;
     const at = parts[0]?.sequence as number;
-    const head = decodeHead(concat(parts.map(({ message }) => message.head)));
     if (head.lost !== undefined) this.#lose(head.lost);
     if (head.retention !== undefined) index.retention.limits = head.retention;
     if (head.hold !== undefined) index.retention.hold = head.hold === "state" ? this.#stateHold() : head.hold;
-    const events = parts.flatMap(({ message }) => message.events);
     const accepted = this.#accept(head, events, at);
     const group = stageGroup(
       index,
@@ -222,6 +239,16 @@ export class Fold {
   #stateHold(): number {
     const held = this.index.state.get(holdKey);
     return held === undefined ? Number.POSITIVE_INFINITY : Number(new TextDecoder().decode(held));
+  }
+}
+
+/** What bytes say; undefined: they are not ours. @throws NewerFormat */
+function read<T>(decode: () => T): T | undefined {
+  try {
+    return decode();
+  } catch (error) {
+    if (error instanceof NewerFormat) throw error;
+    return undefined;
   }
 }
 

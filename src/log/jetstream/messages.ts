@@ -2,7 +2,18 @@ import type { RetentionLimits } from "../../base/limits.ts";
 import { BinaryReader, BinaryWriter } from "../binary.ts";
 import type { AppendBatch, PendingEvent, StatePut } from "../contract.ts";
 
+/** Tells our messages from those that somebody else put into the stream. */
+const magic = [0x54, 0x52] as const;
 const formatVersion = 1;
+
+/** A message, or a snapshot, that a newer release wrote. */
+export class NewerFormat extends Error {
+  override readonly name = "NewerFormat";
+
+  constructor(what: string, version: number) {
+    super(`${what} has format ${version}, and this release reads up to ${formatVersion}`);
+  }
+}
 
 /** What a group says apart from the events: the same at every server that folds it. */
 export interface GroupHead {
@@ -44,6 +55,7 @@ export interface GroupMessage {
 export function encodeMessage(message: GroupMessage): Uint8Array {
   const { events } = message;
   const writer = new BinaryWriter();
+  for (const byte of magic) writer.u8(byte);
   writer.u8(formatVersion);
   writer.u32(message.index);
   writer.u32(message.of);
@@ -64,11 +76,12 @@ export function encodeMessage(message: GroupMessage): Uint8Array {
   return writer.bytes;
 }
 
-/** Throws where the bytes are none that `encodeMessage` wrote, naming a version that is newer. */
+/** @throws NewerFormat, or another error where the bytes are none that `encodeMessage` wrote. */
 export function decodeMessage(bytes: Uint8Array): GroupMessage {
   const reader = new BinaryReader(bytes);
+  for (const byte of magic) if (reader.u8() !== byte) throw new RangeError("this is no message of a log");
   const version = reader.u8();
-  if (version !== formatVersion) throw new RangeError(`a message has format ${version}, not ${formatVersion}`);
+  if (version > formatVersion) throw new NewerFormat("a message", version);
   const [index, of, head] = [reader.u32(), reader.u32(), reader.data()];
   const events: PendingEvent[] = [];
   while (!reader.isAtEnd) {
@@ -114,6 +127,7 @@ export function encodeHead(head: GroupHead): Uint8Array {
   return writer.bytes;
 }
 
+/** Throws where the bytes are none that `encodeHead` wrote. */
 export function decodeHead(bytes: Uint8Array): GroupHead {
   const reader = new BinaryReader(bytes);
   const head = { writer: reader.text(), number: reader.f64(), timeMs: reader.f64() };

@@ -10,6 +10,7 @@ import { isJetStreamOff, openErrorOf, openFailed } from "./errors.ts";
 import { Fold, StreamGap } from "./fold.ts";
 import { bornNow, fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
 import { JetStreamLog } from "./jetstream-log.ts";
+import { NewerFormat } from "./messages.ts";
 import { Meta } from "./meta.ts";
 import { restoreSnapshot } from "./snapshot.ts";
 import { Snapshots } from "./snapshots.ts";
@@ -30,6 +31,9 @@ export interface JetStreamLogOptions extends NatsConnectOptions {
   /** Says when events are accepted. Default: NATS does, by its own clock. */
   readonly clock?: Clock | undefined;
 }
+
+/** Milliseconds that NATS has to make what sends the tail. It is asked again, perhaps another server by then. */
+const answerMs = 2_000;
 
 /** Times that a log is opened again because its stream was changed meanwhile. */
 const maxTries = 5;
@@ -73,6 +77,13 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Ev
     );
   } catch (error) {
     await link.close();
+    if (error instanceof NewerFormat) {
+      throw openFailed(
+        "newer_format",
+        `The log ${stream.namespace} was written by a newer release (${error.message}). Use that release.`,
+        error,
+      );
+    }
     throw openErrorOf(link.servers, error, stream.replicas);
   }
 }
@@ -107,7 +118,7 @@ async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
   const fold = new Fold(opening.retention, identity.baseSequence, identity.bornAt);
   const snapshot = await snapshots.read();
   if (snapshot !== undefined) restoreSnapshot(fold, snapshot.bytes);
-  const client = jetstream(link.connection);
+  const client = jetstream(link.connection, { timeout: answerMs });
   const log = new JetStreamLog({ ...opening, client, meta, snapshots, namespace, kept, fold });
   try {
     await log.follow(found.state.last_seq);

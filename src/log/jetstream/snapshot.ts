@@ -5,7 +5,7 @@ import { restoreEvent, settle } from "../index/restore.ts";
 import { type Floor, noFloor, type ScopeEntry } from "../index/scope-entry.ts";
 import { newEventArrays, setJob } from "../index/staged.ts";
 import type { Fold } from "./fold.ts";
-import { readRetention, writeRetention } from "./messages.ts";
+import { NewerFormat, readRetention, writeRetention } from "./messages.ts";
 
 const formatVersion = 1;
 
@@ -171,7 +171,7 @@ export function restoreSnapshot(fold: Fold, bytes: Uint8Array): void {
   const { index } = fold;
   const reader = new BinaryReader(bytes);
   const version = reader.u32();
-  if (version !== formatVersion) throw new RangeError(`a snapshot has format ${version}, not ${formatVersion}`);
+  if (version !== formatVersion) throw new NewerFormat("a snapshot", version);
   const last = reader.f64();
   index.moveHead(reader.f64(), reader.f64(), reader.f64());
   index.raiseRuntime(readFloor(reader));

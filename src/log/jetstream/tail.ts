@@ -6,7 +6,7 @@ import type { StreamMessage } from "./fold.ts";
 const maxAhead = 1_000;
 
 /** Milliseconds that a question for messages stands. NATS says that it lives twice in that time; silence twice is too long. */
-const askMs = 4_000;
+const askMs = 3_000;
 const againMs = 250;
 
 /**

@@ -131,7 +131,10 @@ test("what is encoded is decoded as it was", () => {
   for (const one of [head, { ...head, hold: "state", trimsAll: true }, { ...head, hold: 3 }] as GroupHead[]) {
     expect(decodeHead(encodeHead(one))).toEqual(one);
   }
-  expect(() => decodeMessage(Uint8Array.of(9))).toThrow("format 9");
+  expect(() => decodeMessage(Uint8Array.of(0x54, 0x52, 9))).toThrow("format 9");
+  for (const foreign of [[], [9], [0x54], [0x54, 0x52, 1, 1]]) {
+    expect(() => decodeMessage(Uint8Array.from(foreign))).toThrow(RangeError);
+  }
 });
 
 test("a fold that goes on after a snapshot knows what one knows that folded everything", () => {

@@ -1,3 +1,4 @@
+import { connect } from "@nats-io/transport-node";
 import { expect, onTestFinished, test } from "vitest";
 import { hasReason } from "../../../src/base/errors.ts";
 import type { PendingEvent } from "../../../src/log/contract.ts";
@@ -70,15 +71,35 @@ test("the stream's own limit is a wall: appends are refused, nothing of them is 
   expect(log.health()).toEqual({ available: true });
 });
 
-test("an unknown format of a message ends the log with a sentence, and does not lose what it knew", async () => {
+async function publish(namespace: string, payload: Uint8Array): Promise<void> {
+  const connection = await connect({ servers: nats().url });
+  await connection.request(`tailrace.${namespace}.c`, payload);
+  await connection.close();
+}
+
+test("messages that others put into the stream say nothing to any server", async () => {
+  const namespace = freshNamespace();
+  const one = await open(namespace);
+  await one.append({ events: events("a", 2) });
+  for (const foreign of ["", "hello", "TR", "TR\u0001\u0000"])
+    await publish(namespace, new TextEncoder().encode(foreign));
+  const { last } = await one.append({ events: events("a", 1, 3) });
+  expect(last).toMatchObject({ sequence: 3, ordinal: 3 });
+  const two = await open(namespace);
+  expect(await readAll(two)).toEqual(await readAll(one));
+});
+
+test("a message of a newer release ends the log with a sentence that says so, also when it is opened", async () => {
   const namespace = freshNamespace();
   const log = await open(namespace);
   await log.append({ events: events("a", 2) });
-  const { connect } = await import("@nats-io/transport-node");
-  const connection = await connect({ servers: nats().url });
-  await connection.request(`tailrace.${namespace}.c`, Uint8Array.of(99));
-  await connection.close();
+  await publish(namespace, Uint8Array.of(0x54, 0x52, 99));
   await until(() => !log.health().available, "the log to end");
   expect(log.health()).toMatchObject({ available: false, error: { reason: "log_unavailable" } });
   expect(log.worker("a")?.lastOrdinal).toBe(2);
+  await expect(open(namespace)).rejects.toMatchObject({
+    reason: "log_open_failed",
+    details: { cause: "newer_format" },
+    message: expect.stringContaining("newer release"),
+  });
 });
