@@ -1,9 +1,7 @@
 import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JsMsg } from "@nats-io/jetstream";
+import { limits } from "../../base/limits.ts";
 import type { NatsLink } from "./connect.ts";
 import type { StreamMessage } from "./fold.ts";
-
-/** Messages that NATS sends ahead. */
-const maxAhead = 1_000;
 
 /** Milliseconds that a question for messages stands. NATS says that it lives twice in that time; silence twice is too long. */
 const askMs = 3_000;
@@ -85,7 +83,7 @@ export class StreamTail {
         payload: message.data,
       });
     };
-    own = await consumer.consume({ callback, max_messages: maxAhead, expires: askMs });
+    own = await consumer.consume({ callback, max_messages: limits.natsTailAhead, expires: askMs });
     this.#messages = own;
     void this.#listen(own);
   }
