@@ -64,6 +64,30 @@ export const limits = {
   natsPingsOut: 2,
   /** Milliseconds for which the connection to NATS may be away until the log says that it is unavailable. */
   natsAwayMs: 1_000,
+  /** Bytes of appends that go to NATS as one message, unless a single one is larger, and of one message of such a one. */
+  natsGroupBytes: 32 * 1024,
+  natsMessageBytes: 512 * 1024,
+  /** Messages' worth of appends, and bytes of them, on their way to NATS at once. Its streams refuse more than they can queue. */
+  natsGroupsInFlight: 256,
+  natsBytesInFlight: 16 * 1024 * 1024,
+  /** Milliseconds within which NATS has to acknowledge a write, and the write has to come back by the tail. */
+  natsAcknowledgeMs: 5_000,
+  natsComeBackMs: 15_000,
+  /** Messages that NATS sends ahead to the tail, and bytes of the newest ones that are kept for readers a little behind. */
+  natsTailAhead: 1_000,
+  natsRecentBytes: 16 * 1024 * 1024,
+  /** Messages that one question of a reader may be answered with. */
+  natsReadMessages: 64,
+  /** Milliseconds that a reader waits for a server that is behind the log. */
+  natsReachMs: 10_000,
+  /** Keys of the state whose last writer is remembered. Who was away for longer than it takes to put as many puts none. */
+  natsRememberedKeys: 65_536,
+  /** Milliseconds between two renewals of the lease on the stream, and after which it is free. */
+  natsLeaseRenewMs: 3_000,
+  natsLeaseMs: 10_000,
+  /** Milliseconds between two looks at the stream, and at the least between two snapshots of what it says. */
+  natsLookMs: 1_000,
+  natsSnapshotMs: 10_000,
   /** Events that a filtered watch may pass over, and milliseconds at the least, between two bookmarks. */
   bookmarkEvents: 4_096,
   bookmarkMs: 1_000,

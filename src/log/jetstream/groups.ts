@@ -1,9 +1,8 @@
+import { limits } from "../../base/limits.ts";
 import type { PendingEvent } from "../contract.ts";
 import { encodeHead, encodeMessage, type GroupHead } from "./messages.ts";
 import { changeSubject, eventSubject } from "./subjects.ts";
 
-/** Bytes of a message, about, unless a single event is larger. A server takes 1 MiB unless it was told otherwise. */
-const maxMessageBytes = 512 * 1024;
 /** Bytes that an event takes beside its body, about. */
 const eventOverheadBytes = 16;
 
@@ -21,14 +20,14 @@ export function messagesOf(namespace: string, head: GroupHead, events: readonly 
   const encoded = encodeHead(head);
   const pieces: { head: Uint8Array; events: PendingEvent[]; bytes: number }[] = [];
   const nothing = new Uint8Array(0);
-  for (let at = 0; at < encoded.length || at === 0; at += maxMessageBytes) {
-    const piece = encoded.subarray(at, at + maxMessageBytes);
+  for (let at = 0; at < encoded.length || at === 0; at += limits.natsMessageBytes) {
+    const piece = encoded.subarray(at, at + limits.natsMessageBytes);
     pieces.push({ head: piece, events: [], bytes: piece.length });
   }
   for (const event of events) {
     const size = event.body.length + event.workerId.length + event.jobId.length + eventOverheadBytes;
     let last = pieces.at(-1);
-    if (last === undefined || (last.bytes > 0 && last.bytes + size > maxMessageBytes)) {
+    if (last === undefined || (last.bytes > 0 && last.bytes + size > limits.natsMessageBytes)) {
       last = { head: nothing, events: [], bytes: 0 };
       pieces.push(last);
     }

@@ -1,7 +1,7 @@
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import type { Clock, StopTimer } from "../../base/clock.ts";
 import { TailraceError } from "../../base/errors.ts";
-import type { RetentionLimits } from "../../base/limits.ts";
+import { limits, type RetentionLimits } from "../../base/limits.ts";
 import { PendingAppends } from "../commit/pending.ts";
 import type { AppendBatch, AppendResult, LogHealth, LogIdentity } from "../contract.ts";
 import type { Layout } from "../index/extents.ts";
@@ -21,9 +21,6 @@ import { StreamTail } from "./tail.ts";
 
 /** Age is looked after at most this often, in milliseconds: events that fall due together go together. */
 const minAgeCheckMs = 1_000;
-
-/** Milliseconds that a reader waits for this server's tail to come as far as the stream. */
-const reachMs = 10_000;
 
 /** What a log on JetStream is made of. */
 export interface LogParts {
@@ -120,7 +117,7 @@ export class JetStreamLog extends ReadableLog {
     const isReached = () => this.index.head.sequence >= sequence;
     if (isReached()) return true;
     const through = await this.#newest();
-    await this.#until(() => isReached() || this.#parts.fold.last >= through, reachMs);
+    await this.#until(() => isReached() || this.#parts.fold.last >= through, limits.natsReachMs);
     // Everything that was in the stream is folded: nobody gave this one out.
     return isReached();
   }
@@ -203,7 +200,7 @@ export class JetStreamLog extends ReadableLog {
     try {
       // Retention may have removed them meanwhile, and this server not know it yet.
       const through = await this.#newest();
-      await this.#until(() => this.#parts.fold.last >= through, reachMs);
+      await this.#until(() => this.#parts.fold.last >= through, limits.natsReachMs);
       const lost = lostRows(this.#parts.fold, isLost);
       if (lost.length > 0) await this.#publisher.control({ lost });
     } catch (error) {

@@ -1,11 +1,8 @@
 import { randomUUID } from "node:crypto";
+import { limits } from "../../base/limits.ts";
 import type { Meta } from "./meta.ts";
 
 const key = "lease";
-
-/** How often the holder says that it is alive, in milliseconds, and after how long without that another one takes over. */
-const renewMs = 3_000;
-const expiryMs = 10_000;
 
 /**
  * Says which server trims, keeps snapshots and lets age remove. A revision that stays the same for a while is that of a
@@ -37,7 +34,7 @@ export class Lease {
   /** Tries to take it once, and goes on trying. */
   async start(): Promise<void> {
     await this.#try();
-    this.#timer = setInterval(() => void this.#try(), renewMs);
+    this.#timer = setInterval(() => void this.#try(), limits.natsLeaseRenewMs);
     this.#timer.unref();
   }
 
@@ -63,7 +60,7 @@ export class Lease {
     const startedAtMs = performance.now();
     if (this.#revision !== undefined) {
       this.#revision = await this.#meta.swap(key, this.#own, this.#revision);
-      if (this.#revision !== undefined) this.#heldUntilMs = startedAtMs + expiryMs - renewMs;
+      if (this.#revision !== undefined) this.#heldUntilMs = startedAtMs + limits.natsLeaseMs - limits.natsLeaseRenewMs;
       return;
     }
     const found = await this.#meta.get(key);
@@ -71,10 +68,10 @@ export class Lease {
       this.#seen = { revision: found.revision, atMs: startedAtMs };
       return;
     }
-    if (found !== undefined && startedAtMs - (this.#seen?.atMs ?? 0) < expiryMs) return;
+    if (found !== undefined && startedAtMs - (this.#seen?.atMs ?? 0) < limits.natsLeaseMs) return;
     this.#revision = await this.#meta.swap(key, this.#own, found?.revision);
     if (this.#revision === undefined || this.#stopped) return;
-    this.#heldUntilMs = startedAtMs + expiryMs - renewMs;
+    this.#heldUntilMs = startedAtMs + limits.natsLeaseMs - limits.natsLeaseRenewMs;
     this.#onTaken();
   }
 }

@@ -1,3 +1,4 @@
+import { limits } from "../../base/limits.ts";
 import { fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
 import type { LogParts } from "./jetstream-log.ts";
 import type { Lease } from "./lease.ts";
@@ -6,9 +7,6 @@ import { SnapshotCut } from "./snapshot.ts";
 import { findStream } from "./stream.ts";
 import { streamOf } from "./subjects.ts";
 
-/** Milliseconds between two looks at the stream, and at the least between two snapshots. */
-const lookMs = 1_000;
-const snapshotMs = 10_000;
 /** A snapshot takes its time; at least so many times as long passes until the next one. */
 const restFactor = 20;
 
@@ -30,7 +28,7 @@ export class Maintenance {
   readonly #actions: MaintenanceActions;
   #kept: KeptIdentity;
   #keptThrough: number;
-  #nextSnapshotMs = performance.now() + snapshotMs;
+  #nextSnapshotMs = performance.now() + limits.natsSnapshotMs;
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> | undefined;
 
@@ -50,7 +48,7 @@ export class Maintenance {
         .finally(() => {
           this.#turn = undefined;
         });
-    }, lookMs);
+    }, limits.natsLookMs);
     this.#timer.unref();
   }
 
@@ -90,7 +88,7 @@ export class Maintenance {
     const through = await this.#snapshot();
     await purge(manager, namespace, fold, through);
     const tookMs = performance.now() - startedAtMs;
-    this.#nextSnapshotMs = performance.now() + Math.max(snapshotMs, tookMs * restFactor);
+    this.#nextSnapshotMs = performance.now() + Math.max(limits.natsSnapshotMs, tookMs * restFactor);
   }
 
   /** Raises the mark to where the log is. */

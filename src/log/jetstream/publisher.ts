@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { JetStreamApiError } from "@nats-io/jetstream";
 import { headers } from "@nats-io/transport-node";
 import type { Clock } from "../../base/clock.ts";
+import { limits } from "../../base/limits.ts";
 import type { PendingAppend, PendingAppends } from "../commit/pending.ts";
 import type { AppendBatch, AppendResult } from "../contract.ts";
 import type { NatsLink } from "./connect.ts";
@@ -9,15 +10,6 @@ import { appendErrorOf, unavailable } from "./errors.ts";
 import type { FoldedGroup } from "./fold.ts";
 import { messagesOf, type OutgoingMessage } from "./groups.ts";
 import type { GroupHead } from "./messages.ts";
-
-/** Bytes of appends that go as one message, unless a single one is larger. What is read is read by messages. */
-const maxGroupBytes = 32 * 1024;
-/** Groups, and bytes of them, that are on their way at once: the stream refuses more than it has taken from its queue. */
-const maxInFlightGroups = 256;
-const maxInFlightBytes = 16 * 1024 * 1024;
-/** Milliseconds within which JetStream has to acknowledge a group, and the group has to come back by the tail. */
-const acknowledgeMs = 5_000;
-const comeBackMs = 15_000;
 
 /** What a group may say besides its appends. */
 export type Control = Omit<GroupHead, "writer" | "number" | "timeMs" | "appends">;
@@ -139,7 +131,7 @@ export class Publisher {
   }
 
   #pump(): void {
-    while (this.#sent.size < maxInFlightGroups && this.#sentBytes < maxInFlightBytes) {
+    while (this.#sent.size < limits.natsGroupsInFlight && this.#sentBytes < limits.natsBytesInFlight) {
       if (this.#queue.length === 0 && this.#pending.length > 0) this.#gather();
       const group = this.#queue.shift();
       if (group === undefined) break;
@@ -150,7 +142,7 @@ export class Publisher {
   }
 
   #gather(): void {
-    const appends = this.#pending.take(maxGroupBytes);
+    const appends = this.#pending.take(limits.natsGroupBytes);
     this.#queue.push({ appends, control: {}, resolve: () => undefined, reject: () => undefined });
   }
 
@@ -171,7 +163,7 @@ export class Publisher {
     );
     const id = idOf(writer, number);
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
-    const timer = setTimeout(() => this.#giveUp(id, new Error("the tail is behind")), comeBackMs);
+    const timer = setTimeout(() => this.#giveUp(id, new Error("the tail is behind")), limits.natsComeBackMs);
     timer.unref();
     this.#sent.set(id, { ...group, bytes, timer });
     this.#sentBytes += bytes;
@@ -184,7 +176,8 @@ export class Publisher {
     for (const [i, { subject, payload }] of messages.entries()) {
       const isLast = i === messages.length - 1;
       const options = messages.length === 1 ? {} : { headers: batchHeaders(id, i + 1, isLast) };
-      if (isLast) answer = (await connection.request(subject, payload, { timeout: acknowledgeMs, ...options })).data;
+      if (isLast)
+        answer = (await connection.request(subject, payload, { timeout: limits.natsAcknowledgeMs, ...options })).data;
       else connection.publish(subject, payload, options);
     }
     const acknowledgement = JSON.parse(new TextDecoder().decode(answer));

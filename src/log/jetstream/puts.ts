@@ -1,5 +1,4 @@
-/** Keys whose last put is remembered. Who was away for longer than it takes to put as many can't put at all. */
-const maxRemembered = 65_536;
+import { limits } from "../../base/limits.ts";
 
 interface Put {
   /** Sequence in the stream. */
@@ -46,7 +45,7 @@ export class Puts {
       this.#puts.set(key, { at, writer });
     }
     for (const [key, put] of this.#puts) {
-      if (this.#puts.size <= maxRemembered) return;
+      if (this.#puts.size <= limits.natsRememberedKeys) return;
       this.#floor = put.at;
       this.#puts.delete(key);
     }

@@ -1,4 +1,5 @@
 import { type DirectStreamAPI, JetStreamError, type JetStreamManager } from "@nats-io/jetstream";
+import { limits } from "../../base/limits.ts";
 import { unsetBytes } from "../binary.ts";
 import { encodeTime } from "../commit/time.ts";
 import { type Extent, type Layout, pick } from "../index/extents.ts";
@@ -10,8 +11,6 @@ import { streamOf } from "./subjects.ts";
 /** Status of an answer without messages. */
 const notFound = 404;
 
-/** Messages that are asked for at once, which bounds what a pass holds beside what it gives. */
-const maxAsked = 64;
 /** Messages nobody wants between two wanted ones, that cost less than another question. */
 const maxGap = 8;
 
@@ -105,7 +104,7 @@ function runOf(sequences: readonly number[], from: number): readonly number[] {
   while (
     to < sequences.length &&
     (sequences[to] as number) - (sequences[to - 1] as number) <= maxGap &&
-    (sequences[to] as number) - (sequences[from] as number) < maxAsked
+    (sequences[to] as number) - (sequences[from] as number) < limits.natsReadMessages
   ) {
     to++;
   }

@@ -1,6 +1,4 @@
-/** Stored bytes that are kept of the newest messages, for readers that are a little behind. */
-const maxRecentBytes = 16 * 1024 * 1024;
-
+import { limits } from "../../base/limits.ts";
 /** The stored bytes of the newest messages, by their sequences in the stream. */
 export class RecentMessages {
   readonly #messages = new Map<number, Uint8Array>();
@@ -14,7 +12,7 @@ export class RecentMessages {
     this.#messages.set(sequence, bytes);
     this.#bytes += bytes.length;
     for (const [oldest, { length }] of this.#messages) {
-      if (this.#bytes <= maxRecentBytes) return;
+      if (this.#bytes <= limits.natsRecentBytes) return;
       this.#bytes -= length;
       this.#messages.delete(oldest);
     }

@@ -1,12 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { crc32 } from "node:zlib";
+import { limits } from "../../base/limits.ts";
 import type { Meta } from "./meta.ts";
 import type { SnapshotCut } from "./snapshot.ts";
 
 const key = "snapshot";
-
-/** Bytes of a value in the bucket: a server takes 1 MiB unless it was told otherwise. */
-const maxValueBytes = 512 * 1024;
 
 /** What the bucket says of the newest snapshot. */
 interface SnapshotNote {
@@ -55,8 +53,8 @@ export class Snapshots {
     let checksum = 0;
     for (const piece of cut.pieces()) {
       checksum = crc32(piece, checksum);
-      for (let at = 0; at < piece.length; at += maxValueBytes) {
-        await this.#meta.put(`${key}.${id}.${count++}`, piece.subarray(at, at + maxValueBytes));
+      for (let at = 0; at < piece.length; at += limits.natsMessageBytes) {
+        await this.#meta.put(`${key}.${id}.${count++}`, piece.subarray(at, at + limits.natsMessageBytes));
       }
     }
     const note: SnapshotNote = { id, generation: this.#generation, through, pieces: count, checksum };
