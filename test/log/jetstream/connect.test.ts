@@ -88,6 +88,7 @@ test("a server that stops answering is left for another", async () => {
   const { servers, urls } = await startNatsCluster();
   const link = await open({ servers: urls });
   const used = servers.find(({ port }) => link.connection.getServer().endsWith(`:${port}`));
+  expect(used).toBeDefined();
   used?.pause();
   await until(() => !link.connection.getServer().endsWith(`:${used?.port}`), "another server to be used");
   await until(() => link.awaySinceMs === undefined, "the connection to come back");
