@@ -73,6 +73,10 @@ export const limits = {
   /** Milliseconds within which NATS has to acknowledge a write, and the write has to come back by the tail. */
   natsAcknowledgeMs: 5_000,
   natsComeBackMs: 15_000,
+  /** Milliseconds that an acknowledgement which is late may still be found to have come: a process that was paused has it unread. */
+  natsLateMs: 1_000,
+  /** Milliseconds for NATS to answer a question of a reader. */
+  natsAnswerMs: 10_000,
   /** Messages that NATS sends ahead to the tail, and bytes of the newest ones that are kept for readers a little behind. */
   natsTailAhead: 1_000,
   natsRecentBytes: 16 * 1024 * 1024,

@@ -114,6 +114,18 @@ export class Fold {
     return folded;
   }
 
+  /**
+   * Nothing comes up to a sequence any more.
+   * @throws StreamGap if something should.
+   */
+  passOver(through: number): void {
+    if (through <= this.#newest) return;
+    if (through > this.#toleratedThrough) {
+      throw new StreamGap(`messages ${this.#newest + 1} to ${through} of the stream are missing`);
+    }
+    this.#skip(through);
+  }
+
   /** The sequence in the stream that a row of the index has in short form. */
   streamSequenceOf(segment: number): number {
     return this.last - ((this.last - segment) >>> 0);

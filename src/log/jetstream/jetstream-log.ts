@@ -67,7 +67,7 @@ export class JetStreamLog extends ReadableLog {
     this.#parts = parts;
     const pending = new PendingAppends<never>(this.index);
     this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, () => fold.last);
-    this.#reader = new Reader(manager, namespace, fold);
+    this.#reader = new Reader(manager, namespace, fold, () => this.#assertReachable());
     this.#lease = new Lease(parts.meta, () => {
       this.#taken = this.#tookLease();
     });
@@ -78,15 +78,17 @@ export class JetStreamLog extends ReadableLog {
   }
 
   /**
-   * Follows the stream and settles when everything up to a sequence in it is folded.
+   * Follows the stream and settles when everything is folded up to a sequence in it.
+   * @param there the newest one that can come.
    * @throws StreamGap where messages are missing.
    */
-  async follow(through: number): Promise<void> {
+  async follow(through: number, there: number): Promise<void> {
     const { link, client, namespace, fold } = this.#parts;
     this.#tail = await StreamTail.open(link, client, streamOf(namespace), fold.last + 1, (message) =>
       this.#take(message),
     );
-    await this.#until(() => fold.last >= through, undefined);
+    await this.#until(() => fold.last >= Math.min(through, there), undefined);
+    fold.passOver(through);
   }
 
   /** Begins to take part: tries to get the lease, and to keep what comes with it. */
@@ -106,8 +108,7 @@ export class JetStreamLog extends ReadableLog {
   append(batch: AppendBatch): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
       this.assertUsable();
-      const health = this.#parts.link.health();
-      if (!health.available) throw health.error;
+      this.#assertReachable();
       this.#publisher.append(batch).then(resolve, reject);
     });
   }
@@ -143,11 +144,18 @@ export class JetStreamLog extends ReadableLog {
     try {
       return await this.#reader.fetch(layout, memory);
     } catch (error) {
+      if (error instanceof TailraceError) throw error;
       if (!(error instanceof MissingMessages)) throw this.unavailable("The log can't be read right now.", error);
       const missing = new Set(error.sequences);
       await this.#reportLost((sequence) => missing.has(sequence));
       return undefined;
     }
+  }
+
+  /** @throws TailraceError `log_unavailable` if there has been no connection for a while. */
+  #assertReachable(): void {
+    const health = this.#parts.link.health();
+    if (!health.available) throw health.error;
   }
 
   #take(message: StreamMessage): void {
@@ -211,6 +219,7 @@ export class JetStreamLog extends ReadableLog {
 
   /** Sequence of the newest message in the stream, as the leader has it. @throws TailraceError `log_unavailable`. */
   async #newest(): Promise<number> {
+    this.#assertReachable();
     try {
       return (await this.#parts.manager.streams.info(streamOf(this.#parts.namespace))).state.last_seq;
     } catch (error) {

@@ -15,7 +15,6 @@ export class Lease {
   readonly #onTaken: () => void;
   #revision: number | undefined;
   #seen: { revision: number; atMs: number } | undefined;
-  #heldUntilMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> | undefined;
   #stopped = false;
@@ -26,9 +25,9 @@ export class Lease {
     this.#onTaken = onTaken;
   }
 
-  /** Whether this server has it. It counts as lost a while before another one may take it. */
+  /** Whether this server has it, as far as it knows: one that was paused finds out with its next renewal. */
   get isHeld(): boolean {
-    return this.#revision !== undefined && performance.now() < this.#heldUntilMs;
+    return this.#revision !== undefined;
   }
 
   /** Tries to take it once, and goes on trying. */
@@ -48,7 +47,7 @@ export class Lease {
 
   #try(): Promise<void> {
     this.#turn ??= this.#attempt()
-      // No answer: what is held runs out by itself.
+      // No answer. The next try finds out what became of this one.
       .catch(() => undefined)
       .finally(() => {
         this.#turn = undefined;
@@ -59,8 +58,9 @@ export class Lease {
   async #attempt(): Promise<void> {
     const startedAtMs = performance.now();
     if (this.#revision !== undefined) {
-      this.#revision = await this.#meta.swap(key, this.#own, this.#revision);
-      if (this.#revision !== undefined) this.#heldUntilMs = startedAtMs + limits.natsLeaseMs - limits.natsLeaseRenewMs;
+      const renewed = await this.#meta.swap(key, this.#own, this.#revision);
+      // A renewal whose answer was lost is one all the same.
+      this.#revision = renewed ?? (await this.#ownRevision());
       return;
     }
     const found = await this.#meta.get(key);
@@ -71,7 +71,11 @@ export class Lease {
     if (found !== undefined && startedAtMs - (this.#seen?.atMs ?? 0) < limits.natsLeaseMs) return;
     this.#revision = await this.#meta.swap(key, this.#own, found?.revision);
     if (this.#revision === undefined || this.#stopped) return;
-    this.#heldUntilMs = startedAtMs + limits.natsLeaseMs - limits.natsLeaseRenewMs;
     this.#onTaken();
+  }
+
+  async #ownRevision(): Promise<number | undefined> {
+    const found = await this.#meta.get(key);
+    return found !== undefined && Buffer.compare(found.value, this.#own) === 0 ? found.revision : undefined;
   }
 }

@@ -15,7 +15,7 @@ import { Meta } from "./meta.ts";
 import { restoreSnapshot } from "./snapshot.ts";
 import { Snapshots } from "./snapshots.ts";
 import { ensureStream, type StreamOptions } from "./stream.ts";
-import { isNamespace } from "./subjects.ts";
+import { isNamespace, streamOf, subjectsOf } from "./subjects.ts";
 
 export interface JetStreamLogOptions extends NatsConnectOptions {
   /** Names the log among those on the same NATS: 1 to 64 letters, digits, "_" and "-". */
@@ -119,9 +119,10 @@ async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
   const snapshot = await snapshots.read();
   if (snapshot !== undefined) restoreSnapshot(fold, snapshot.bytes);
   const client = jetstream(link.connection, { timeout: answerMs });
-  const log = new JetStreamLog({ ...opening, client, meta, snapshots, namespace, kept, fold });
+  const patient = await jetstreamManager(link.connection, { checkAPI: false, timeout: limits.natsAnswerMs });
+  const log = new JetStreamLog({ ...opening, manager: patient, client, meta, snapshots, namespace, kept, fold });
   try {
-    await log.follow(found.state.last_seq);
+    await log.follow(found.state.last_seq, await newestThere(manager, namespace));
     await log.start();
     return log;
   } catch (error) {
@@ -130,6 +131,12 @@ async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
     await beginAnew(meta, kept, opening);
     return undefined;
   }
+}
+
+/** Sequence of the newest message that is in the stream, which somebody may have taken the end of; 0: none is. */
+async function newestThere(manager: JetStreamManager, namespace: string): Promise<number> {
+  const last_by_subj = subjectsOf(namespace);
+  return (await manager.streams.getMessage(streamOf(namespace), { last_by_subj }))?.seq ?? 0;
 }
 
 /** Messages are missing that nobody folded: what was told of them can't be kept. */

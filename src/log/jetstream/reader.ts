@@ -31,8 +31,11 @@ export class Reader {
   readonly #direct: DirectStreamAPI;
   readonly #stream: string;
   readonly #fold: Fold;
+  readonly #assertAvailable: () => void;
 
-  constructor(manager: JetStreamManager, namespace: string, fold: Fold) {
+  /** @param assertAvailable throws if there is nobody to ask. */
+  constructor(manager: JetStreamManager, namespace: string, fold: Fold, assertAvailable: () => void) {
+    this.#assertAvailable = assertAvailable;
     this.#manager = manager;
     this.#direct = manager.direct;
     this.#stream = streamOf(namespace);
@@ -70,6 +73,7 @@ export class Reader {
 
   /** The payloads of messages, as far as they are there. */
   async #payloads(sequences: readonly number[]): Promise<Map<number, Uint8Array>> {
+    this.#assertAvailable();
     const found = new Map<number, Uint8Array>();
     const first = sequences[0] as number;
     const last = sequences.at(-1) as number;

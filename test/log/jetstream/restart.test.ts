@@ -7,13 +7,13 @@ import { expect, onTestFinished, test } from "vitest";
 import { hasReason } from "../../../src/base/errors.ts";
 import type { EventLog } from "../../../src/log/contract.ts";
 import { type JetStreamLogOptions, openJetStreamLog } from "../../../src/log/jetstream/index.ts";
-import { streamOf } from "../../../src/log/jetstream/subjects.ts";
+import { bucketOf, streamOf } from "../../../src/log/jetstream/subjects.ts";
 import { type NatsProcess, startNats } from "../../support/nats.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
 import { eventually, until } from "../../support/until.ts";
 import { event, events, readAll, runtimeScope, type Seen, seenOf, texts } from "../harness.ts";
 import { viewOf } from "../view.ts";
-import { deleteStream, freshNamespace } from "./support.ts";
+import { asOperator, deleteStream, freshNamespace } from "./support.ts";
 
 async function server(nats: NatsProcess, namespace: string, options: Partial<JetStreamLogOptions> = {}) {
   const log = await openJetStreamLog({ servers: [nats.url], namespace, ...options });
@@ -98,6 +98,24 @@ test("a stream that is deleted ends the log; opened again it is a new generation
   expect(again.identity.generation).not.toBe(log.identity.generation);
   const { firstSequence } = await again.append({ events: events("a", 1) });
   expect(firstSequence).toBeGreaterThan(last.sequence);
+});
+
+test("a stream whose messages were removed before anyone kept what they said is a new generation", async () => {
+  const nats = await startNats();
+  const namespace = freshNamespace();
+  const first = await openJetStreamLog({ servers: [nats.url], namespace });
+  await first.append({ events: events("a", 5) });
+  await first.close();
+  await asOperator(nats.url, async (manager) => {
+    await manager.streams.purge(streamOf(namespace));
+    const bucket = bucketOf(namespace);
+    await manager.streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.snapshot` });
+  });
+  const second = await server(nats, namespace);
+  expect(second.identity.generation).not.toBe(first.identity.generation);
+  expect(await readAll(second)).toEqual([]);
+  await second.append({ events: events("a", 1) });
+  expect(await readAll(await server(nats, namespace))).toEqual(await readAll(second));
 });
 
 test("a stream restored from an older backup is a new generation, with what the backup holds", async () => {
