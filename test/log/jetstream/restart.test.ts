@@ -85,6 +85,32 @@ test("while NATS is away appends are refused; when it is back subscribers have e
   expect(told.filter((text) => text === "back")).toHaveLength(told.filter((text) => text !== "lost?").length - 3);
 });
 
+test("what was refused while NATS stood still may come late: who tries again by what the state says writes once", async () => {
+  const nats = await startNats();
+  const namespace = freshNamespace();
+  const [one, two] = [await server(nats, namespace), await server(nats, namespace)];
+  const told: string[] = [];
+  two.subscribe((block) => told.push(...texts(seenOf(block))));
+  await one.append({ events: events("a", 2) });
+  for (let round = 1; round <= 2; round++) {
+    nats.pause();
+    const publish = () =>
+      one.append({ events: [event("p", `once ${round}`)], state: new Map([["producer/p", Uint8Array.of(round)]]) });
+    const refused = await publish().catch((error) => error);
+    expect(hasReason(refused, "log_unavailable")).toBe(true);
+    nats.resume();
+    await eventually(async () => {
+      // As a producer's retry is checked: what is there is not written again.
+      if (one.state("producer/p")?.[0] !== round) await publish();
+    });
+  }
+  const { last } = await eventually(() => one.append({ events: [event("z", "end")] }));
+  await until(() => two.bounds(runtimeScope).head.sequence >= last.sequence, "the other to have it");
+  expect(texts(await readAll(one)).filter((text) => text.startsWith("once"))).toEqual(["once 1", "once 2"]);
+  expect(told).toEqual(texts(await readAll(one)));
+  expect(texts(await readAll(two))).toEqual(told);
+});
+
 test("a stream that is deleted ends the log; opened again it is a new generation that uses no sequence again", async () => {
   const nats = await startNats();
   const namespace = freshNamespace();

@@ -73,6 +73,31 @@ describe("two servers of one log", () => {
     await same(two, three);
   });
 
+  test("what is read half from one and half from the other is the log, wherever the cut is, while both write", async () => {
+    const namespace = freshNamespace();
+    const [one, two] = [await server(namespace), await server(namespace)];
+    let stops = false;
+    const writing = [one, two].map(async (log, i) => {
+      for (let n = 0; !stops; n++)
+        await log.append({ events: [...events("a", 2, n), ...jobEvents("b", `${i}`, 1, n)] });
+    });
+    await until(() => headOf(one) > 500, "something to read");
+    const joined: [Seen[], number][] = [];
+    for (let round = 0; round < 100; round++) {
+      const head = headOf(one);
+      const cut = Math.floor((head * ((round * 37) % 100)) / 100);
+      const first = await readAll(round % 2 === 0 ? one : two, { until: cut });
+      await two.reach(head);
+      const rest = await readAll(round % 2 === 0 ? two : one, { after: first.at(-1)?.sequence ?? 0, until: head });
+      joined.push([[...first, ...rest], head]);
+    }
+    stops = true;
+    await Promise.all(writing);
+    await same(one, two);
+    const all = await readAll(one);
+    for (const [seen, head] of joined) expect(seen).toEqual(all.slice(0, head));
+  });
+
   test("of two that put the same state without knowing of each other, one is refused and nothing of it is written", async () => {
     const namespace = freshNamespace();
     const [one, two] = [await server(namespace), await server(namespace)];
