@@ -141,7 +141,7 @@ export interface JobRecord {
   readonly retainedBytes: number;
 }
 
-/** Whether the log can be used right now. */
+/** Whether the log can be used right now. What the error says is shown to clients: its cause alone may name the host's own. */
 export type LogHealth =
   | { readonly available: true }
   | { readonly available: false; readonly sinceMs: number; readonly error: TailraceError };
