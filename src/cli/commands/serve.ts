@@ -29,7 +29,7 @@ export const serveCommand = defineCommand({
     ["tailrace serve --listen 127.0.0.1:0 --log memory", "on a free port, for a test"],
     ["tailrace serve --data /var/lib/tailrace --retain-worker-age 2d", "with less history"],
     [
-      "tailrace serve --log nats://10.0.0.1,10.0.0.2,10.0.0.3 --namespace build --replicas 3 --nats-creds ./tailrace.creds",
+      "tailrace serve --log nats://10.0.0.1,10.0.0.2 --namespace build --replicas 3 --nats-creds ./creds",
       "one of several servers of one log",
     ],
     ["tailrace serve --config tailrace.json", "with settings from a file"],
