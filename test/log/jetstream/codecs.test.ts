@@ -215,3 +215,29 @@ test("subjects name workers and jobs, whatever their ids have in them", () => {
   );
   expect(eventSubject("n", "", undefined)).toBe("tailrace.n.e.-.~");
 });
+
+test("an append whose fence another writer crossed is left out, and the rest of its group is not", () => {
+  const fold = new Fold(defaultRetention, 0, 0);
+  const told: string[] = [];
+  const take = (sequence: number, head: Omit<GroupHead, "number" | "timeMs">, ...written: string[]) => {
+    const pendingEvents = written.map((text) => event("a", text));
+    const [message] = messagesOf("n", { ...head, number: sequence, timeMs: 1 }, pendingEvents);
+    const payload = message?.payload as Uint8Array;
+    return fold.take({ sequence, timeMs: 1, payload }, (block) => told.push(...seenOf(block).map((one) => one.text)));
+  };
+  take(1, { writer: "one", appends: [{ count: 1, base: 0, state: new Map([["job/j", Uint8Array.of(1)]]) }] }, "ended");
+  const late = { count: 1, base: 0, fence: ["job/j"] };
+  const folded = take(
+    2,
+    { writer: "two", appends: [late, { count: 1, base: 0 }, { ...late, base: 1 }] },
+    "x",
+    "y",
+    "z",
+  );
+  expect(told).toEqual(["ended", "y", "z"]);
+  expect(folded?.results.map((result) => result?.last.workerOrdinal)).toEqual([undefined, 2, 3]);
+  // Each lies where it is in the message, beside what was left out.
+  const chunk = fold.index.columns.chunks[0];
+  const size = chunk?.sizes[1] as number;
+  expect([chunk?.offsets[1], chunk?.offsets[2]]).toEqual([size, 2 * size]);
+});
