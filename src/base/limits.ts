@@ -21,6 +21,8 @@ export const limits = {
   maxPublishEvents: 10_000,
   /** Bytes of one request body. */
   maxRequestBytes: 8 * 1024 * 1024,
+  /** Bytes of a request to watch that is read without Connect. Larger ones are read by it. */
+  maxPlainRequestBytes: 64 * 1024,
   /** Events and bytes in one page of ListEvents. */
   maxPageEvents: 10_000,
   defaultPageEvents: 1_000,

@@ -7,6 +7,7 @@ import {
   type Interceptor,
 } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { WatchEventsRequest } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { TailraceError } from "../base/errors.ts";
 import type { ReportError } from "../base/incident.ts";
@@ -14,10 +15,11 @@ import { limits } from "../base/limits.ts";
 import { type ServiceName, serviceNames } from "../base/services.ts";
 import { createForms } from "../wire/forms.ts";
 import { Call, callKey } from "./call.ts";
-import { Endings } from "./endings.ts";
+import { Endings, watchPath } from "./endings.ts";
 import { toConnectError } from "./errors.ts";
 import {
   type Answer,
+  type AnswerHead,
   collect,
   type HttpRequest,
   type HttpResponse,
@@ -26,6 +28,7 @@ import {
   toNodeHeaders,
   toUniversalRequest,
 } from "./http.ts";
+import { bodyFrom, KnownRequests, plainRequest, readSmallBody } from "./known-requests.ts";
 import { findDecodeFault } from "./request-faults.ts";
 import { addBinaryPublishing, addServices, type RpcRuntime } from "./services.ts";
 import { WatchStream, type WatchStreamOptions } from "./watch-stream.ts";
@@ -69,6 +72,8 @@ class RpcHandler {
   readonly #endings = new Endings();
   readonly #protobufStreams: WatchStreamOptions;
   readonly #jsonStreams: WatchStreamOptions;
+  /** Absent where somebody wants to see every request. */
+  readonly #known: KnownRequests | undefined;
   readonly #handlers = new Map<string, UniversalHandler>();
   /** For requests that are not JSON, in place of those above. */
   readonly #binaryHandlers = new Map<string, UniversalHandler>();
@@ -77,6 +82,7 @@ class RpcHandler {
     const { runtime, report, clock = systemClock, stallTimeoutMs, interceptors = [] } = options;
     const services = options.services ?? new Set(serviceNames);
     this.#report = report;
+    this.#known = interceptors.length > 0 ? undefined : new KnownRequests();
     const forms = createForms(runtime.cursors);
     const streams = {
       runtime,
@@ -121,6 +127,16 @@ class RpcHandler {
       sendAnswer(request, response, { status: 404, headers: {}, body: new Uint8Array(0), trailers: undefined });
       return;
     }
+    const known = path === watchPath && refusal === undefined ? this.#known?.headFor(request) : undefined;
+    const read = known === undefined ? undefined : await readSmallBody(request);
+    if (known !== undefined) {
+      if (read === undefined) return;
+      const plain = read.complete ? plainRequest(read.bytes, json) : undefined;
+      if (plain !== undefined) {
+        await this.#watch(response, known, plain, undefined);
+        return;
+      }
+    }
     const call = new Call();
     const contextValues = createContextValues();
     contextValues.set(callKey, call);
@@ -128,7 +144,8 @@ class RpcHandler {
     // In Connect's words, so that nobody takes it for a fault of ours.
     const left = (): void => caller.abort(new ConnectError("the caller has left", Code.Canceled));
     response.once("close", left);
-    const universal = toUniversalRequest(request, call, caller.signal, contextValues);
+    const body = read === undefined ? undefined : bodyFrom(read, request);
+    const universal = toUniversalRequest(request, call, caller.signal, contextValues, body);
     call.announce(Number(request.headers["content-length"] ?? 0));
     if (call.overflow !== undefined) {
       sendAnswer(request, response, await this.#refusal(path, universal, call.overflow));
@@ -142,11 +159,8 @@ class RpcHandler {
     if (call.watch !== undefined) {
       response.off("close", left);
       const head = { status: answer.status, headers: toNodeHeaders(answer.header) };
-      // Connect's pipeline ended when the implementation returned; what it wrote about that is not sent.
-      if (response.destroyed) return;
-      const json = String(head.headers["content-type"]).includes("json");
-      const options = json ? this.#jsonStreams : this.#protobufStreams;
-      await new WatchStream(options, response, head, call.watch.timeoutMs).open(call.watch.request);
+      this.#known?.learn(request, head);
+      await this.#watch(response, head, call.watch.request, call.watch.timeoutMs);
       return;
     }
     const fault = call.overflow ?? decodeFault(handler, universal, answer, call);
@@ -154,6 +168,19 @@ class RpcHandler {
     // Every response is closed in the end, and to abort costs more than the rest of a small call.
     response.off("close", left);
     sendAnswer(request, response, whole);
+  }
+
+  /** Connect's pipeline ended when the implementation returned; what it wrote about that is not sent. */
+  async #watch(
+    response: HttpResponse,
+    head: AnswerHead,
+    request: WatchEventsRequest,
+    timeoutMs: number | undefined,
+  ): Promise<void> {
+    if (response.destroyed) return;
+    const json = String(head.headers["content-type"]).includes("json");
+    const options = json ? this.#jsonStreams : this.#protobufStreams;
+    await new WatchStream(options, response, head, timeoutMs).open(request);
   }
 
   #refusal(path: string, request: UniversalServerRequest, error: TailraceError): Promise<Answer> {
