@@ -3,7 +3,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type NewEvent, NewEventSchema } from "../../../gen/tailrace/v1/event_pb.ts";
 import { TailraceError } from "../../base/errors.ts";
-import type { PublishReceipt } from "../runtime.ts";
+import type { PublishReceipt } from "../publishing.ts";
 import type { EventOptions, PayloadInit } from "../worker.ts";
 import { narrationPayload, progressPayload } from "./narration.ts";
 import type { JobContext, JobLogger, NarrateOptions, ProgressInit } from "./operation.ts";

@@ -19,13 +19,14 @@ import { JobState, type JobStateChanged, JobStateChangedSchema } from "../../../
 import type { Clock } from "../../base/clock.ts";
 import { invalidRequest, type JobOutcome, TailraceError } from "../../base/errors.ts";
 import type { ReportError } from "../../base/incident.ts";
+import { limits } from "../../base/limits.ts";
 import type { CursorCodec } from "../../events/cursor.ts";
 import type { EventBlock } from "../../log/block.ts";
 import type { EventLog } from "../../log/contract.ts";
 import type { EventPublisher } from "../publisher.ts";
+import type { PublishReceipt } from "../publishing.ts";
 import { checkId } from "../requests.ts";
 import { boundsOf, checkCancelMessage } from "../requests-jobs.ts";
-import type { PublishReceipt } from "../runtime.ts";
 import { JobAccess } from "./access.ts";
 import { ActiveJob } from "./active.ts";
 import { type ContextParts, OwnJob } from "./contexts.ts";
@@ -35,7 +36,7 @@ import { isTerminal, step, type TerminalState } from "./machine.ts";
 import { JobMemory, type JobMemoryOptions } from "./memory.ts";
 import type { JobHandler, OperationOptions } from "./operation.ts";
 import { operationOf } from "./operations.ts";
-import { keyPrefix, readHeader, readJob, readKeyUse, recordPrefix } from "./record.ts";
+import { keyPrefix, readHeader, readJob, readKeyUse, readOperation, recordPrefix } from "./record.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Submissions } from "./submissions.ts";
 import { type JobEntry, JobTable, newEntry } from "./table.ts";
@@ -111,7 +112,8 @@ export class Jobs {
     }
     for (const [stateKey, record] of this.#log.stateEntries(recordPrefix)) {
       const id = stateKey.slice(recordPrefix.length);
-      const entry = newEntry(id, readJob(record).operation, keys.get(id) ?? "");
+      const { name } = this.#scheduler.lane(readOperation(record));
+      const entry = newEntry(id, name, keys.get(id) ?? "");
       this.#table.add(entry);
       this.#table.commit(entry, readHeader(record), record.length);
     }
@@ -197,6 +199,7 @@ export class Jobs {
 
   /** Folds a committed block. */
   commit(block: EventBlock): void {
+    if (this.#table.size === 0) return;
     this.#scheduler.heard(block);
     for (let i = 0; i < block.length; i++) {
       if (block.kinds[i] !== EventKind.JOB_STATE_CHANGED) continue;
@@ -227,7 +230,10 @@ export class Jobs {
   /** Ends what runs, once its handlers have settled or were let go. */
   async close(): Promise<void> {
     this.#memory.stop();
+    // A log that has no room must not hold the end of the process.
+    const stopTimer = this.#clock.after(limits.closeGraceMs, () => this.#ledger.stop());
     await this.#scheduler.close();
+    stopTimer();
     this.#ledger.stop();
   }
 

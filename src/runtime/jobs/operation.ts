@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { NarrationLevel } from "../../../gen/tailrace/v1/payloads_pb.ts";
-import type { PublishReceipt } from "../runtime.ts";
+import type { PublishReceipt } from "../publishing.ts";
 import type { EventOptions, PayloadInit } from "../worker.ts";
 import type { StandardSchemaV1 } from "./standard-schema.ts";
 

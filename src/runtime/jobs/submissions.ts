@@ -92,7 +92,7 @@ export class Submissions {
       throw invalidRequest("worker_id", `worker "${spec.workerId}" has ended and takes no more events; use another id`);
     }
     lane.reserve(operation, spec.deferred);
-    const entry = newEntry(crypto.randomUUID(), spec.operation, spec.idempotencyKey);
+    const entry = newEntry(crypto.randomUUID(), lane.name, spec.idempotencyKey);
     const active = new ActiveJob(entry, lane, spec.deferred);
     try {
       memory.makeRoom();
