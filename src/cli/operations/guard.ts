@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import type { Writable } from "node:stream";
 
 /** Seconds that groups have to end after SIGTERM when this process was killed, before they get SIGKILL. */
-const graceSeconds = 10;
+const graceSeconds = 5;
 
 /**
  * Reads which groups begin and end, and ends those that are left when nobody can say any more: when the other end of its

@@ -182,13 +182,14 @@ describe("the server", () => {
     // Keeps the address while the server is away.
     const proxy = await startTcpProxy(portOf(url));
     const job = submit(proxy.url, "stubborn");
-    await groupOf(job);
+    const group = await groupOf(job);
     server.child.kill("SIGKILL");
     await job.until("stderr", /Trying again/);
     proxy.target(portOf((await startServe(listen)).url));
     expect(await job.ended).toBe(1);
     expect(job.stderr).toMatch(/connected again to/);
     expect(job.stderr).toMatch(/failed \(runtime_restarted\)/);
+    await until(() => groupIsGone(group));
   });
 
   test("that is killed and comes back runs what was queued, and tells whoever follows it", async () => {
