@@ -20,17 +20,18 @@ describe("the simple stream of a job", () => {
     expect(outline(view.events)).toEqual(["QUEUED", "RUNNING", "execute", "execute_complete", "SUCCEEDED"]);
   });
 
-  it("goes on from ?cursor=, which Last-Event-ID beats", async () => {
+  it.each(["http1", "http2"] as const)("goes on from ?cursor=, which Last-Event-ID beats, over %s", async (version) => {
     const { runtime, server } = await serve();
     registerOperations(runtime);
     const jobId = await submit(server.url, { operation: "tell", params: { texts: ["a", "b", "c"] } });
     const url = `${server.url}/v1/jobs/${jobId}/stream`;
-    const { events } = await readSimple(url);
+    const { events } = await readSimple(url, { version });
     for (let i = 0; i < events.length; i++) {
       const { cursor } = events[i];
-      expect((await readSimple(`${url}?cursor=${cursor}`)).events).toEqual(events.slice(i + 1));
+      expect((await readSimple(`${url}?cursor=${cursor}`, { version })).events).toEqual(events.slice(i + 1));
       const headers = { "last-event-id": cursor };
-      expect((await readSimple(`${url}?cursor=${events[0].cursor}`, { headers })).events).toEqual(events.slice(i + 1));
+      const beaten = `${url}?cursor=${events[0].cursor}`;
+      expect((await readSimple(beaten, { headers, version })).events).toEqual(events.slice(i + 1));
     }
   });
 
