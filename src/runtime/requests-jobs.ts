@@ -28,13 +28,18 @@ export function submitRequest(operation: string, params: JsonObject, options: Su
   });
 }
 
-/** Bounds as a message has them. */
+/** Bounds as a message has them. @throws TailraceError `invalid_request` for what is no time. */
 export function timeoutsOf({ totalMs, idleMs, queueMs }: JobTimeoutOptions): JobTimeouts {
   return create(JobTimeoutsSchema, {
-    ...(totalMs === undefined ? {} : { total: durationFromMs(totalMs) }),
-    ...(idleMs === undefined ? {} : { idle: durationFromMs(idleMs) }),
-    ...(queueMs === undefined ? {} : { queue: durationFromMs(queueMs) }),
+    ...(totalMs === undefined ? {} : { total: durationOf("total", totalMs) }),
+    ...(idleMs === undefined ? {} : { idle: durationOf("idle", idleMs) }),
+    ...(queueMs === undefined ? {} : { queue: durationOf("queue", queueMs) }),
   });
+}
+
+function durationOf(field: string, ms: number): Duration {
+  if (!Number.isFinite(ms)) throw invalidRequest(`timeouts.${field}`, "it is a time in milliseconds");
+  return durationFromMs(Math.ceil(ms));
 }
 
 /** A request to submit, apart from its parameters, which are the operation's to judge. */
@@ -142,11 +147,16 @@ function boundOf<K extends keyof JobTimeoutOptions>(
   if (duration === undefined) return {};
   const ms = msOf(duration);
   if (!(ms > 0)) throw invalidRequest(`timeouts.${field}`, "it is longer than nothing; leave it out for no bound");
+  if (ms > longestMs) throw invalidRequest(`timeouts.${field}`, "it is out of range; leave it out for no bound");
   return { [key]: ms } as { [k in K]?: number };
 }
 
+/** Longest duration of protobuf, 10,000 years, in milliseconds. */
+const longestMs = 315_576_000_000_000;
+
+/** Whole milliseconds: what is kept as a duration is read as the same bound, and never as none. */
 function msOf({ seconds, nanos }: Duration): number {
-  return Number(seconds) * 1000 + nanos / 1_000_000;
+  return Math.ceil(Number(seconds) * 1000 + nanos / 1_000_000);
 }
 
 function lowest<K extends keyof JobTimeoutOptions>(

@@ -252,7 +252,7 @@ export class Runtime {
   }
 
   /** `submitJob`, as code in the process says it. @throws as `submitJob`. */
-  submit(operation: string, params: JsonObject = {}, options: SubmitOptions = {}): Promise<SubmitJobResponse> {
+  async submit(operation: string, params: JsonObject = {}, options: SubmitOptions = {}): Promise<SubmitJobResponse> {
     return this.submitJob(submitRequest(operation, params, options));
   }
 

@@ -27,9 +27,15 @@ export interface JobLink {
 
 const storage = new AsyncLocalStorage<LinkedJob>();
 
-/** Runs a function in a job: what it calls, awaits, times and emits finds the job. */
+/** Runs a function as if nobody had called it. */
+const outside = AsyncLocalStorage.snapshot();
+
+/**
+ * Runs a function in a job: what it calls, awaits, times and emits finds the job, and nothing of whoever made room for it: that
+ * may be the request that submitted it, or another job that has just ended.
+ */
 export function runInJob<T>(job: LinkedJob, run: () => T): T {
-  return storage.run(job, run);
+  return outside(() => storage.run(job, run));
 }
 
 /** The job that the caller runs in, in this thread. */
@@ -68,18 +74,15 @@ export class LinkedJob implements JobContext {
   }
 
   narrate(action: string, message: string, options: NarrateOptions = {}): Promise<PublishReceipt> {
-    return this.publish(narrationPayload(action, message, options), options);
+    return this.#publish(() => narrationPayload(action, message, options), options);
   }
 
   progress(progress: ProgressInit): Promise<PublishReceipt> {
-    return this.publish(progressPayload(progress));
+    return this.#publish(() => progressPayload(progress), {});
   }
 
   publish(payload: PayloadInit, options: EventOptions = {}): Promise<PublishReceipt> {
-    const published = this.#publish(payload, options);
-    // Whoever does not wait must not bring the process down, and whoever does hears it all the same.
-    published.catch((error: unknown) => this.link.refused(error));
-    return published;
+    return this.#publish(() => payload, options);
   }
 
   environment(): Record<string, string> {
@@ -90,15 +93,22 @@ export class LinkedJob implements JobContext {
     return ((...args: never[]) => storage.run(this, () => fn(...args))) as F;
   }
 
-  async #publish(payload: PayloadInit, options: EventOptions): Promise<PublishReceipt> {
-    const init: MessageInitShape<typeof NewEventSchema> = {
+  #publish(payload: () => PayloadInit, options: EventOptions): Promise<PublishReceipt> {
+    const publish = async () => this.link.publish(create(NewEventSchema, this.#event(payload(), options)));
+    const published = publish();
+    // Whoever does not wait must not bring the process down, and whoever does hears it all the same.
+    published.catch((error: unknown) => this.link.refused(error));
+    return published;
+  }
+
+  #event(payload: PayloadInit, options: EventOptions): MessageInitShape<typeof NewEventSchema> {
+    return {
       jobId: options.jobId ?? this.id,
       workerId: this.workerId,
       correlationId: options.correlationId ?? this.correlationId,
       payload,
       ...(options.producerTimeMs === undefined ? {} : { producerTime: timestampFromMs(options.producerTimeMs) }),
     };
-    return this.link.publish(create(NewEventSchema, init));
   }
 }
 
