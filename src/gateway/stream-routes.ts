@@ -43,13 +43,20 @@ export function streamJob(exchange: Exchange): Promise<void> {
 }
 
 /**
- * Whether the caller may submit: the server serves commands to it, and no page of another site sent it here. A page can
- * make a browser open a URL without asking anyone, so what is opened so must change nothing.
+ * Whether the caller may submit: the server serves commands to it, and no page of another origin sent it here, even one that
+ * may read. A page can make a browser open a URL without asking anyone, and a browser does so ahead of time by itself, so
+ * what is opened like that must change nothing.
  */
 function mayStart({ context, request }: Exchange): boolean {
   if (!context.services.has("jobs")) return false;
   const site = headerOf(request, "sec-fetch-site");
-  return site === undefined || site === "none" || site === "same-origin";
+  if (site !== undefined && site !== "none" && site !== "same-origin") return false;
+  if (headerOf(request, "sec-purpose") !== undefined) return false;
+  const origin = headerOf(request, "origin");
+  // Older browsers say no more than this.
+  if (origin === undefined) return true;
+  const authority = headerOf(request, ":authority") ?? headerOf(request, "host") ?? "";
+  return origin.toLowerCase().replace(/^https?:\/\//, "") === authority.toLowerCase();
 }
 
 function readRequest(
