@@ -124,6 +124,6 @@ export function loggerOf(current: () => JobContext): JobLogger {
 /** What is thrown where there is no job. */
 export function outsideOfJob(): TailraceError<"invalid_request"> {
   const description =
-    "there is no job here: call it in the handler of an operation, in what that calls, or through job.bind()";
+    "there is no job here: call it in the handler of an operation, in what that calls, or through job.bind(); a child process runs `tailrace narrate`";
   return new TailraceError("invalid_request", { field: "job", description }, `narrate: ${description}`);
 }

@@ -13,7 +13,7 @@ export function succeeded(result: unknown): JobEnd {
   };
 }
 
-/** A handler threw. Never anything but its message: viewers see it. */
+/** A handler threw. Viewers see the message, and nothing else of an error. */
 export function failed(error: unknown): JobEnd {
   if (error instanceof JobFailure) {
     const { reason, message, exitCode } = error;
@@ -70,6 +70,10 @@ function exitCodeOf(exitCode: unknown): { readonly exitCode?: number } {
 /** The text of whatever was thrown, which may be anything, also something that can't be made a text. */
 function messageOf(error: unknown): string {
   try {
+    const { code, syscall } = (error ?? {}) as { code?: unknown; syscall?: unknown };
+    // What the system says names files of this host, which are nobody's business outside.
+    if (typeof code === "string" && typeof syscall === "string") return `${code} (${syscall.split(" ")[0]})`;
+    if (typeof code === "string" && code.endsWith("MODULE_NOT_FOUND")) return code;
     return error instanceof Error ? String(error.message) : String(error);
   } catch {
     return "";

@@ -242,7 +242,7 @@ export class Jobs {
     const lane = this.#scheduler.lane(entry.operation);
     const active = new ActiveJob(entry, lane, job.deferred);
     entry.active = active;
-    if (job.startTime === undefined) {
+    if (entry.state === JobState.QUEUED) {
       lane.waiting++;
       const createdMs = job.createTime === undefined ? this.#clock.now() : timestampMs(job.createTime);
       this.#scheduler.wait(active, boundsOf(job.timeouts), Math.max(0, this.#clock.now() - createdMs));

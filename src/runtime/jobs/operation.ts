@@ -59,7 +59,7 @@ export interface JobResult {
 
 /**
  * Runs a job. The job has succeeded when it settles, and has failed when it throws: with JobFailure as that says, with any
- * other error with the error's message, which viewers of the job see. Once `job.signal` aborted, the outcome is that of
+ * other error with the error's message, which viewers of the job see (of an error of the system its code only). Once `job.signal` aborted, the outcome is that of
  * the abort, whatever the handler does; it should stop soon.
  */
 export type JobHandler<Params = JsonObject> = (
