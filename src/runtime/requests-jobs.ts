@@ -28,7 +28,7 @@ export function submitRequest(operation: string, params: JsonObject, options: Su
   });
 }
 
-/** Bounds as a message has them. @throws TailraceError `invalid_request` for what is no time. */
+/** Bounds as a message has them: the inverse of `boundsOf`. @throws as that. */
 export function timeoutsOf({ totalMs, idleMs, queueMs }: JobTimeoutOptions): JobTimeouts {
   return create(JobTimeoutsSchema, {
     ...(totalMs === undefined ? {} : { total: durationOf("total", totalMs) }),
@@ -63,11 +63,7 @@ export function submitSpec(request: SubmitJobRequest): SubmitSpec {
   if (idempotencyKey !== "") checkId(idempotencyKey, "idempotency_key");
   if (workerId !== "") checkId(workerId, "worker_id");
   if (correlationId !== "") checkId(correlationId, "correlation_id");
-  const timeouts = {
-    ...boundOf("total", "totalMs", request.timeouts),
-    ...boundOf("idle", "idleMs", request.timeouts),
-    ...boundOf("queue", "queueMs", request.timeouts),
-  };
+  const timeouts = boundsOf(request.timeouts);
   return { operation, deferred: start === JobStart.DEFERRED, idempotencyKey, workerId, correlationId, timeouts };
 }
 
@@ -76,7 +72,7 @@ export function stricter(a: JobTimeoutOptions, b: JobTimeoutOptions): JobTimeout
   return { ...lowest("totalMs", a, b), ...lowest("idleMs", a, b), ...lowest("queueMs", a, b) };
 }
 
-/** Bounds from a message that was checked before. */
+/** Bounds as a message has them. @throws TailraceError `invalid_request` for what is no time. */
 export function boundsOf(timeouts: JobTimeouts | undefined): JobTimeoutOptions {
   return {
     ...boundOf("total", "totalMs", timeouts),

@@ -46,10 +46,10 @@ export class JobLedger {
   }
 
   /** The committed record of a job. @throws Error if there is none: the caller asks for jobs that were committed. */
-  record(jobId: string): { readonly header: RecordHeader; readonly job: Job; readonly bytes: number } {
+  record(jobId: string): { readonly header: RecordHeader; readonly job: Job } {
     const record = this.#log.state(`${recordPrefix}${jobId}`);
     if (record === undefined) throw new Error(`the log has no record of job ${jobId}`);
-    return { header: readHeader(record), job: readJob(record), bytes: record.length };
+    return { header: readHeader(record), job: readJob(record) };
   }
 
   /** Commits a new job. @throws TailraceError as `EventLog.append`. */
