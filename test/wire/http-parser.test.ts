@@ -1,0 +1,145 @@
+import { once } from "node:events";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { sendStreamHead, targetOf } from "../../src/wire/byte-target.ts";
+
+interface Serving {
+  readonly server: Server;
+  readonly responses: ServerResponse[];
+  /** Sockets of the server. */
+  readonly sockets: Set<Socket>;
+  open(text: string): { readonly socket: Socket; text(): string; closed(): boolean };
+}
+
+/** Answers every request with a stream that stays open. */
+async function serve(): Promise<Serving> {
+  const responses: ServerResponse[] = [];
+  const sockets = new Set<Socket>();
+  const server = createServer((request, response) => {
+    responses.push(response);
+    request.resume();
+    sendStreamHead(response, 200, { "content-type": "text/plain" });
+    const target = targetOf(response);
+    target.write(target.encode?.(Buffer.from("hello")) ?? Buffer.from("hello"));
+  });
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, "close");
+  });
+  const { port } = server.address() as AddressInfo;
+  return {
+    server,
+    responses,
+    sockets,
+    open(text) {
+      const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+      onTestFinished(() => {
+        socket.destroy();
+      });
+      let received = "";
+      let closed = false;
+      socket.on("error", () => undefined);
+      socket.on("data", (chunk: Buffer) => {
+        received += chunk.toString("latin1");
+      });
+      socket.on("end", () => {
+        closed = true;
+      });
+      socket.on("close", () => {
+        closed = true;
+      });
+      socket.write(text);
+      return { socket, text: () => received, closed: () => closed };
+    },
+  };
+}
+
+const waiting = { timeout: 20_000 };
+const get = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+function parserOf(socket: Socket): unknown {
+  return (socket as { parser?: unknown }).parser ?? undefined;
+}
+
+async function streaming(serving: Serving, text = get): Promise<ReturnType<Serving["open"]>> {
+  const reader = serving.open(text);
+  await vi.waitFor(() => expect(reader.text()).toContain("5\r\nhello\r\n"), waiting);
+  return reader;
+}
+
+test("a stream holds no parser, and goes on and ends as ever", async () => {
+  const serving = await serve();
+  const reader = await streaming(serving);
+  const [socket] = serving.sockets;
+  await vi.waitFor(() => expect(parserOf(socket as Socket)).toBeUndefined(), waiting);
+  expect(reader.text()).toMatch(
+    /^HTTP\/1\.1 200 OK\r\n[\s\S]*connection: close\r\n[\s\S]*transfer-encoding: chunked\r\n/i,
+  );
+  const response = serving.responses[0] as ServerResponse;
+  const target = targetOf(response);
+  target.write(target.encode?.(Buffer.from("more")) ?? Buffer.from("more"));
+  response.addTrailers({ "x-end": "1" });
+  response.end();
+  await vi.waitFor(() => expect(reader.closed()).toBe(true), waiting);
+  expect(reader.text()).toMatch(/5\r\nhello\r\n4\r\nmore\r\n0\r\nx-end: 1\r\n\r\n$/);
+  reader.socket.end();
+  await vi.waitFor(() => expect(serving.sockets.size).toBe(0), waiting);
+});
+
+test.each([
+  ["is reset", (socket: Socket) => socket.resetAndDestroy()],
+  ["is closed", (socket: Socket) => socket.destroy()],
+  ["ends its side", (socket: Socket) => socket.end()],
+] as const)("a reader that %s is noticed", async (_, leave) => {
+  const serving = await serve();
+  const reader = await streaming(serving);
+  const [socket] = serving.sockets;
+  await vi.waitFor(() => expect(parserOf(socket as Socket)).toBeUndefined(), waiting);
+  let closed = false;
+  serving.responses[0]?.on("close", () => {
+    closed = true;
+  });
+  leave(reader.socket);
+  await vi.waitFor(() => expect(closed).toBe(true), waiting);
+  await vi.waitFor(() => expect(serving.sockets.size).toBe(0), waiting);
+});
+
+test("what a reader sends into a stream is dropped, and harms nothing", async () => {
+  const serving = await serve();
+  const reader = await streaming(serving);
+  const [socket] = serving.sockets;
+  await vi.waitFor(() => expect(parserOf(socket as Socket)).toBeUndefined(), waiting);
+  for (let i = 0; i < 50; i++) reader.socket.write(i % 2 === 0 ? get : Buffer.alloc(40_000, 7));
+  await vi.waitFor(() => expect((socket as Socket).bytesRead).toBeGreaterThan(1_000_000), waiting);
+  expect(serving.responses).toHaveLength(1);
+  expect((socket as Socket).readableLength).toBeLessThan(200_000);
+  const response = serving.responses[0] as ServerResponse;
+  const target = targetOf(response);
+  target.write(target.encode?.(Buffer.from("more")) ?? Buffer.from("more"));
+  await vi.waitFor(() => expect(reader.text()).toContain("4\r\nmore\r\n"), waiting);
+});
+
+test("a request whose body has not come keeps its parser", async () => {
+  const serving = await serve();
+  await streaming(serving, "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nabc");
+  const [socket] = serving.sockets;
+  for (let turns = 0; turns < 5; turns++) await new Promise((resolve) => setImmediate(resolve));
+  expect(parserOf(socket as Socket)).toBeDefined();
+});
+
+test("other connections of the server are served as ever", async () => {
+  const serving = await serve();
+  for (let round = 0; round < 3; round++) {
+    const readers = await Promise.all(Array.from({ length: 20 }, () => streaming(serving)));
+    for (const [i, { socket }] of readers.entries()) if (i % 2 === 0) socket.resetAndDestroy();
+    await vi.waitFor(() => expect(serving.sockets.size).toBe((round + 1) * 10), waiting);
+  }
+});
