@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { sendStreamHead, targetOf } from "../../src/wire/byte-target.ts";
+import { eventually } from "../support/until.ts";
 
 interface Serving {
   readonly server: Server;
@@ -62,7 +63,6 @@ async function serve(): Promise<Serving> {
   };
 }
 
-const waiting = { timeout: 20_000 };
 const get = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 function parserOf(socket: Socket): unknown {
@@ -71,7 +71,7 @@ function parserOf(socket: Socket): unknown {
 
 async function streaming(serving: Serving, text = get): Promise<ReturnType<Serving["open"]>> {
   const reader = serving.open(text);
-  await vi.waitFor(() => expect(reader.text()).toContain("5\r\nhello\r\n"), waiting);
+  await eventually(() => expect(reader.text()).toContain("5\r\nhello\r\n"));
   return reader;
 }
 
@@ -79,7 +79,7 @@ test("a stream holds no parser, and goes on and ends as ever", async () => {
   const serving = await serve();
   const reader = await streaming(serving);
   const [socket] = serving.sockets;
-  await vi.waitFor(() => expect(parserOf(socket as Socket)).toBeUndefined(), waiting);
+  await eventually(() => expect(parserOf(socket as Socket)).toBeUndefined());
   expect(reader.text()).toMatch(
     /^HTTP\/1\.1 200 OK\r\n[\s\S]*connection: close\r\n[\s\S]*transfer-encoding: chunked\r\n/i,
   );
@@ -88,10 +88,10 @@ test("a stream holds no parser, and goes on and ends as ever", async () => {
   target.write(target.encode?.(Buffer.from("more")) ?? Buffer.from("more"));
   response.addTrailers({ "x-end": "1" });
   response.end();
-  await vi.waitFor(() => expect(reader.closed()).toBe(true), waiting);
+  await eventually(() => expect(reader.closed()).toBe(true));
   expect(reader.text()).toMatch(/5\r\nhello\r\n4\r\nmore\r\n0\r\nx-end: 1\r\n\r\n$/);
   reader.socket.end();
-  await vi.waitFor(() => expect(serving.sockets.size).toBe(0), waiting);
+  await eventually(() => expect(serving.sockets.size).toBe(0));
 });
 
 test.each([
@@ -102,29 +102,29 @@ test.each([
   const serving = await serve();
   const reader = await streaming(serving);
   const [socket] = serving.sockets;
-  await vi.waitFor(() => expect(parserOf(socket as Socket)).toBeUndefined(), waiting);
+  await eventually(() => expect(parserOf(socket as Socket)).toBeUndefined());
   let closed = false;
   serving.responses[0]?.on("close", () => {
     closed = true;
   });
   leave(reader.socket);
-  await vi.waitFor(() => expect(closed).toBe(true), waiting);
-  await vi.waitFor(() => expect(serving.sockets.size).toBe(0), waiting);
+  await eventually(() => expect(closed).toBe(true));
+  await eventually(() => expect(serving.sockets.size).toBe(0));
 });
 
 test("what a reader sends into a stream is dropped, and harms nothing", async () => {
   const serving = await serve();
   const reader = await streaming(serving);
   const [socket] = serving.sockets;
-  await vi.waitFor(() => expect(parserOf(socket as Socket)).toBeUndefined(), waiting);
+  await eventually(() => expect(parserOf(socket as Socket)).toBeUndefined());
   for (let i = 0; i < 50; i++) reader.socket.write(i % 2 === 0 ? get : Buffer.alloc(40_000, 7));
-  await vi.waitFor(() => expect((socket as Socket).bytesRead).toBeGreaterThan(1_000_000), waiting);
+  await eventually(() => expect((socket as Socket).bytesRead).toBeGreaterThan(1_000_000));
   expect(serving.responses).toHaveLength(1);
   expect((socket as Socket).readableLength).toBeLessThan(200_000);
   const response = serving.responses[0] as ServerResponse;
   const target = targetOf(response);
   target.write(target.encode?.(Buffer.from("more")) ?? Buffer.from("more"));
-  await vi.waitFor(() => expect(reader.text()).toContain("4\r\nmore\r\n"), waiting);
+  await eventually(() => expect(reader.text()).toContain("4\r\nmore\r\n"));
 });
 
 test("a request whose body has not come keeps its parser", async () => {
@@ -140,6 +140,6 @@ test("other connections of the server are served as ever", async () => {
   for (let round = 0; round < 3; round++) {
     const readers = await Promise.all(Array.from({ length: 20 }, () => streaming(serving)));
     for (const [i, { socket }] of readers.entries()) if (i % 2 === 0) socket.resetAndDestroy();
-    await vi.waitFor(() => expect(serving.sockets.size).toBe((round + 1) * 10), waiting);
+    await eventually(() => expect(serving.sockets.size).toBe((round + 1) * 10));
   }
 });
