@@ -212,16 +212,28 @@ export function jobsSuite({ create }: Implementation): void {
     });
 
     test("a worker that something retained names is not forgotten, though its own scope is empty", async () => {
-      const log = await create().open({ retention: { workerEvents: 5 } });
+      const tested = create();
+      const retention = { workerEvents: 5 };
+      let log = await tested.open({ retention });
       await log.append({ events: [...jobEvents("a", "j", 3), ...jobEvents("a", "k", 6)] });
       await log.append({ events: [], forgetJobs: ["k"] });
       await log.append({ events: jobEvents("a", "l", 20) });
       await log.append({ events: jobEvents("b", "l", 5, 21) });
       expect(log.worker("a")).toMatchObject({ retainedEvents: 0 });
-      await log.append({ events: [], forgetWorkers: ["a"] });
+      for (let life = 0; life < 2; life++) {
+        await log.append({ events: [], forgetWorkers: ["a"] });
+        expect(log.worker("a")).toBeDefined();
+        const seen = await readAll(log, { scope: job("j"), after: 0 });
+        expect(seen.map((one) => one.workerId)).toEqual(["a", "a", "a"]);
+        if (!tested.durable) break;
+        await log.close();
+        log = await tested.open({ retention });
+      }
+      // Two of the three go with what comes in, and the last one with the job.
+      await log.append({ events: jobEvents("b", "j", 4, 4) });
+      expect(log.job("j")).toMatchObject({ retainedEvents: 5 });
+      await log.append({ events: [], forgetJobs: ["j"], forgetWorkers: ["a"] });
       expect(log.worker("a")).toBeDefined();
-      expect((await readAll(log, { scope: job("j"), after: 0 })).map((one) => one.workerId)).toEqual(["a", "a", "a"]);
-      await log.append({ events: [], forgetJobs: ["j"] });
       await log.append({ events: [], forgetWorkers: ["a"] });
       expect(log.worker("a")).toBeUndefined();
       await log.close();
