@@ -132,12 +132,12 @@ export const limits = {
   maxTranscriptPage: 1_000,
   defaultTranscriptPage: 100,
   /** Bytes of all transcripts that a runtime keeps unpacked. Those used least recently go, and are read again when needed. */
-  transcriptMemoryBytes: 64 * 1024 * 1024,
+  transcriptMemoryBytes: 256 * 1024 * 1024,
   /** Bytes of all transcripts as they are kept in the log. The ones that changed longest ago lose their older half first. */
   transcriptCheckpointBytes: 256 * 1024 * 1024,
   /**
-   * Events, bytes of events and milliseconds after which a transcript that changed is kept in the log again. The bytes
-   * are as many as the transcript has, if that is more.
+   * Events, bytes of events and milliseconds after which a transcript that changed is kept in the log again. For one of
+   * more bytes than these, all three are larger in proportion.
    */
   transcriptKeepEvents: 10_000,
   transcriptKeepBytes: 256 * 1024,
