@@ -43,4 +43,5 @@ export type { StandardIssue, StandardResult, StandardSchemaV1 } from "./runtime/
 export type { WatchFrame } from "./runtime/object-form.ts";
 export type { PublishReceipt } from "./runtime/publishing.ts";
 export { Runtime, type RuntimeOptions } from "./runtime/runtime.ts";
+export type { TranscriptOptions } from "./runtime/transcripts/transcripts.ts";
 export type { EventOptions, PayloadInit, Worker } from "./runtime/worker.ts";

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ManualClock } from "../../../src/base/clock.ts";
+import { TailraceError } from "../../../src/base/errors.ts";
 import { limits, type RetentionLimits } from "../../../src/base/limits.ts";
 import { decodeEvents } from "../../../src/events/stored.ts";
 import { foldTranscript } from "../../../src/events/transcript/fold.ts";
@@ -117,6 +118,26 @@ describe("a restart", () => {
     }
     await runtime.close();
   });
+});
+
+test("says log_unavailable while what was not kept can't be read, and answers when it can", async () => {
+  const clock = new ManualClock();
+  const log = new MemoryLog({ runtimeId: "test", clock });
+  const writer = new Runtime({ log, clock, onError: fail });
+  await writer.publish(take(conversation("w"), 30));
+  const read = log.read.bind(log);
+  const details = { sinceMs: clock.now(), retryAfterMs: 1 };
+  log.read = () => Promise.reject(new TailraceError("log_unavailable", details, "The disk is gone."));
+  const errors: unknown[] = [];
+  // It starts as after a crash.
+  const runtime = new Runtime({ log, clock, onError: (error) => errors.push(error) });
+  await expect(getTranscript(runtime, "w")).rejects.toMatchObject({ reason: "log_unavailable" });
+  expect(errors).toEqual([expect.objectContaining({ reason: "log_unavailable" })]);
+  log.read = read;
+  expect(shown(stateOf(await getTranscript(runtime, "w")))).toEqual(shown(await foldedFromLog(runtime, "w")));
+  // Retention was held until then.
+  clock.advance(limits.logRetryMs);
+  await runtime.close();
 });
 
 test("retention waits until what it would remove is kept, then removes it, and the transcript stays", async () => {
