@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { ManualClock } from "../../../src/base/clock.ts";
 import { hashId } from "../../../src/events/cursor.ts";
 import type { PendingEvent, Seek } from "../../../src/log/contract.ts";
+import { setLimit } from "../../conformance/set-limit.ts";
 import { expectExactExpiry } from "../expiry.ts";
 import {
   event,
@@ -271,6 +272,18 @@ export function jobsSuite({ create }: Implementation): void {
         reason: "invalid_request",
         details: { field: "events[1].job_id" },
       });
+      await log.close();
+    });
+
+    test("refuses a job more than it may know, until one is forgotten", async () => {
+      setLimit("maxLogJobs", 2);
+      const log = await create().open();
+      await log.append({ events: [...jobEvents("a", "j", 1), ...jobEvents("a", "k", 1)] });
+      const refusal = { reason: "limit_exceeded", details: { limit: "maxLogJobs", maximum: 2 } };
+      await expect(log.append({ events: jobEvents("a", "l", 1) })).rejects.toMatchObject(refusal);
+      await log.append({ events: jobEvents("a", "k", 1, 2), forgetJobs: ["j"] });
+      await log.append({ events: jobEvents("a", "l", 1) });
+      expect([...log.jobs()].map((one) => one.jobId).sort()).toEqual(["k", "l"]);
       await log.close();
     });
 
