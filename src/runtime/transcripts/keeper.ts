@@ -160,7 +160,8 @@ export class Keeper {
     this.#stopSoon?.();
     // What changed while something of it was being kept takes a second round.
     for (let round = 0; round < 2; round++) await this.keepAll();
-    if (this.unkept > 0 || !this.#hasTranscripts) return;
+    const isWhole = this.unkept === 0 && this.#base === Number.POSITIVE_INFINITY;
+    if (!isWhole || !this.#hasTranscripts) return;
     // All that is there may go, and what comes after the next start is held. That it could not be said only delays retention.
     const { log } = this.#options;
     const hold = log.bounds({ kind: "runtime" }).head.sequence;

@@ -97,6 +97,29 @@ describe("a restart", () => {
     await log.close();
   });
 
+  test("that ends before everything is folded again loses nothing", async () => {
+    const directory = scratchDirectory();
+    const retention = { workerEvents: 5 };
+    const events = conversation("w");
+    const first = await embeddedRuntime(directory, { retention, onError: () => undefined });
+    // So many that a start is not done with them when it is asked to end.
+    const others = Array.from({ length: 3_000 }, (_, n) => ({
+      workerId: `${n}`,
+      payload: { case: "usage" as const, value: {} },
+    }));
+    await first.publish(others);
+    await first.publish(take(events, 1));
+    await until(() => first.log.state("transcript/w") !== undefined, "the transcript to be kept");
+    await first.publish(take(events, 30));
+    const before = shown(stateOf(await getTranscript(first, "w")));
+    // As if it had crashed: what came last is in no transcript that the log keeps.
+    await first.log.close();
+    for (let life = 0; life < 3; life++) await (await embeddedRuntime(directory, { retention })).close();
+    const runtime = await embeddedRuntime(directory, { retention });
+    expect(shown(stateOf(await getTranscript(runtime, "w")))).toEqual(before);
+    await runtime.close();
+  });
+
   test("waits with its answer until the worker's events are folded, while others write", async () => {
     const log = new MemoryLog({ runtimeId: "test" });
     const writer = new Runtime({ log, onError: fail });
