@@ -44,7 +44,7 @@ export const limits = {
   /** Milliseconds of a turn of the event loop for all readers that catch up. */
   catchUpTurnMs: 1,
   /** Bytes of encoded catch-up passes kept for readers at similar positions. */
-  catchUpCacheBytes: 32 * 1024 * 1024,
+  catchUpCacheBytes: 64 * 1024 * 1024,
   /** Buffers for reading the log, and large frames, that wait to be used again. */
   spareReadBuffers: 4,
   spareFrames: 4,
