@@ -5,6 +5,7 @@ import type { Clock } from "../base/clock.ts";
 import { invalidRequest } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { CursorCodec } from "../events/cursor.ts";
+import { newEventOf } from "../events/new-event.ts";
 import type { AppendResult, EventLog } from "../log/contract.ts";
 import { Producers } from "./producers.ts";
 import type { EventPublisher, PublishRequest } from "./publisher.ts";
@@ -38,7 +39,7 @@ export class Publishing {
   async inProcess(events: readonly MessageInitShape<typeof NewEventSchema>[]): Promise<PublishReceipt> {
     this.#requireOpen();
     if (events.length === 0) throw invalidRequest("events", "there is none");
-    const messages = events.map((event) => create(NewEventSchema, event));
+    const messages = events.map(newEventOf);
     return this.#receipt(await this.#publisher.append(this.#publisher.prepare(messages, "process")));
   }
 
