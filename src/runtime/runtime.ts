@@ -27,10 +27,9 @@ import type {
   ListWorkersRequest,
   ListWorkersResponse,
 } from "../../gen/tailrace/v1/worker_service_pb.ts";
-import { type Clock, type StopTimer, systemClock } from "../base/clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import { TailraceError } from "../base/errors.ts";
 import { type ReportError, toTailraceError } from "../base/incident.ts";
-import { readerLeft } from "../base/signals.ts";
 import { CursorCodec } from "../events/cursor.ts";
 import type { EventLog, LogHealth } from "../log/contract.ts";
 import type { WatchSink, WireForm } from "../stream/form.ts";
@@ -40,7 +39,7 @@ import { Jobs } from "./jobs/jobs.ts";
 import type { JobMemoryOptions } from "./jobs/memory.ts";
 import type { JobHandler, OperationOptions, SubmitOptions } from "./jobs/operation.ts";
 import { listEvents } from "./list-events.ts";
-import { FrameQueue, objectForm, type WatchFrame } from "./object-form.ts";
+import { objectForm, type WatchFrame, watchFrames } from "./object-form.ts";
 import { EventPublisher, type PublishRequest } from "./publisher.ts";
 import { Publishing, type PublishReceipt } from "./publishing.ts";
 import { checkId, type RequestContext, watchSpec } from "./requests.ts";
@@ -49,8 +48,9 @@ import { scopeEnds } from "./scope-ends.ts";
 import { getTranscript } from "./transcripts/get-transcript.ts";
 import { type TranscriptOptions, Transcripts } from "./transcripts/transcripts.ts";
 import { Worker } from "./worker.ts";
+import { WorkerMemory } from "./worker-memory.ts";
 import { WorkerProjection } from "./worker-projection.ts";
-import { forgettableWorkers, getWorker, listWorkers } from "./workers.ts";
+import { getWorker, listWorkers } from "./workers.ts";
 
 export interface RuntimeOptions {
   /** Where events are kept. The runtime closes it. */
@@ -82,7 +82,7 @@ export class Runtime {
   readonly #tail: Tail;
   readonly #objects: ReturnType<typeof objectForm>;
   readonly #stopProjection: () => void;
-  #stopForgetting: StopTimer;
+  readonly #workerMemory: WorkerMemory;
   #advertised: string | undefined;
   #closing: TailraceError | undefined;
   #closed: Promise<void> | undefined;
@@ -123,7 +123,9 @@ export class Runtime {
       endOf: scopeEnds(this.#projection, this.#jobs),
       internal: (cause) => toTailraceError(cause, this.#report),
     });
-    this.#stopForgetting = this.#clock.after(forgetEveryMs, () => this.#forgetWorkers());
+    this.#workerMemory = new WorkerMemory(log, this.#projection, this.#clock, this.#report, (workerId) =>
+      this.#transcripts.forget(workerId),
+    );
     void this.#say({ case: "runtimeStarted", value: {} });
     this.#jobs.recover();
   }
@@ -183,25 +185,10 @@ export class Runtime {
     request: MessageInitShape<typeof WatchEventsRequestSchema> = {},
     options: { readonly signal?: AbortSignal } = {},
   ): AsyncIterable<WatchFrame> {
-    return {
-      [Symbol.asyncIterator]: () => {
-        const left = new AbortController();
-        const signal = options.signal === undefined ? left.signal : AbortSignal.any([options.signal, left.signal]);
-        const queue = new FrameQueue(() => left.abort(readerLeft));
-        let opening: Promise<void> | undefined;
-        const open = async () => {
-          queue.watch = await this.openWatch(create(WatchEventsRequestSchema, request), this.#objects, queue, signal);
-        };
-        return {
-          next: async () => {
-            opening ??= open();
-            await opening;
-            return queue.next();
-          },
-          return: () => queue.return(),
-        };
-      },
-    };
+    return watchFrames(
+      (queue, signal) => this.openWatch(create(WatchEventsRequestSchema, request), this.#objects, queue, signal),
+      options.signal,
+    );
   }
 
   /**
@@ -337,7 +324,7 @@ export class Runtime {
   }
 
   async #close(): Promise<void> {
-    this.#stopForgetting();
+    this.#workerMemory.stop();
     this.#closing ??= new TailraceError("server_closing", { retryAfterMs: 0 }, "The runtime is closed.");
     await this.#jobs.close();
     await this.#say({ case: "runtimeStopped", value: {} });
@@ -363,28 +350,7 @@ export class Runtime {
       this.#report(error);
     }
   }
-
-  async #forgetWorkers(): Promise<void> {
-    const { workerIds, state } = forgettableWorkers(this.log, this.#projection, this.#clock.now());
-    try {
-      if (workerIds.length > 0) {
-        await this.log.append({ events: [], state, forgetWorkers: workerIds });
-        for (const workerId of workerIds) {
-          this.#projection.forget(workerId);
-          this.#transcripts.forget(workerId);
-        }
-      }
-    } catch (error) {
-      this.#report(error);
-    }
-    if (this.#closed === undefined) {
-      this.#stopForgetting = this.#clock.after(forgetEveryMs, () => this.#forgetWorkers());
-    }
-  }
 }
-
-/** Milliseconds between two looks for workers to forget. */
-const forgetEveryMs = 60 * 60 * 1000;
 
 function reportToStandardError(error: unknown, incidentId?: string): void {
   // biome-ignore lint/suspicious/noConsole: a fault must be seen where nobody asked for it elsewhere.
