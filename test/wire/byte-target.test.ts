@@ -14,7 +14,7 @@ import { sendStreamHead, targetOf } from "../../src/wire/byte-target.ts";
 import { allocateFrame, reuseFrame } from "../../src/wire/chunk.ts";
 import { ByteWriter } from "../../src/wire/node-writer.ts";
 import { selfSigned } from "../support/self-signed.ts";
-import { eventually, until } from "../support/until.ts";
+import { until } from "../support/until.ts";
 
 /** A frame of random length whose bytes say where in the whole stream they are. */
 function fillFrame(frame: Buffer, offset: number): Buffer {

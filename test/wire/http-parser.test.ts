@@ -3,7 +3,7 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { sendStreamHead, targetOf } from "../../src/wire/byte-target.ts";
-import { eventually, eventually } from "../support/until.ts";
+import { eventually } from "../support/until.ts";
 
 interface Serving {
   readonly server: Server;
