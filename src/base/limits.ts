@@ -106,6 +106,8 @@ export const limits = {
   /** UTF-8 bytes of the note on a job's end, which is cut, and of the one that a cancel gives, which is refused. */
   maxJobMessageBytes: 4 * 1024,
   maxCancelMessageBytes: 1024,
+  /** UTF-8 bytes of the reason of a job's end, which is cut. */
+  maxJobReasonBytes: 256,
   /** Jobs in one page of ListJobs. */
   maxJobPage: 1_000,
   defaultJobPage: 100,

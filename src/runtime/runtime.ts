@@ -29,7 +29,7 @@ import type {
 } from "../../gen/tailrace/v1/worker_service_pb.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { TailraceError } from "../base/errors.ts";
-import { type ReportError, toTailraceError } from "../base/incident.ts";
+import { type ReportError, safeReport, toTailraceError } from "../base/incident.ts";
 import { CursorCodec } from "../events/cursor.ts";
 import type { EventLog, LogHealth } from "../log/contract.ts";
 import type { WatchSink, WireForm } from "../stream/form.ts";
@@ -59,7 +59,10 @@ export interface RuntimeOptions {
   readonly clock?: Clock;
   /** Bounds of transcripts. Default: those of `limits` (docs/protocol.md, "Transcript"). */
   readonly transcripts?: Partial<TranscriptOptions>;
-  /** Takes faults of the runtime itself, with the incident id that a client was told. Default: standard error. */
+  /**
+   * Takes faults of the runtime itself, with the incident id that a client was told. What it throws goes to standard error.
+   * Default: standard error.
+   */
   readonly onError?: ReportError;
   /** What bounds the memory of jobs. Default: limits.maxJobs, limits.jobMemoryMs. */
   readonly jobs?: JobMemoryOptions;
@@ -91,7 +94,7 @@ export class Runtime {
     const { log } = options;
     this.log = log;
     this.#clock = options.clock ?? systemClock;
-    this.#report = options.onError ?? reportToStandardError;
+    this.#report = safeReport(options.onError);
     this.cursors = new CursorCodec(log.identity.runtimeId, log.identity.generation);
     this.#projection = new WorkerProjection(log, this.cursors);
     this.#transcripts = new Transcripts(log, this.#clock, this.#report, options.transcripts);
@@ -350,9 +353,4 @@ export class Runtime {
       this.#report(error);
     }
   }
-}
-
-function reportToStandardError(error: unknown, incidentId?: string): void {
-  // biome-ignore lint/suspicious/noConsole: a fault must be seen where nobody asked for it elsewhere.
-  console.error(incidentId === undefined ? "tailrace:" : `tailrace: incident ${incidentId}:`, error);
 }

@@ -50,6 +50,7 @@ export interface JobsParts {
   readonly clock: Clock;
   readonly publisher: EventPublisher;
   readonly memory: JobMemoryOptions;
+  /** Never throws. */
   readonly report: ReportError;
   /** Publishes an event of a job. */
   publish(event: NewEvent): Promise<PublishReceipt>;
@@ -76,7 +77,7 @@ export class Jobs {
     const { log, cursors, clock, publisher } = parts;
     this.#log = log;
     this.#clock = clock;
-    this.#report = safely(parts.report);
+    this.#report = parts.report;
     this.#ledger = new JobLedger(log, publisher, clock);
     this.#access = new JobAccess((workerId) => publisher.hasEnded(workerId));
     const report = this.#report;
@@ -270,16 +271,3 @@ const outcomes: Readonly<Record<TerminalState, JobOutcome>> = {
   [JobState.CANCELLED]: "cancelled",
   [JobState.TIMED_OUT]: "timed_out",
 };
-
-/** A report that throws must not keep a job from its end. */
-function safely(report: ReportError): (error: unknown, incidentId?: string) => void {
-  return (error, incidentId) => {
-    try {
-      report(error, incidentId);
-    } catch (thrown) {
-      queueMicrotask(() => {
-        throw thrown;
-      });
-    }
-  };
-}

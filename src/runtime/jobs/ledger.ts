@@ -94,7 +94,7 @@ export class JobLedger {
     const { header, job } = this.record(entry.id);
     const endTimeMs = this.#clock.now();
     job.state = end.state;
-    job.reason = end.reason;
+    job.reason = cut(end.reason, limits.maxJobReasonBytes);
     job.message = cut(end.message, limits.maxJobMessageBytes);
     if (end.exitCode !== undefined) job.exitCode = end.exitCode;
     job.deferred = false;
@@ -105,7 +105,7 @@ export class JobLedger {
       narrationPayload(action, job.message, {
         level,
         target: job.operation,
-        ...(end.state === JobState.SUCCEEDED ? {} : { errorKind: end.reason }),
+        ...(end.state === JobState.SUCCEEDED ? {} : { errorKind: job.reason }),
         ...(startTimeMs === undefined ? {} : { durationMs: Math.max(0, endTimeMs - startTimeMs) }),
       }),
       stateChanged(job, end.state),
@@ -185,8 +185,9 @@ function stateChanged(job: Job, state: JobState): PayloadInit {
 
 /** At most so many bytes of a text, whole characters only. */
 function cut(text: string, maxBytes: number): string {
-  const bytes = new TextEncoder().encode(text);
-  if (bytes.length <= maxBytes) return text.toWellFormed();
+  // A character has a byte at least: of a text of any length no more than this is looked at.
+  const bytes = new TextEncoder().encode(text.slice(0, maxBytes));
+  if (bytes.length <= maxBytes && text.length <= maxBytes) return text.toWellFormed();
   let end = maxBytes;
   // Continuation bytes of a character that would be torn.
   while (((bytes[end] as number) & 0xc0) === 0x80) end--;

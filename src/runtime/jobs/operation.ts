@@ -71,7 +71,7 @@ export type JobHandler<Params = JsonObject> = (
 /** A failure that a handler says on purpose. Its message is shown to viewers of the job. */
 export class JobFailure extends Error {
   override readonly name = "JobFailure";
-  /** Machine-readable reason. Default: "exit_code" with an exit code, else "handler_failed". */
+  /** Machine-readable reason, cut after limits.maxJobReasonBytes. Default: "exit_code" with an exit code, else "handler_failed". */
   readonly reason: string;
   readonly exitCode: number | undefined;
 
