@@ -12,6 +12,7 @@ import { JobState } from "../../gen/tailrace/v1/payloads_pb.ts";
 import { invalidRequest } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { JobTimeoutOptions, SubmitOptions } from "./jobs/operation.ts";
+import { sequenceOfPageToken } from "./page-tokens.ts";
 import { checkId, pageSize } from "./requests.ts";
 
 /** The request that `Runtime.submit` stands for. */
@@ -109,21 +110,8 @@ export function listJobsSpec(request: ListJobsRequest): ListJobsSpec {
     states: request.states.length === 0 ? undefined : new Set(request.states),
     operation: request.operation,
     pageSize: pageSize(request.pageSize, limits.defaultJobPage, limits.maxJobPage),
-    before: request.pageToken === "" ? Number.POSITIVE_INFINITY : sequenceOfToken(request.pageToken),
+    before: request.pageToken === "" ? Number.POSITIVE_INFINITY : sequenceOfPageToken(request.pageToken),
   };
-}
-
-/** The token of the page after the job that was submitted at this sequence. */
-export function jobPageToken(sequence: number): string {
-  return sequence.toString(36);
-}
-
-function sequenceOfToken(token: string): number {
-  const sequence = /^[0-9a-z]{1,11}$/.test(token) ? Number.parseInt(token, 36) : Number.NaN;
-  if (!Number.isSafeInteger(sequence) || jobPageToken(sequence) !== token) {
-    throw invalidRequest("page_token", "use the token of the last answer as it was received");
-  }
-  return sequence;
 }
 
 /** Checks the note of a cancel. @throws TailraceError `invalid_request`. */

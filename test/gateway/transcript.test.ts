@@ -73,8 +73,9 @@ describe("a transcript as JSON", () => {
 
   it.each([
     ["page_size=1001", 400, "page_size"],
-    ["page_token=o-1", 400, "page_token"],
-    ["page_token=n3", 400, "page_token"],
+    ["page_token=t1.0", 400, "page_token"],
+    // Of the list of jobs.
+    ["page_token=j1", 400, "page_token"],
     ["changed_since=%00", 400, "changed_since"],
     ["newest_first=perhaps", 400, "newest_first"],
     ["if_revision_not=x", 400, "if_revision_not"],

@@ -250,7 +250,7 @@ test("jobs are listed newest first, by state and operation, in pages that stay a
   invalid({ pageSize: limits.maxJobPage + 1 }, "page_size");
   invalid({ states: [0] }, "states[0]");
   invalid({ states: [JobState.QUEUED, 99 as JobState] }, "states[1]");
-  for (const pageToken of ["-", "00", "x".repeat(20), "A", "1 "]) invalid({ pageToken }, "page_token");
+  for (const pageToken of ["-", "j00", `j${"x".repeat(20)}`, "jA", "j1 ", "1"]) invalid({ pageToken }, "page_token");
 });
 
 test("a job is given with its revision, which changes whenever its answer does", async () => {
