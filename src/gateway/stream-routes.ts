@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
-import type { WatchEventsRequest } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import { OnExpired, type WatchEventsRequest } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { GetJobRequestSchema, StartJobRequestSchema } from "../../gen/tailrace/v1/job_service_pb.ts";
+import { cursorStart } from "../runtime/requests.ts";
 import { simpleSseForm, sseForm } from "../wire/sse.ts";
 import { headerOf, splitTarget } from "./http.ts";
 import { type Parameter, simpleStreamParameters } from "./parameters.ts";
@@ -30,8 +31,10 @@ export function streamJob(exchange: Exchange): Promise<void> {
     form: simpleSseForm(runtime),
     request: (lastEventId) => {
       const request = readRequest(exchange, { jobId: id }, lastEventId, simpleStreamParameters);
+      // Its reader can say nothing but where it was, and is owed the end of the job wherever that is.
+      request.onExpired = OnExpired.CONTINUE_WITH_GAP;
       // A request that is refused for its cursor must start nothing.
-      if (request.start.case === "cursor") runtime.cursors.decode(request.start.value);
+      if (request.start.case === "cursor") cursorStart(request.start.value, runtime.cursors, true);
       return request;
     },
     prepare: async () => {
