@@ -106,6 +106,14 @@ describe("a tool call", () => {
     expect(entries(fold(started, done, result))).toEqual(['run({"n":1}) DONE fine']);
   });
 
+  test("keeps the arguments that came in pieces when its end says none", () => {
+    const end = say("toolCallDone", { toolCallId: "t", name: "run" });
+    expect(entries(fold(started, piece(0, '{"n"'), piece(4, ":1}"), end))).toEqual(['run({"n":1}) DONE - (open)']);
+    expect(entries(fold(started, piece(4, ":1}"), end, result))).toEqual(["run(:1}) DONE fine (truncated)"]);
+    expect(entries(fold(started, end, piece(0, "late")))).toEqual(["run() DONE - (open)"]);
+    expect(entries(fold(end))).toEqual(["run() DONE - (open)"]);
+  });
+
   test("changes no more once it has its result, and needs no announcement", () => {
     const other = say("toolResult", { toolCallId: "t", summary: "other" });
     expect(entries(fold(started, done, result, other, done, started, piece(9, "x")))).toEqual([
