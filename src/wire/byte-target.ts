@@ -23,10 +23,11 @@ export function sendStreamHead(
     return;
   }
   const { socket } = response;
-  // With the first frames, if they come at once: a write to the system less for every watch that is opened.
+  // With the first frames, if they come at once: a write to the system less for every watch that is opened. Not in a later
+  // turn: a burst of connections is one turn, and would hold what it wrote to all of them.
   if (socket !== null) {
     socket.cork();
-    setImmediate(() => socket.uncork());
+    process.nextTick(() => socket.uncork());
   }
   // A stream is the last thing on its connection, so nothing has to be kept to read another request.
   response.writeHead(status, { ...headers, connection: "close" }).flushHeaders();

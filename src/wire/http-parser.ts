@@ -9,6 +9,10 @@ interface HttpParser {
   close(): void;
 }
 
+/** Answers whose parsers can go as soon as none of them is at work. */
+let waiting: ServerResponse[] = [];
+let soon: NodeJS.Immediate | undefined;
+
 /**
  * Lets go of the parser of a connection whose answer is its last one: 10 KB of native memory, more than half of what a
  * watch holds. It goes as Node lets go of it when a connection closes; what the peer still sends is read and dropped, so
@@ -16,20 +20,37 @@ interface HttpParser {
  */
 export function releaseParser(response: ServerResponse): void {
   // Not from within the parser, which is where requests are handed out.
-  setImmediate(() => {
-    const { req: request, socket } = response;
-    if (socket === null || socket.destroyed || response.writableEnded || !request.complete) return;
-    const holder = socket as { parser?: unknown };
-    const { parser } = holder;
-    // Another request that was sent ahead has its own answer to come.
-    if (!isParser(parser) || parser.incoming !== request) return;
-    if (parser._consumed) parser.unconsume();
-    parser.remove();
-    parser.incoming = null;
-    holder.parser = null;
-    parser.close();
-    socket.resume();
-  });
+  waiting.push(response);
+  soon ??= setImmediate(releaseWaitingParsers);
+}
+
+/**
+ * Lets go of the parsers that wait for it now. Only from where no parser can be at work. A burst of connections is one
+ * turn of the event loop: without this it would hold the parsers of all of them at once, which leaves holes of 10 KB all
+ * over the heap of the process for good.
+ */
+export function releaseWaitingParsers(): void {
+  if (soon === undefined) return;
+  clearImmediate(soon);
+  soon = undefined;
+  const responses = waiting;
+  waiting = [];
+  for (const response of responses) release(response);
+}
+
+function release(response: ServerResponse): void {
+  const { req: request, socket } = response;
+  if (socket === null || socket.destroyed || response.writableEnded || !request.complete) return;
+  const holder = socket as { parser?: unknown };
+  const { parser } = holder;
+  // Another request that was sent ahead has its own answer to come.
+  if (!isParser(parser) || parser.incoming !== request) return;
+  if (parser._consumed) parser.unconsume();
+  parser.remove();
+  parser.incoming = null;
+  holder.parser = null;
+  parser.close();
+  socket.resume();
 }
 
 function isParser(value: unknown): value is HttpParser {

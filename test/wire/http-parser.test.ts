@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
+import { createProtocolSwitch } from "../../src/server/protocol-switch.ts";
 import { sendStreamHead, targetOf } from "../../src/wire/byte-target.ts";
 import { eventually } from "../support/until.ts";
 
@@ -142,4 +143,37 @@ test("other connections of the server are served as ever", async () => {
     for (const [i, { socket }] of readers.entries()) if (i % 2 === 0) socket.resetAndDestroy();
     await eventually(() => expect(serving.sockets.size).toBe((round + 1) * 10));
   }
+});
+
+test("a burst of connections in one turn does not hold the parsers of all of them", async () => {
+  const answered: Socket[] = [];
+  const server = createServer((request, response) => {
+    request.resume();
+    sendStreamHead(response, 200, { "content-type": "text/plain" });
+    answered.push(request.socket);
+  });
+  const held: number[] = [];
+  const accepted: Socket[] = [];
+  const listener = createProtocolSwitch({
+    onHttp1(socket) {
+      held.push(answered.filter((other) => parserOf(other) !== undefined).length);
+      server.emit("connection", socket);
+    },
+    onHttp2: (socket) => socket.destroy(),
+  });
+  listener.on("connection", (socket: Socket) => accepted.push(socket));
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const { port } = listener.address() as AddressInfo;
+  const readers = Array.from({ length: 50 }, () => connect({ port, host: "127.0.0.1" }));
+  onTestFinished(async () => {
+    for (const socket of [...readers, ...accepted]) socket.destroy();
+    listener.close();
+    await once(listener, "close");
+  });
+  await eventually(() => expect(accepted).toHaveLength(readers.length));
+  // All at once, so that the server finds all of them ready at once.
+  for (const reader of readers) reader.write(get);
+  await eventually(() => expect(answered).toHaveLength(readers.length));
+  expect(held).toEqual(readers.map(() => 0));
 });
