@@ -112,17 +112,15 @@ function check(attempt: Attempt, answer: Answer): void {
       return;
     }
     case "connect error":
-    case "connect protocol error": {
-      // What the protocol calls unimplemented, for example an encoding, is 501 in it.
-      expect((status >= 400 && status < 500) || status === 501, what).toBe(true);
-      if (type !== "application/json") {
-        expect([attempt.expected, [404, 405, 415].includes(status)], what).toEqual(["connect protocol error", true]);
-        return;
-      }
-      checkConnectError(JSON.parse(body.toString()), attempt.expected === "connect error", what);
+    case "plain connect error": {
+      expect([type, status >= 400 && status < 500], what).toEqual(["application/json", true]);
+      const typed = attempt.expected === "connect error";
+      if (!typed) expect([404, 405, 415], what).toContain(status);
+      checkConnectError(JSON.parse(body.toString()), typed, what);
       return;
     }
-    case "connect stream error": {
+    case "connect stream error":
+    case "plain connect stream error": {
       expect(status, what).toBe(200);
       // Frames, the last of which ends the stream.
       let at = 0;
@@ -132,18 +130,21 @@ function check(attempt: Attempt, answer: Answer): void {
         if (body[at] === 2) end = JSON.parse(body.toString("utf8", at + 5, at + 5 + length));
         at += 5 + length;
       }
-      checkConnectError(end.error, false, what);
+      checkConnectError(end.error, attempt.expected === "connect stream error", what);
       return;
     }
-    case "grpc status": {
+    case "grpc status":
+    case "plain grpc status": {
       expect(status, what).toBe(200);
       const text = body.toString("latin1");
-      const said = answer.trailers["grpc-status"] ?? headers["grpc-status"] ?? /grpc-status: ?(\d+)/i.exec(text)?.[1];
-      expect(callersFault.has(Number(said)), `${what} with ${said}`).toBe(true);
-      return;
+      const trailer = (name: string) =>
+        answer.trailers[name] ?? headers[name] ?? new RegExp(`${name}: ?([^\\r\\n]+)`, "i").exec(text)?.[1];
+      const said = Number(trailer("grpc-status"));
+      expect(callersFault.has(said), `${what} with ${said}`).toBe(true);
+      if (attempt.expected === "plain grpc status") return;
+      const details = Buffer.from(String(trailer("grpc-status-details-bin")), "base64");
+      expect(details.includes("tailrace.v1.StreamDiagnostic"), what).toBe(true);
     }
-    case "no such rpc":
-      expect(status, what).toBe(404);
   }
 }
 
