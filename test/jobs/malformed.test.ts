@@ -9,8 +9,9 @@ import type { StandardSchemaV1 } from "../../src/runtime/jobs/standard-schema.ts
 import { serve } from "../support/serving.ts";
 import { until } from "../support/until.ts";
 import { type Answer, type Attempt, send } from "./malformed/attempt.ts";
+import { wrongProtocol } from "./malformed/protocols.ts";
 import { wrongRequests } from "./malformed/routes.ts";
-import { wrongCalls } from "./malformed/rpcs.ts";
+import { wrongMessages } from "./malformed/rpcs.ts";
 import { readSimple, registerOperations, request, submit } from "./world.ts";
 
 const attempts = 2_000;
@@ -48,9 +49,12 @@ it(`${attempts} malformed requests get a typed refusal each, and the server is w
   });
   const { port } = server.address;
   await fc.assert(
-    fc.asyncProperty(fc.oneof(wrongRequests({ workerId: "w", jobId }), wrongCalls), async (attempt) => {
-      check(attempt, await send(attempt, port, agent, session));
-    }),
+    fc.asyncProperty(
+      fc.oneof(wrongRequests({ workerId: "w", jobId }), wrongMessages, wrongProtocol),
+      async (attempt) => {
+        check(attempt, await send(attempt, port, agent, session));
+      },
+    ),
     // A seed that is given makes the run the same everywhere.
     { numRuns: attempts, seed: 20_261_126, endOnFailure: true },
   );

@@ -1,35 +1,12 @@
-import type { DescMethod, DescService } from "@bufbuild/protobuf";
-import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import type { DescMethod } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import { EventStreamService } from "../../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { JobService } from "../../../gen/tailrace/v1/job_service_pb.ts";
 import { PublisherService } from "../../../gen/tailrace/v1/publisher_service_pb.ts";
 import { WorkerService } from "../../../gen/tailrace/v1/worker_service_pb.ts";
-import type { Attempt, Expected } from "./attempt.ts";
+import type { Attempt } from "./attempt.ts";
 import { wrongJson, wrongSubmit } from "./bodies.ts";
+import { attempt, enveloped, methods, pathOf, unary, watchEvents } from "./calls.ts";
 import { tokensOfLists, wrongTokens } from "./page-tokens.ts";
-
-const services: readonly DescService[] = [EventStreamService, JobService, PublisherService, WorkerService];
-const methods = services.flatMap((service) => service.methods);
-const unary = methods.filter(({ methodKind }) => methodKind === "unary");
-
-const { watchEvents } = EventStreamService.method;
-/** Those that can be called by GET. */
-const reading = unary.filter(({ idempotency }) => idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS);
-
-function pathOf(method: DescMethod): string {
-  return `/${method.parent.typeName}/${method.name}`;
-}
-
-function attempt(
-  expected: Expected,
-  method: DescMethod,
-  type: string,
-  body: Uint8Array,
-  headers: Record<string, string> = {},
-): Attempt {
-  return { expected, method: "POST", path: pathOf(method), headers: { "content-type": type, ...headers }, body };
-}
 
 /** Bytes that are no message: they begin with a tag of a wire type that there is not. */
 const wrongBinary = fc.oneof(
@@ -37,22 +14,6 @@ const wrongBinary = fc.oneof(
   // A length beyond the end, and a number that does not end.
   fc.constantFrom(Buffer.from([0x0a, 0x7f, 0x01]), Buffer.from([0x08, ...Array<number>(11).fill(0xff)])),
 );
-
-function enveloped(body: Uint8Array, flags = 0): Buffer {
-  const head = Buffer.alloc(5);
-  head[0] = flags;
-  head.writeUInt32BE(body.length, 1);
-  return Buffer.concat([head, body]);
-}
-
-/** A request to watch in which nothing is wrong. */
-const plainWatch = enveloped(Buffer.from("{}"));
-
-const wrongEncodings = fc.oneof(
-  fc.constantFrom("gzip", "br", "zstd", "deflate", "identity, gzip", "gzip, identity"),
-  fc.stringMatching(/^[a-z]{1,12}$/).map((name) => `x-${name}`),
-);
-const wrongTimeouts = fc.constantFrom("soon", "-1", "1.5", "1e3", "12345678901", "5 s", "1d");
 
 /** Requests for pages with tokens that no answer of the list had, which begin with this letter. */
 function foreignTokens(own: string): { pageToken: string }[] {
@@ -118,8 +79,8 @@ const meaningless: readonly (readonly [DescMethod, fc.Arbitrary<Uint8Array>])[] 
   ],
 ];
 
-/** Calls of RPCs, each with one thing wrong. */
-export const wrongCalls: fc.Arbitrary<Attempt> = fc.oneof(
+/** Calls of RPCs whose message is wrong. */
+export const wrongMessages: fc.Arbitrary<Attempt> = fc.oneof(
   fc
     .tuple(fc.constantFrom(...unary), wrongJson)
     .map(([method, body]) => attempt("connect error", method, "application/json", body)),
@@ -190,111 +151,4 @@ export const wrongCalls: fc.Arbitrary<Attempt> = fc.oneof(
       ),
       http2: true,
     })),
-  // Encodings that nothing here reads, of contents that are right.
-  fc
-    .tuple(fc.constantFrom(...unary), fc.constantFrom("json", "proto"), wrongEncodings)
-    .map(([method, type, encoding]) =>
-      attempt("connect error", method, `application/${type}`, type === "json" ? Buffer.from("{}") : Buffer.alloc(0), {
-        "content-encoding": encoding,
-      }),
-    ),
-  fc.tuple(fc.constantFrom(...reading), wrongEncodings).map(([method, encoding]): Attempt => {
-    const query = `connect=v1&encoding=json&message=%7B%7D&compression=${encodeURIComponent(encoding)}`;
-    return {
-      expected: "connect error",
-      method: "GET",
-      path: `${pathOf(method)}?${query}`,
-      headers: {},
-      body: undefined,
-    };
-  }),
-  wrongEncodings.map((encoding) =>
-    attempt("connect error", watchEvents, "application/connect+json", plainWatch, { "content-encoding": encoding }),
-  ),
-  wrongEncodings.map((encoding) =>
-    attempt("connect stream error", watchEvents, "application/connect+json", plainWatch, {
-      "connect-content-encoding": encoding,
-    }),
-  ),
-  fc
-    .tuple(
-      fc.constantFrom(...methods),
-      fc.constantFrom("application/grpc", "application/grpc-web+proto"),
-      fc.constantFrom("grpc-encoding", "content-encoding"),
-      wrongEncodings,
-    )
-    .map(([method, type, name, encoding]) => ({
-      ...attempt("grpc status", method, type, enveloped(Buffer.alloc(0)), { te: "trailers", [name]: encoding }),
-      http2: true,
-    })),
-  // The protocols' own words.
-  fc
-    .tuple(fc.constantFrom(...unary), wrongTimeouts)
-    .map(([method, timeout]) =>
-      attempt("connect error", method, "application/json", Buffer.from("{}"), { "connect-timeout-ms": timeout }),
-    ),
-  wrongTimeouts.map((timeout) =>
-    attempt("connect stream error", watchEvents, "application/connect+json", plainWatch, {
-      "connect-timeout-ms": timeout,
-    }),
-  ),
-  fc.tuple(fc.constantFrom(...methods), wrongTimeouts).map(([method, timeout]) => ({
-    ...attempt("grpc status", method, "application/grpc", enveloped(Buffer.alloc(0)), { "grpc-timeout": timeout }),
-    http2: true,
-  })),
-  fc.tuple(fc.constantFrom(...reading), fc.constantFrom("", "xml", "JSON")).map(([method, encoding]): Attempt => {
-    const path = `${pathOf(method)}?connect=v1&encoding=${encoding}&message=%7B%7D`;
-    return { expected: "connect error", method: "GET", path, headers: {}, body: undefined };
-  }),
-  fc
-    .tuple(
-      fc.constantFrom(...unary),
-      fc.constantFrom<Record<string, string>[]>(
-        { origin: "https://evil.example" },
-        { host: "evil.example" },
-        { host: "evil.example", "content-encoding": "gzip" },
-      ),
-    )
-    .map(([method, headers]) => attempt("connect error", method, "application/json", Buffer.from("{}"), headers)),
-  // What is not called like that.
-  fc
-    .tuple(
-      fc.constantFrom(...unary),
-      fc.constantFrom(
-        "application/connect+json",
-        "application/json; charset=latin1",
-        "application/json; charset=utf-16",
-      ),
-    )
-    .map(([method, type]) => attempt("plain connect error", method, type, Buffer.from("{}"))),
-  fc
-    .constantFrom("application/json", "application/proto", "application/connect+proto; charset=x")
-    .map((type) => attempt("plain connect error", watchEvents, type, Buffer.from("{}"))),
-  fc
-    .tuple(fc.constantFrom(...methods), fc.constantFrom("text/plain", "application/xml", "application/grpcx"))
-    .map(([method, type]) => attempt("plain problem", method, type, Buffer.from("{}"))),
-  fc.tuple(fc.constantFrom(...methods), fc.constantFrom("PUT", "PATCH", "PROPFIND")).map(([method, verb]) => ({
-    ...attempt("plain connect error", method, "application/json", Buffer.from("{}")),
-    method: verb,
-  })),
-  fc.constantFrom(...methods.filter((method) => !reading.includes(method))).map(
-    (method): Attempt => ({
-      expected: "plain problem",
-      method: "GET",
-      path: pathOf(method),
-      headers: {},
-      body: undefined,
-    }),
-  ),
-  fc
-    .tuple(
-      fc.constantFrom(...services),
-      fc.stringMatching(/^[A-Z][a-z]{1,9}$/),
-      fc.constantFrom("application/json", "application/connect+proto", "application/grpc"),
-    )
-    .map(([service, name, type]): Attempt => {
-      const expected = type === "application/grpc" ? "plain problem" : "plain connect error";
-      const headers = { "content-type": type };
-      return { expected, method: "POST", path: `/${service.typeName}/${name}X`, headers, body: undefined };
-    }),
 );
