@@ -2,7 +2,9 @@ import { resolve } from "node:path";
 import type { EventLog } from "../log/contract.ts";
 import { Runtime } from "../runtime/runtime.ts";
 import { createServer, type Server, type ServerOptions } from "../server/index.ts";
+import { earlierCommandsEnded } from "./operations/earlier-commands.ts";
 import { defaultDirectory, defaultListen, type RuntimeSettings } from "./options/runtime-options.ts";
+import { say } from "./report.ts";
 
 /** A runtime that is served. */
 export interface ServedRuntime {
@@ -15,10 +17,25 @@ export interface ServedRuntime {
   close(graceMs: number): Promise<void>;
 }
 
-/** Opens the log, the runtime and its ports, or none of them. @throws TailraceError that says what to do. */
-export async function openRuntime(settings: RuntimeSettings): Promise<ServedRuntime> {
+/**
+ * Opens the log, the runtime and its ports, or none of them. Commands that a killed server left behind end first.
+ * @throws TailraceError that says what to do, and the reason of `signal` if it aborts while there are such commands.
+ */
+export async function openRuntime(settings: RuntimeSettings, signal?: AbortSignal): Promise<ServedRuntime> {
   const { listen = defaultListen, commandListen, insecure } = settings;
-  const runtime = new Runtime({ log: await openLog(settings) });
+  const log = await openLog(settings);
+  const directory = dataDirectory(settings);
+  try {
+    // With the lock, and before the runtime: it ends the jobs of the life before.
+    if (directory !== undefined) {
+      const onWait = () => say("waiting for the commands of the server before to end");
+      await earlierCommandsEnded(directory, onWait, signal);
+    }
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+  const runtime = new Runtime({ log });
   const servers: Server[] = [];
   const close = async (graceMs: number): Promise<void> => {
     await Promise.all(servers.map((server) => server.close({ graceMs })));
@@ -40,15 +57,21 @@ export async function openRuntime(settings: RuntimeSettings): Promise<ServedRunt
   }
 }
 
+/** Where the log is kept; undefined: in memory. */
+export function dataDirectory({ log, data }: RuntimeSettings): string | undefined {
+  return log === "memory" ? undefined : resolve(data ?? defaultDirectory);
+}
+
 async function openLog(settings: RuntimeSettings): Promise<EventLog> {
   const { retention } = settings;
-  if (settings.log === "memory") {
+  const directory = dataDirectory(settings);
+  if (directory === undefined) {
     const { MemoryLog } = await import("../log/memory/index.ts");
     return new MemoryLog({ retention });
   }
   const { openEmbeddedLog } = await import("../log/embedded/index.ts");
   return openEmbeddedLog({
-    directory: resolve(settings.data ?? defaultDirectory),
+    directory,
     durability: settings.durability ?? "fsync",
     retention,
   });

@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import { exitCodes } from "./exit-codes.ts";
-import { openRuntime } from "./open-runtime.ts";
+import { dataDirectory, openRuntime, type ServedRuntime } from "./open-runtime.ts";
 import type { OperationConfig } from "./operations/config.ts";
 import type { RuntimeSettings } from "./options/runtime-options.ts";
+import { startGuardIn } from "./operations/earlier-commands.ts";
 import { say } from "./report.ts";
 import { GracefulStop } from "./stop-signals.ts";
 
@@ -18,13 +19,21 @@ export async function serve(settings: RuntimeSettings, operations: readonly Oper
   // Before the log is opened: a signal meanwhile must not leave it half open.
   using stop = new GracefulStop();
   const { registerOperations } = await import("./operations/register.ts");
-  const served = await openRuntime(settings);
+  let served: ServedRuntime;
+  try {
+    served = await openRuntime(settings, stop.signal);
+  } catch (error) {
+    if (stop.signal.aborted && error === stop.signal.reason) return exitCodes.ok;
+    throw error;
+  }
   try {
     // Jobs that wait from before start here, where they can be told of the server.
     registerOperations(served.runtime, operations);
   } catch (error) {
     await served.close(0);
     throw error;
+    const directory = dataDirectory(settings);
+    if (operations.length > 0 && directory !== undefined) await startGuardIn(directory);
   }
   if (served.commands !== undefined) process.stdout.write(`tailrace commands ${served.commands.url}\n`);
   process.stdout.write(`tailrace ready ${served.server.url}\n`);

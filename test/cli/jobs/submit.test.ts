@@ -1,11 +1,11 @@
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { freePort } from "../../support/free-port.ts";
-import { groupIsGone, killGroup } from "../../support/processes.ts";
+import { groupIsGone, killGroup, processIsGone } from "../../support/processes.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
 import { startTcpProxy } from "../../support/tcp-proxy.ts";
 import { type Started, startServe, tailrace, until } from "../support.ts";
@@ -178,7 +178,10 @@ describe("Ctrl-C", () => {
 describe("the server", () => {
   test("that is killed and comes back has marked the job as failed, and its command is gone", async () => {
     const listen = ["--listen", "127.0.0.1:0", "--data", join(scratchDirectory(), "log")];
-    const { url, process: server } = await serveOperations({ stubborn: bash(stubborn) }, listen);
+    const { url, process: server } = await serveOperations(
+      { stubborn: bash(stubborn, { cancelGrace: "300ms" }) },
+      listen,
+    );
     // Keeps the address while the server is away.
     const proxy = await startTcpProxy(portOf(url));
     const job = submit(proxy.url, "stubborn");
@@ -189,7 +192,7 @@ describe("the server", () => {
     expect(await job.ended).toBe(1);
     expect(job.stderr).toMatch(/connected again to/);
     expect(job.stderr).toMatch(/failed \(runtime_restarted\)/);
-    await until(() => groupIsGone(group));
+    expect(groupIsGone(group)).toBe(true);
   });
 
   test("that is killed and comes back runs what was queued, and tells whoever follows it", async () => {
@@ -211,6 +214,54 @@ describe("the server", () => {
   });
 
   test("that is killed leaves no command that heeds SIGTERM", async () => {
+  test("that is killed gives its commands their grace, and the next one waits for them before their jobs end", async () => {
+    const data = join(scratchDirectory(), "log");
+    const listen = ["--listen", "127.0.0.1:0", "--data", data];
+    const goOn = join(scratchDirectory(), "go-on");
+    const script = `trap 'until [ -e ${goOn} ]; do sleep 0.05; done; exit' TERM; echo group $$; sleep 1000 & wait`;
+    const operations = {
+      slow: bash(script, { cancelGrace: "1h" }),
+      stubborn: bash(stubborn, { cancelGrace: "200ms" }),
+    };
+    const { url, process: server } = await serveOperations(operations, listen);
+    const job = submit(url, "slow");
+    const id = await idOf(job);
+    const group = await groupOf(job);
+    const other = await groupOf(submit(url, "stubborn"));
+    server.child.kill("SIGKILL");
+    await server.ended;
+    await until(() => groupIsGone(other));
+    const stopped = tailrace(["serve", ...listen]);
+    await stopped.until("stderr", /waiting for the commands/);
+    expect(groupIsGone(group)).toBe(false);
+    // Whoever does not want to wait any longer leaves the jobs to the next.
+    stopped.child.kill("SIGTERM");
+    expect([await stopped.ended, stopped.stdout.toString()]).toEqual([0, ""]);
+    const next = tailrace(["serve", ...listen]);
+    await next.until("stderr", /waiting for the commands/);
+    writeFileSync(goOn, "");
+    const [, nextUrl = ""] = await next.until("stdout", /^tailrace ready (http:\/\/\S+)\n/m);
+    expect(groupIsGone(group)).toBe(true);
+    expect(await jobOf(nextUrl, id)).toMatchObject({ reason: "runtime_restarted" });
+    expect(existsSync(join(data, "commands.fifo"))).toBe(false);
+  });
+
+  test("whose guard was killed with it has nobody to wait for", async () => {
+    const data = join(scratchDirectory(), "log");
+    const listen = ["--listen", "127.0.0.1:0", "--data", data];
+    const { url, process: server } = await serveOperations({ stubborn: bash(stubborn) }, listen);
+    await groupOf(submit(url, "stubborn"));
+    const fifo = join(data, "commands.fifo");
+    const guards = processesThatName(fifo);
+    expect(guards).toHaveLength(1);
+    process.kill(guards[0] as number, "SIGKILL");
+    await until(() => processIsGone(guards[0] as number));
+    server.child.kill("SIGKILL");
+    await server.ended;
+    expect((await startServe(listen)).process.stderr).toBe("");
+    expect(existsSync(fifo)).toBe(false);
+  });
+
     const { url, process: server } = await serveOperations({ sleep: bash("echo group $$; sleep 1000 & sleep 1000") });
     const group = await groupOf(submit(url, "sleep"));
     server.child.kill("SIGKILL");
