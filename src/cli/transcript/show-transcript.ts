@@ -40,6 +40,7 @@ async function show(workerId: string, baseUrl: string, text: TranscriptText, wri
   workers.close();
   sayDropped(transcript.droppedEntries);
   for (const entry of transcript.entries) await writer.write(text.entry(entry));
+  await writer.write(text.commands(transcript.commands));
 }
 
 async function follow(
@@ -65,6 +66,7 @@ async function follow(
       const full = writer.write(text.entry(entry));
       if (full !== undefined) await full;
     }
+    await writer.write(text.commands(transcript.commands));
   }
 }
 

@@ -1,13 +1,21 @@
 import { toJsonString } from "@bufbuild/protobuf";
+import { CommandStatusSchema } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { RunResultSchema, type Segment, WorkerFaultCodeSchema } from "../../../gen/tailrace/v1/transcript_pb.ts";
-import { type TranscriptEntry, TranscriptEntrySchema } from "../../../gen/tailrace/v1/worker_service_pb.ts";
-import { ToolCallState } from "../../client/index.ts";
+import {
+  type TranscriptCommand,
+  type TranscriptEntry,
+  TranscriptEntrySchema,
+  type TranscriptToolCall,
+} from "../../../gen/tailrace/v1/worker_service_pb.ts";
+import { CommandStatus, ToolCallState } from "../../client/index.ts";
 import { enumWord } from "../output/describe.ts";
 import { printable, type Style } from "../output/style.ts";
 
 /** Makes text of the entries of a transcript, each of which may come again when it has changed. */
 export interface TranscriptText {
   entry(entry: TranscriptEntry): string;
+  /** Commands that run or just ended, all of them each time. */
+  commands(commands: readonly TranscriptCommand[]): string;
   /** What ends the text. */
   end(): string;
 }
@@ -16,6 +24,10 @@ export interface TranscriptText {
 export class JsonEntries implements TranscriptText {
   entry(entry: TranscriptEntry): string {
     return `${toJsonString(TranscriptEntrySchema, entry)}\n`;
+  }
+
+  commands(): string {
+    return "";
   }
 
   end(): string {
@@ -29,9 +41,10 @@ const indent = " ".repeat(labelWidth + 2);
 const maxShown = 20_000;
 
 interface Shown {
-  /** Bytes of a text that were shown, by its offsets. */
+  /** Bytes of a text, or of the arguments of a tool call, that were shown, by their offsets. */
   bytes: bigint;
-  /** Parts of a tool call. */
+  /** What was shown of a tool call, until all of it was. */
+  call: string;
   hasCall: boolean;
   isDone: boolean;
 }
@@ -42,6 +55,8 @@ export class PrettyEntries implements TranscriptText {
   readonly #shown = new Map<bigint, Shown>();
   /** The entry whose text the last line is of, if that line has no end yet. */
   #unfinished: bigint | undefined;
+  /** Whether the commands that are known have ended, by their ids. Undefined: none were shown yet. */
+  #commands: ReadonlyMap<string, boolean> | undefined;
 
   constructor(style: Style) {
     this.#style = style;
@@ -58,20 +73,37 @@ export class PrettyEntries implements TranscriptText {
       case "thinking":
         return this.#stream(entry, shown, "thinking", content.value);
       case "toolCall":
-        return this.#toolCall(content.value, shown);
+        return this.#toolCall(entry, content.value, shown);
       default:
         return this.#line(...words(entry));
     }
+  }
+
+  commands(commands: readonly TranscriptCommand[]): string {
+    const known = this.#commands;
+    this.#commands = new Map(commands.map((command) => [command.commandId, hasEnded(command)]));
+    return commands.map((command) => this.#command(command, known)).join("");
   }
 
   end(): string {
     return this.#endLine();
   }
 
+  #command(command: TranscriptCommand, known: ReadonlyMap<string, boolean> | undefined): string {
+    const { commandId, status, exitCode } = command;
+    const before = known?.get(commandId);
+    const name = command.command === "" ? commandId : command.command;
+    if (!hasEnded(command)) return before === undefined ? this.#line("running", name) : "";
+    // What had ended before anyone looked is told by the tool call that it belongs to.
+    if (known === undefined || before === true) return "";
+    const code = exitCode === undefined ? "" : `, exit code ${exitCode}`;
+    return this.#line("finished", `${name}: ${enumWord(CommandStatusSchema.value, status).replace("_", " ")}${code}`);
+  }
+
   #shownOf({ entryNumber }: TranscriptEntry): Shown {
     let shown = this.#shown.get(entryNumber);
     if (shown === undefined) {
-      shown = { bytes: 0n, hasCall: false, isDone: false };
+      shown = { bytes: 0n, call: "", hasCall: false, isDone: false };
       this.#shown.set(entryNumber, shown);
       if (this.#shown.size > maxShown) this.#shown.delete(this.#shown.keys().next().value as bigint);
     }
@@ -95,25 +127,42 @@ export class PrettyEntries implements TranscriptText {
     return before + this.#body(piece, label) + (isFinal ? this.#endLine() : "");
   }
 
-  #toolCall(
-    call: {
-      readonly name: string;
-      readonly argumentsJson: string;
-      readonly state: ToolCallState;
-      readonly result?: { readonly summary: string; readonly isError: boolean } | undefined;
-    },
-    shown: Shown,
-  ): string {
+  #toolCall({ entryNumber, isFinal }: TranscriptEntry, call: TranscriptToolCall, shown: Shown): string {
     let text = "";
-    if (!shown.hasCall && (call.state === ToolCallState.DONE || shown.isDone)) {
-      shown.hasCall = true;
-      text += this.#line("tool", `${call.name} ${call.argumentsJson}`.trim());
+    if (!shown.hasCall) {
+      text += this.#callSoFar(entryNumber, call, shown);
+      if (call.state === ToolCallState.DONE || isFinal) {
+        shown.hasCall = true;
+        shown.call = "";
+        if (this.#unfinished === entryNumber) text += this.#endLine();
+      }
     }
     if (call.result !== undefined) {
       const { summary, isError } = call.result;
       text += this.#line(isError ? "failed" : "result", summary);
     }
     return text;
+  }
+
+  /** What was not shown of a call; all of it where it turned out to be another than its pieces said. */
+  #callSoFar(entryNumber: bigint, call: TranscriptToolCall, shown: Shown): string {
+    const { name, argumentsJson, argumentsStartOffset } = call;
+    const cut = argumentsStartOffset > 0n ? "…" : "";
+    const whole = [name, `${cut}${argumentsJson}`].filter((part) => part !== "").join(" ");
+    let piece = whole;
+    let goesOn = shown.call !== "";
+    if (goesOn && whole.startsWith(shown.call)) piece = whole.slice(shown.call.length);
+    else if (goesOn && cut !== "" && shown.bytes >= argumentsStartOffset) {
+      piece = Buffer.from(argumentsJson)
+        .subarray(Number(shown.bytes - argumentsStartOffset))
+        .toString();
+    } else goesOn = false;
+    shown.call = whole;
+    shown.bytes = call.argumentsEndOffset;
+    if (piece === "") return "";
+    const before = goesOn && this.#unfinished === entryNumber ? "" : this.#endLine() + this.#label("tool");
+    this.#unfinished = entryNumber;
+    return before + this.#body(piece, "tool");
   }
 
   #line(label: string, text: string): string {
@@ -137,6 +186,10 @@ export class PrettyEntries implements TranscriptText {
       .join(`\n${indent}`);
     return label === "thinking" ? this.#style.dim(body) : body;
   }
+}
+
+function hasEnded({ status }: TranscriptCommand): boolean {
+  return status !== CommandStatus.RUNNING && status !== CommandStatus.UNSPECIFIED;
 }
 
 /** What an entry that comes as a whole is, and what it says. */

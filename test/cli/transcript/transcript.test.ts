@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createPublisher } from "../../../src/client/index.ts";
+import { createPublisher, type NewEventInit } from "../../../src/client/index.ts";
 import { conversation, take } from "../../runtime/transcripts/support.ts";
 import { startServe, tailrace } from "../support.ts";
 
@@ -49,10 +49,30 @@ test("follows a transcript until the worker ends", async () => {
   const followed = tailrace(["transcript", "agent", "--follow", "--server", url]);
   await followed.until("stdout", /text {7}é1 word $/);
   await publish(4);
-  await followed.until("stdout", /text {7}é1 word 😀 and 1$/);
+  await followed.until("stdout", /text {7}é1 word 😀 and 1\ntool {7}run \{"n":$/);
   await publish(7);
   await followed.until("stdout", /text {7}é1 word 😀 and 1\ntool {7}run \{"n":1\}\nresult {5}ok\n/);
   await publisher.publish({ workerId: "agent", payload: { case: "workerEnded", value: { outcome: 1 } } });
+  expect([await followed.ended, followed.stderr]).toEqual([0, ""]);
+  await publisher.close();
+});
+
+test("shows a call whose arguments are on their way, and the commands that run; following, how they go on", async () => {
+  const { url, publisher } = await serveConversation(0);
+  const publish = (payload: NonNullable<NewEventInit["payload"]>) => publisher.publish({ workerId: "agent", payload });
+  await publish({ case: "toolCallStarted", value: { toolCallId: "t", name: "shell" } });
+  await publish({ case: "toolCallArgumentsDelta", value: { toolCallId: "t", offset: 0n, json: '{"run": "make' } });
+  await publish({ case: "commandStarted", value: { commandId: "c", command: "make all" } });
+  const once = tailrace(["transcript", "agent", "--server", url]);
+  expect([await once.ended, once.stderr]).toEqual([0, ""]);
+  expect(once.stdout.toString()).toBe('tool       shell {"run": "make\nrunning    make all\n');
+  const followed = tailrace(["transcript", "agent", "--follow", "--server", url]);
+  await followed.until("stdout", /running {4}make all\n/);
+  await publish({ case: "toolCallArgumentsDelta", value: { toolCallId: "t", offset: 13n, json: '"}' } });
+  await followed.until("stdout", /tool {7}"\}/);
+  await publish({ case: "commandEnded", value: { commandId: "c", status: 3, exitCode: 2 } });
+  await followed.until("stdout", /finished {3}make all: failed, exit code 2\n/);
+  await publish({ case: "workerEnded", value: { outcome: 1 } });
   expect([await followed.ended, followed.stderr]).toEqual([0, ""]);
   await publisher.close();
 });
