@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { exitCodes } from "./exit-codes.ts";
 import { dataDirectory, openRuntime, type ServedRuntime } from "./open-runtime.ts";
 import type { OperationConfig } from "./operations/config.ts";
-import type { RuntimeSettings } from "./options/runtime-options.ts";
 import { startGuardIn } from "./operations/earlier-commands.ts";
+import type { RuntimeSettings } from "./options/runtime-options.ts";
 import { say } from "./report.ts";
 import { GracefulStop } from "./stop-signals.ts";
 
@@ -27,13 +27,13 @@ export async function serve(settings: RuntimeSettings, operations: readonly Oper
     throw error;
   }
   try {
+    const directory = dataDirectory(settings);
+    if (operations.length > 0 && directory !== undefined) await startGuardIn(directory);
     // Jobs that wait from before start here, where they can be told of the server.
     registerOperations(served.runtime, operations);
   } catch (error) {
     await served.close(0);
     throw error;
-    const directory = dataDirectory(settings);
-    if (operations.length > 0 && directory !== undefined) await startGuardIn(directory);
   }
   if (served.commands !== undefined) process.stdout.write(`tailrace commands ${served.commands.url}\n`);
   process.stdout.write(`tailrace ready ${served.server.url}\n`);

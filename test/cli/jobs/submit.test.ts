@@ -213,7 +213,6 @@ describe("the server", () => {
     expect(second.stderr.indexOf("  execute: ")).toBeGreaterThan(second.stderr.indexOf("Trying again"));
   });
 
-  test("that is killed leaves no command that heeds SIGTERM", async () => {
   test("that is killed gives its commands their grace, and the next one waits for them before their jobs end", async () => {
     const data = join(scratchDirectory(), "log");
     const listen = ["--listen", "127.0.0.1:0", "--data", data];
@@ -262,6 +261,7 @@ describe("the server", () => {
     expect(existsSync(fifo)).toBe(false);
   });
 
+  test("that is killed leaves no command that heeds SIGTERM", async () => {
     const { url, process: server } = await serveOperations({ sleep: bash("echo group $$; sleep 1000 & sleep 1000") });
     const group = await groupOf(submit(url, "sleep"));
     server.child.kill("SIGKILL");
