@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { exitCodes } from "./exit-codes.ts";
 import { dataDirectory, openRuntime, type ServedRuntime } from "./open-runtime.ts";
 import type { OperationConfig } from "./operations/config.ts";
@@ -18,6 +19,10 @@ const closeBoundMs = 10_000;
 export async function serve(settings: RuntimeSettings, operations: readonly OperationConfig[]): Promise<number> {
   // Before the log is opened: a signal meanwhile must not leave it half open.
   using stop = new GracefulStop();
+  for (const { name, cwd } of operations) {
+    // No error: something may make it before the first job.
+    if (cwd !== undefined && !existsSync(cwd)) say(`operations.${name}.cwd: there is no directory ${cwd} yet`);
+  }
   const { registerOperations } = await import("./operations/register.ts");
   let served: ServedRuntime;
   try {

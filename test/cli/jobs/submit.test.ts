@@ -54,7 +54,7 @@ describe("the exit code is what became of the job", () => {
     const cases = [
       ["fail", /failed \(exit_code\): exit code 3$/m],
       ["killed", /failed \(signal\): ended by SIGKILL$/m],
-      ["missing", /failed \(handler_failed\): command not found$/m],
+      ["missing", /failed \(handler_failed\): command not found: no-such-program$/m],
     ] as const;
     for (const [operation, says] of cases) {
       const job = submit(url, operation);
@@ -99,7 +99,7 @@ describe("the exit code is what became of the job", () => {
   });
 
   test("2: the request makes no sense, and there is no job", async () => {
-    const params = { name: { type: "string" }, depth: { type: "integer", default: 1 } };
+    const params = { name: { type: "string" }, depth: { type: "integer", minimum: 0, default: 1 } };
     const { url } = await serveOperations({ greet: { command: ["echo", "{name}", "{depth}"], params } });
     const cases: [args: string[], says: string][] = [
       [["gret"], "operation: "],
@@ -107,6 +107,7 @@ describe("the exit code is what became of the job", () => {
       [["greet", "name=12"], `params.name: it must be string (12 is no text; for one write 'name="12"')`],
       [["greet", "name=x", "depth=deep"], "params.depth: it must be integer"],
       [["greet", "name=x", "dept=1"], 'params.dept: there is no such parameter; did you mean "depth"?'],
+      [["greet", "name=x", "depth=-5"], "params.depth: it must be >= 0\n"],
       [["greet", "name=-rf"], 'params.name: it begins with "-"'],
     ];
     const jobs = cases.map(([args]) => submit(url, ...args));
