@@ -41,5 +41,7 @@ export {
 } from "./runtime/jobs/operation.ts";
 export type { StandardIssue, StandardResult, StandardSchemaV1 } from "./runtime/jobs/standard-schema.ts";
 export type { WatchFrame } from "./runtime/object-form.ts";
-export { type PublishReceipt, Runtime, type RuntimeOptions } from "./runtime/runtime.ts";
+export type { PublishReceipt } from "./runtime/publishing.ts";
+export { Runtime, type RuntimeOptions } from "./runtime/runtime.ts";
+export type { TranscriptOptions } from "./runtime/transcripts/transcripts.ts";
 export type { EventOptions, PayloadInit, Worker } from "./runtime/worker.ts";

@@ -21,6 +21,8 @@ export const limits = {
   maxPublishEvents: 10_000,
   /** Bytes of one request body. */
   maxRequestBytes: 8 * 1024 * 1024,
+  /** Bytes of a request to watch that is read without Connect. Larger ones are read by it. */
+  maxPlainRequestBytes: 64 * 1024,
   /** Events and bytes in one page of ListEvents. */
   maxPageEvents: 10_000,
   defaultPageEvents: 1_000,
@@ -42,7 +44,7 @@ export const limits = {
   /** Milliseconds of a turn of the event loop for all readers that catch up. */
   catchUpTurnMs: 1,
   /** Bytes of encoded catch-up passes kept for readers at similar positions. */
-  catchUpCacheBytes: 32 * 1024 * 1024,
+  catchUpCacheBytes: 64 * 1024 * 1024,
   /** Buffers for reading the log, and large frames, that wait to be used again. */
   spareReadBuffers: 4,
   spareFrames: 4,
@@ -140,6 +142,8 @@ export const limits = {
   /** UTF-8 bytes of the note on a job's end, which is cut, and of the one that a cancel gives, which is refused. */
   maxJobMessageBytes: 4 * 1024,
   maxCancelMessageBytes: 1024,
+  /** UTF-8 bytes of the reason of a job's end, which is cut. */
+  maxJobReasonBytes: 256,
   /** Jobs in one page of ListJobs. */
   maxJobPage: 1_000,
   defaultJobPage: 100,
@@ -166,12 +170,12 @@ export const limits = {
   maxTranscriptPage: 1_000,
   defaultTranscriptPage: 100,
   /** Bytes of all transcripts that a runtime keeps unpacked. Those used least recently go, and are read again when needed. */
-  transcriptMemoryBytes: 64 * 1024 * 1024,
+  transcriptMemoryBytes: 256 * 1024 * 1024,
   /** Bytes of all transcripts as they are kept in the log. The ones that changed longest ago lose their older half first. */
   transcriptCheckpointBytes: 256 * 1024 * 1024,
   /**
-   * Events, bytes of events and milliseconds after which a transcript that changed is kept in the log again. The bytes
-   * are as many as the transcript has, if that is more.
+   * Events, bytes of events and milliseconds after which a transcript that changed is kept in the log again. For one of
+   * more bytes than these, all three are larger in proportion.
    */
   transcriptKeepEvents: 10_000,
   transcriptKeepBytes: 256 * 1024,

@@ -176,5 +176,5 @@ function unknownKey(key: string): string {
 }
 
 function wrong(field: string, description: string): TailraceError<"invalid_request"> {
-  return invalidRequest(field, `${description}.`);
+  return invalidRequest(field, /[.?!]$/.test(description) ? description : `${description}.`);
 }

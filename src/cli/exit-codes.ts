@@ -8,7 +8,7 @@ export const exitCodes = {
   usage: 2,
   /** The cursor can't be resumed: what came after it is no longer there. */
   cursorGone: 3,
-  /** No server answers, or it went away before the answer. */
+  /** No server answers, it went away before the answer, or it does not take a job (`tailrace submit`, whose 1 is the job's). */
   unreachable: 4,
   /** A job that `tailrace submit` follows ran out of time: as timeout(1) has it. */
   timedOut: 124,

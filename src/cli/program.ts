@@ -9,6 +9,7 @@ import { runCommandCommand } from "./commands/run.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { startCommand } from "./commands/start.ts";
 import { submitCommand } from "./commands/submit.ts";
+import { transcriptCommand } from "./commands/transcript.ts";
 import { watchCommand } from "./commands/watch.ts";
 import { workersCommand } from "./commands/workers.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -24,6 +25,7 @@ const commands = [
   watchCommand,
   publishCommand,
   workersCommand,
+  transcriptCommand,
   submitCommand,
   jobsCommand,
   jobCommand,

@@ -1,7 +1,9 @@
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { exitCodes } from "./exit-codes.ts";
-import { openRuntime } from "./open-runtime.ts";
+import { dataDirectory, openRuntime, type ServedRuntime } from "./open-runtime.ts";
 import type { OperationConfig } from "./operations/config.ts";
+import { startGuardIn } from "./operations/earlier-commands.ts";
 import type { RuntimeSettings } from "./options/runtime-options.ts";
 import { say } from "./report.ts";
 import { GracefulStop } from "./stop-signals.ts";
@@ -17,9 +19,21 @@ const closeBoundMs = 10_000;
 export async function serve(settings: RuntimeSettings, operations: readonly OperationConfig[]): Promise<number> {
   // Before the log is opened: a signal meanwhile must not leave it half open.
   using stop = new GracefulStop();
+  for (const { name, cwd } of operations) {
+    // No error: something may make it before the first job.
+    if (cwd !== undefined && !existsSync(cwd)) say(`operations.${name}.cwd: there is no directory ${cwd} yet`);
+  }
   const { registerOperations } = await import("./operations/register.ts");
-  const served = await openRuntime(settings);
+  let served: ServedRuntime;
   try {
+    served = await openRuntime(settings, stop.signal);
+  } catch (error) {
+    if (stop.signal.aborted && error === stop.signal.reason) return exitCodes.ok;
+    throw error;
+  }
+  try {
+    const directory = dataDirectory(settings);
+    if (operations.length > 0 && directory !== undefined) await startGuardIn(directory);
     // Jobs that wait from before start here, where they can be told of the server.
     registerOperations(served.runtime, operations);
   } catch (error) {

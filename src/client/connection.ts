@@ -28,6 +28,15 @@ export interface ServerOptions {
   readonly token?: string | (() => string | Promise<string>);
 }
 
+/** Where commands go, if a server takes them at another address than that at which it is watched. */
+export interface CommandServerOptions extends ServerOptions {
+  /**
+   * Address for jobs and publishing, of a server that serves them on a port of their own (`tailrace serve
+   * --command-listen`). Not together with `transport`. Default: `baseUrl`.
+   */
+  readonly commandUrl?: string;
+}
+
 /** Makes the connection that the options ask for. `connect` is the environment's way to make a transport. */
 export function openConnection<O extends ServerOptions>(
   options: O,
@@ -40,10 +49,25 @@ export function openConnection<O extends ServerOptions>(
     return { transport };
   }
   if (baseUrl === undefined) throw invalidRequest("baseUrl", "give the address of the server, or a transport");
-  if (!/^https?:\/\/[^/]/.test(baseUrl) || !URL.canParse(baseUrl)) {
-    throw invalidRequest("baseUrl", `"${baseUrl}" is no http:// or https:// address`);
-  }
+  requireAddress("baseUrl", baseUrl);
   return connect({ ...options, baseUrl }, token === undefined ? [] : [bearer(token)]);
+}
+
+/** Makes the connection for commands: the same, unless they have an address of their own. */
+export function openCommandConnection<O extends CommandServerOptions>(
+  options: O,
+  connect: (options: O & { baseUrl: string }, interceptors: Interceptor[]) => Connection,
+): Connection {
+  const { commandUrl } = options;
+  if (commandUrl === undefined) return openConnection(options, connect);
+  if (options.transport !== undefined) throw invalidRequest("commandUrl", "it goes with baseUrl, not with a transport");
+  requireAddress("commandUrl", commandUrl);
+  return openConnection({ ...options, baseUrl: commandUrl }, connect);
+}
+
+function requireAddress(name: string, url: string): void {
+  if (/^https?:\/\/[^/]/.test(url) && URL.canParse(url)) return;
+  throw invalidRequest(name, `"${url}" is no http:// or https:// address`);
 }
 
 function bearer(token: string | (() => string | Promise<string>)): Interceptor {

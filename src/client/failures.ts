@@ -6,7 +6,7 @@ import {
   StreamDiagnosticSchema,
 } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import { JobState } from "../../gen/tailrace/v1/payloads_pb.ts";
-import { type JobOutcome, type ProblemDetails, type Reason, TailraceError } from "../base/errors.ts";
+import { hasReason, type JobOutcome, type ProblemDetails, type Reason, TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 
 /** Something that ended a connection or a call and that is worth another try. */
@@ -144,6 +144,28 @@ export function verdictOfThrown(thrown: unknown): Verdict {
 
 const accessMessage = "The server refuses the access. Check the token.";
 
+/** What a server may serve at another address, in words that follow "The server". */
+const elsewhere = {
+  jobs: "serves no jobs at this address",
+  publishing: "takes no events at this address",
+} as const;
+
+/** The same verdict; of a call that the server does not have at this address it says so. */
+export function verdictOfCommand(thrown: unknown, service: keyof typeof elsewhere): Verdict {
+  const verdict = verdictOfThrown(thrown);
+  if (verdict.kind === "retry" || !isNotServed(verdict.error)) return verdict;
+  const message = `The server ${elsewhere[service]}; give the one that it has for commands (--command-server, in programs commandUrl).`;
+  return {
+    kind: "stop",
+    error: new TailraceError("connection_failed", verdict.error.details, message, { cause: thrown }),
+  };
+}
+
+/** Whether something answered that does not have the call. */
+export function isNotServed(error: unknown): error is TailraceError<"connection_failed"> {
+  return hasReason(error, "connection_failed") && error.details.code === "unimplemented";
+}
+
 /** The error of a connection that could not be made or kept. */
 export function connectionFailed(
   code: Code,
@@ -154,7 +176,7 @@ export function connectionFailed(
   const name = codeNames[code] ?? "unknown";
   const advice =
     code === Code.Unimplemented
-      ? "What answers there is not a Tailrace server, or one that does not have this call. Check the address."
+      ? "What answers there does not have this call: it is not a Tailrace server, or one that serves this at another address. Check the address."
       : `The server can't be reached, or the connection to it broke (${message}).`;
   return new TailraceError("connection_failed", { code: name, attempts }, advice, {
     ...(cause === undefined ? {} : { cause }),

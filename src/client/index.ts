@@ -19,7 +19,7 @@ export type { Backoff } from "../base/backoff.ts";
 export { type Clock, ManualClock, systemClock } from "../base/clock.ts";
 export { hasReason, type JobOutcome, type ProblemDetails, type Reason, TailraceError } from "../base/errors.ts";
 export type { Checkpoint } from "./checkpoint.ts";
-export type { ServerOptions } from "./connection.ts";
+export type { CommandServerOptions, ServerOptions } from "./connection.ts";
 export { fileCheckpoint } from "./file-checkpoint.ts";
 export type {
   JobAnswer,

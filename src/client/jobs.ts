@@ -6,7 +6,7 @@ import { JobState, type JobStateChanged } from "../../gen/tailrace/v1/payloads_p
 import { invalidRequest, type JobOutcome } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Connection } from "./connection.ts";
-import { verdictOfThrown } from "./failures.ts";
+import { type Verdict, verdictOfCommand } from "./failures.ts";
 import { positive } from "./request.ts";
 
 /** Bounds of a job in milliseconds; only stricter than its operation's own. Absent: those of the operation. */
@@ -188,6 +188,11 @@ function callOptions({ signal }: CallOptions) {
   return { timeoutMs: limits.requestTimeoutMs, ...(signal === undefined ? {} : { signal }) };
 }
 
+/** What to do about a call of JobService that threw. */
+export function verdictOfJobCall(thrown: unknown): Verdict {
+  return verdictOfCommand(thrown, "jobs");
+}
+
 function rethrow(thrown: unknown): never {
-  throw verdictOfThrown(thrown).error;
+  throw verdictOfJobCall(thrown).error;
 }

@@ -1,7 +1,13 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { limits } from "../base/limits.ts";
-import { type Connection, openConnection, type ServerOptions } from "./connection.ts";
+import {
+  type CommandServerOptions,
+  type Connection,
+  openCommandConnection,
+  openConnection,
+  type ServerOptions,
+} from "./connection.ts";
 import { createJobsOver, type Jobs } from "./jobs.ts";
 import type { WatchOptions } from "./options.ts";
 import { createPublisherOver, type Publisher, type PublisherOptions } from "./publisher.ts";
@@ -29,12 +35,12 @@ export function watch(options: NodeWatchOptions): Watch {
 
 /** Publishes events in order, each once, over whatever connections it takes. */
 export function createPublisher(options: NodePublisherOptions): Publisher {
-  return createPublisherOver(openConnection(options, connect), options);
+  return createPublisherOver(openCommandConnection(options, connect), options);
 }
 
 /** Commands jobs. */
-export function createJobs(options: ServerOptions & NodeOptions): Jobs {
-  return createJobsOver(openConnection(options, connect));
+export function createJobs(options: CommandServerOptions & NodeOptions): Jobs {
+  return createJobsOver(openCommandConnection(options, connect));
 }
 
 /**
@@ -42,7 +48,11 @@ export function createJobs(options: ServerOptions & NodeOptions): Jobs {
  * second one. @throws TailraceError `invalid_request` for options that make no sense.
  */
 export function submitAndWatch(options: NodeSubmitAndWatchOptions): JobWatch {
-  return submitAndWatchOver(() => openConnection(options, connect), options);
+  const connections = {
+    command: () => openCommandConnection(options, connect),
+    watch: () => openConnection(options, connect),
+  };
+  return submitAndWatchOver(connections, options);
 }
 
 /** Follows the transcript of a worker over whatever connections it takes. @throws TailraceError `invalid_request`. */

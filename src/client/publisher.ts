@@ -7,8 +7,8 @@ import type { Clock } from "../base/clock.ts";
 import { invalidRequest, TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { clientClock } from "./clock.ts";
-import type { Connection, ServerOptions } from "./connection.ts";
-import { type Verdict, verdictOfThrown } from "./failures.ts";
+import type { CommandServerOptions, Connection } from "./connection.ts";
+import { type Verdict, verdictOfCommand } from "./failures.ts";
 import { messageSizeAtMost } from "./message-size.ts";
 import { randomId } from "./random-id.ts";
 
@@ -23,7 +23,7 @@ export interface PublishReceipt {
   readonly lastSequence: bigint;
 }
 
-export interface PublisherOptions extends ServerOptions {
+export interface PublisherOptions extends CommandServerOptions {
   /** How to wait before trying again; see `WatchOptions.backoff`. Default: it never gives up. */
   readonly backoff?: Partial<Backoff> & { readonly maxAttempts?: number; readonly random?: () => number };
   /** Milliseconds that the server has to answer. Default: 30,000. */
@@ -200,7 +200,7 @@ class OrderedPublisher implements Publisher {
       settle(calls, response);
       return undefined;
     } catch (thrown) {
-      return verdictOfThrown(thrown);
+      return verdictOfCommand(thrown, "publishing");
     }
   }
 

@@ -2,10 +2,12 @@ import { type Backoff, defaultBackoff, fullJitter } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
 import type { TailraceError } from "../base/errors.ts";
 import type { Connection } from "./connection.ts";
-import { verdictOfThrown } from "./failures.ts";
+import type { Verdict } from "./failures.ts";
 
 export interface RetryOptions {
   readonly connection: Connection;
+  /** What to do about what the call threw. */
+  readonly verdictOf: (thrown: unknown) => Verdict;
   readonly backoff: (Partial<Backoff> & { readonly maxAttempts?: number; readonly random?: () => number }) | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -18,7 +20,7 @@ export interface RetryOptions {
  * the last failure after `maxAttempts`; the reason of the signal once that aborted.
  */
 export async function untilAnswered<T>(call: () => Promise<T>, options: RetryOptions): Promise<T> {
-  const { connection, clock, signal, onRetry } = options;
+  const { connection, verdictOf, clock, signal, onRetry } = options;
   const { maxAttempts = Number.POSITIVE_INFINITY, random = Math.random, ...given } = options.backoff ?? {};
   for (let attempt = 1; ; attempt++) {
     signal.throwIfAborted();
@@ -26,7 +28,7 @@ export async function untilAnswered<T>(call: () => Promise<T>, options: RetryOpt
       return await call();
     } catch (thrown) {
       signal.throwIfAborted();
-      const verdict = verdictOfThrown(thrown);
+      const verdict = verdictOf(thrown);
       if (verdict.kind === "stop" || attempt >= maxAttempts) throw verdict.error;
       // A request without an answer may have died with its connection; the next one must not go the same way.
       if (verdict.error.reason === "connection_failed") connection.reset?.();

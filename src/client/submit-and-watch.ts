@@ -1,11 +1,20 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Event } from "../../gen/tailrace/v1/event_pb.ts";
 import type { Job } from "../../gen/tailrace/v1/job_service_pb.ts";
-import { invalidRequest } from "../base/errors.ts";
+import { invalidRequest, TailraceError } from "../base/errors.ts";
 import { clientClock } from "./clock.ts";
-import type { Connection } from "./connection.ts";
+import type { CommandServerOptions, Connection } from "./connection.ts";
 import { eventIterator } from "./event-iterator.ts";
-import { type JobEnd, jobCalls, jobEndOf, type SubmitOptions, type SubmittedJob, submittedJob } from "./jobs.ts";
+import { isNotServed } from "./failures.ts";
+import {
+  type JobEnd,
+  jobCalls,
+  jobEndOf,
+  type SubmitOptions,
+  type SubmittedJob,
+  submittedJob,
+  verdictOfJobCall,
+} from "./jobs.ts";
 import type { WatchOptions } from "./options.ts";
 import { randomId } from "./random-id.ts";
 import { untilAnswered } from "./retry.ts";
@@ -14,6 +23,7 @@ import { ResumableWatch, type Watch, type WatchedBatch } from "./watch.ts";
 /** What to run, and how to follow it: options of a watch apply to the watch of the job. */
 export interface SubmitAndWatchOptions
   extends SubmitOptions,
+    Pick<CommandServerOptions, "commandUrl">,
     Omit<
       WatchOptions,
       | "workerIds"
@@ -52,15 +62,22 @@ export interface JobWatch extends AsyncIterable<Event>, AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** `connect`: makes a connection for one watch or for calls; it may be asked several times. */
-export function submitAndWatchOver(connect: () => Connection, options: SubmitAndWatchOptions): JobWatch {
-  return new FollowedJob(connect, options);
+/** Make connections: `command` one for calls, `watch` one for one watch, as often as it is asked. */
+export interface JobConnections {
+  readonly command: () => Connection;
+  readonly watch: () => Connection;
+}
+
+export function submitAndWatchOver(connections: JobConnections, options: SubmitAndWatchOptions): JobWatch {
+  return new FollowedJob(connections, options);
 }
 
 class FollowedJob implements JobWatch {
   readonly submitted: Promise<SubmittedJob>;
-  readonly #connect: () => Connection;
+  readonly #connections: JobConnections;
   readonly #connection: Connection;
+  /** For the first watch. Made before the job is, so that an address which makes no sense is noticed in time. */
+  #watchConnection: Connection | undefined;
   readonly #options: SubmitAndWatchOptions;
   readonly #left = new AbortController();
   readonly #signal: AbortSignal;
@@ -71,9 +88,10 @@ class FollowedJob implements JobWatch {
   #end: JobEnd | undefined;
   #outcome: Promise<JobEnd> | undefined;
 
-  constructor(connect: () => Connection, options: SubmitAndWatchOptions) {
-    this.#connect = connect;
-    this.#connection = connect();
+  constructor(connections: JobConnections, options: SubmitAndWatchOptions) {
+    this.#connections = connections;
+    this.#connection = connections.command();
+    this.#watchConnection = connections.watch();
     this.#options = options;
     const { signal } = options;
     this.#signal = signal === undefined ? this.#left.signal : AbortSignal.any([signal, this.#left.signal]);
@@ -118,6 +136,7 @@ class FollowedJob implements JobWatch {
     this.#left.abort();
     await this.#watch?.close();
     this.#connection.close?.();
+    this.#watchConnection?.close?.();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -137,6 +156,7 @@ class FollowedJob implements JobWatch {
     const { backoff, clock = clientClock, onStatus } = this.#options;
     return untilAnswered(call, {
       connection: this.#connection,
+      verdictOf: verdictOfJobCall,
       backoff,
       clock,
       signal: this.#signal,
@@ -155,7 +175,7 @@ class FollowedJob implements JobWatch {
       this.#learn(watch);
     } catch (error) {
       // Leaving on purpose is no error, as for any watch.
-      if (!this.#signal.aborted) throw error;
+      if (!this.#signal.aborted) throw notFollowed(error, await this.submitted);
     } finally {
       over.resolve();
     }
@@ -168,7 +188,11 @@ class FollowedJob implements JobWatch {
     await this.#iteration;
     if (this.#end === undefined) {
       const watch = this.#open(jobId, cursor, { kinds: ["job_state_changed"], onExpired: "continue_with_gap" });
-      for await (const _ of watch.batches());
+      try {
+        for await (const _ of watch.batches());
+      } catch (error) {
+        throw notFollowed(error, { jobId });
+      }
       this.#learn(watch);
     }
     this.#signal.throwIfAborted();
@@ -186,13 +210,26 @@ class FollowedJob implements JobWatch {
         ...definedOf({ kinds, onExpired, heartbeatMs, backoff, connectTimeoutMs, onStatus, clock }),
         ...more,
       },
-      this.#connect(),
+      this.#takeWatchConnection(),
     );
+  }
+
+  #takeWatchConnection(): Connection {
+    const first = this.#watchConnection;
+    this.#watchConnection = undefined;
+    return first ?? this.#connections.watch();
   }
 
   #learn(watch: Watch): void {
     if (watch.outcome?.case === "job") this.#end = jobEndOf(watch.outcome.value);
   }
+}
+
+/** The job exists, so that nobody who is told "no server there" submits it again. */
+function notFollowed(error: unknown, { jobId }: Pick<SubmittedJob, "jobId">): unknown {
+  if (!isNotServed(error)) return error;
+  const message = `Job ${jobId} was submitted and goes on, but can't be followed: the server serves no watching at this address. Give the one that it has for that (--server, in programs baseUrl), and the one for commands beside it (--command-server, commandUrl).`;
+  return new TailraceError("connection_failed", error.details, message, { cause: error });
 }
 
 /** Options without those that are undefined. */

@@ -13,6 +13,18 @@ export function hasBodyType(request: HttpRequest): boolean {
   return type.trim().toLowerCase() === bodyType;
 }
 
+/** Whether a body is sent as it is. Compressed ones could hold any amount in a few bytes. */
+export function isReadable(request: HttpRequest): boolean {
+  const encoding = (headerOf(request, "content-encoding") ?? "").trim().toLowerCase();
+  return encoding === "" || encoding === "identity";
+}
+
+/** Why a body that is not is refused. */
+export const unreadEncoding = invalidRequest(
+  "content-encoding",
+  "what is compressed is not read here; send it as it is (identity)",
+);
+
 /**
  * Reads a body as proto3 JSON. None at all is the message without any field.
  * @throws TailraceError `invalid_request` naming the field, `limit_exceeded`.

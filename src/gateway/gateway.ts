@@ -1,6 +1,6 @@
 import { invalidRequest } from "../base/errors.ts";
 import { toTailraceError } from "../base/incident.ts";
-import { bodyType, hasBodyType } from "./body.ts";
+import { bodyType, hasBodyType, isReadable, unreadEncoding } from "./body.ts";
 import type { GatewayContext } from "./context.ts";
 import { type HttpHandler, type HttpRequest, type HttpResponse, splitTarget } from "./http.ts";
 import { sendError, sendProblem } from "./problem.ts";
@@ -63,6 +63,11 @@ class Gateway {
     if (operation.body !== undefined && !hasBodyType(request)) {
       request.resume();
       sendProblem(response, 415, `The content type must be ${bodyType}.`, { "accept-post": bodyType });
+      return;
+    }
+    if (operation.body !== undefined && !isReadable(request)) {
+      request.resume();
+      sendError(response, unreadEncoding, { "accept-encoding": "identity" }, 415);
       return;
     }
     await operation.run({

@@ -1,8 +1,8 @@
-import { STATUS_CODES } from "node:http";
 import { toJson } from "@bufbuild/protobuf";
 import { StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import type { Reason, TailraceError } from "../base/errors.ts";
 import { diagnosticOf } from "../events/diagnostics.ts";
+import { problemOf, problemType } from "../wire/problem.ts";
 import { type Headers, type HttpResponse, sendJson } from "./http.ts";
 
 /** HTTP status of every reason (docs/protocol.md, "Diagnostics"). */
@@ -28,19 +28,26 @@ export const httpStatus: Readonly<Record<Reason, number>> = {
   part_missing: 503,
 };
 
-const problemType = { "content-type": "application/problem+json" };
+const asProblem = { "content-type": problemType };
 
-/** Answers with the problem (RFC 9457) of an error, whose `diagnostic` member is the StreamDiagnostic as proto3 JSON. */
-export function sendError(response: HttpResponse, error: TailraceError, headers: Headers = {}): void {
-  const status = httpStatus[error.reason];
+/**
+ * Answers with the problem (RFC 9457) of an error, whose `diagnostic` member is the StreamDiagnostic as proto3 JSON.
+ * `status`: one that says more than the reason's own.
+ */
+export function sendError(
+  response: HttpResponse,
+  error: TailraceError,
+  headers: Headers = {},
+  status = httpStatus[error.reason],
+): void {
   const diagnostic = diagnosticOf(error);
   const retryAfterMs = retryAfterOf(error);
   sendJson(
     response,
     status,
-    { ...problem(status, diagnostic.message), diagnostic: toJson(StreamDiagnosticSchema, diagnostic) },
+    { ...problemOf(status, diagnostic.message), diagnostic: toJson(StreamDiagnosticSchema, diagnostic) },
     {
-      ...problemType,
+      ...asProblem,
       ...(retryAfterMs === undefined ? {} : { "retry-after": String(Math.max(1, Math.ceil(retryAfterMs / 1000))) }),
       ...headers,
     },
@@ -49,14 +56,10 @@ export function sendError(response: HttpResponse, error: TailraceError, headers:
 
 /** Answers with a problem of HTTP itself, for which there is no diagnostic. */
 export function sendProblem(response: HttpResponse, status: number, detail: string, headers: Headers = {}): void {
-  sendJson(response, status, problem(status, detail), { ...problemType, ...headers });
+  sendJson(response, status, problemOf(status, detail), { ...asProblem, ...headers });
 }
 
 /** Milliseconds after which the same request may succeed; undefined: repeating it unchanged does not help. */
 export function retryAfterOf(error: TailraceError): number | undefined {
   return "retryAfterMs" in error.details ? error.details.retryAfterMs : undefined;
-}
-
-function problem(status: number, detail: string): object {
-  return { type: "about:blank", title: STATUS_CODES[status], status, detail };
 }

@@ -123,7 +123,7 @@ export const routes: readonly Route[] = [
         answers: {
           200: {
             description:
-              "A line of data for each event; then [DONE], [ERROR] and a message, or [CANCELLED], and the stream closes.",
+              "A line of data for each event; then [DONE], [ERROR] and a message, or [CANCELLED], and the stream closes. A diagnostic says where events were removed before they could be read.",
             stream: { "": EventSchema, diagnostic: StreamDiagnosticSchema },
           },
           204: over,

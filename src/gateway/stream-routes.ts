@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
-import type { WatchEventsRequest } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import { OnExpired, type WatchEventsRequest } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { GetJobRequestSchema, StartJobRequestSchema } from "../../gen/tailrace/v1/job_service_pb.ts";
+import { cursorStart } from "../runtime/requests.ts";
 import { simpleSseForm, sseForm } from "../wire/sse.ts";
 import { headerOf, splitTarget } from "./http.ts";
 import { type Parameter, simpleStreamParameters } from "./parameters.ts";
@@ -30,8 +31,10 @@ export function streamJob(exchange: Exchange): Promise<void> {
     form: simpleSseForm(runtime),
     request: (lastEventId) => {
       const request = readRequest(exchange, { jobId: id }, lastEventId, simpleStreamParameters);
+      // Its reader can say nothing but where it was, and is owed the end of the job wherever that is.
+      request.onExpired = OnExpired.CONTINUE_WITH_GAP;
       // A request that is refused for its cursor must start nothing.
-      if (request.start.case === "cursor") runtime.cursors.decode(request.start.value);
+      if (request.start.case === "cursor") cursorStart(request.start.value, runtime.cursors, true);
       return request;
     },
     prepare: async () => {
@@ -43,13 +46,20 @@ export function streamJob(exchange: Exchange): Promise<void> {
 }
 
 /**
- * Whether the caller may submit: the server serves commands to it, and no page of another site sent it here. A page can
- * make a browser open a URL without asking anyone, so what is opened so must change nothing.
+ * Whether the caller may submit: the server serves commands to it, and no page of another origin sent it here, even one that
+ * may read. A page can make a browser open a URL without asking anyone, and a browser does so ahead of time by itself, so
+ * what is opened like that must change nothing.
  */
 function mayStart({ context, request }: Exchange): boolean {
   if (!context.services.has("jobs")) return false;
   const site = headerOf(request, "sec-fetch-site");
-  return site === undefined || site === "none" || site === "same-origin";
+  if (site !== undefined && site !== "none" && site !== "same-origin") return false;
+  if (headerOf(request, "sec-purpose") !== undefined) return false;
+  const origin = headerOf(request, "origin");
+  // Older browsers say no more than this.
+  if (origin === undefined) return true;
+  const authority = headerOf(request, ":authority") ?? headerOf(request, "host") ?? "";
+  return origin.toLowerCase().replace(/^https?:\/\//, "") === authority.toLowerCase();
 }
 
 function readRequest(

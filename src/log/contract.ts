@@ -48,7 +48,7 @@ export interface AppendBatch {
   readonly events: readonly PendingEvent[];
   /** Small values by key, committed together with the events. Kept until removed. */
   readonly state?: ReadonlyMap<string, StatePut>;
-  /** Workers to forget: their floor, counts and existence. Only those with nothing retained; others are left alone. */
+  /** Workers to forget: their floor, counts and existence. Only those that nothing retained names; others are left alone. */
   readonly forgetWorkers?: readonly string[];
   /**
    * Jobs to forget once the batch's events are in: their floor, counts and existence. What is retained of one counts
@@ -152,13 +152,16 @@ export type LogHealth =
  * - A batch is committed whole or not at all, and its events have consecutive sequences in the order given.
  * - `append` settles after the commit. What it acknowledged survives `kill -9` of the process, and with durability
  *   "fsync" the loss of power. Appends commit in the order of the calls.
- * - A sequence is never given out twice, whatever crashes. Ordinals of the runtime and of each worker have no holes.
+ * - A sequence is never given out twice, whatever crashes. Ordinals of the runtime, of each worker and of each job have no
+ *   holes.
  * - Times never decrease along the log.
  * - Subscribers get each committed block exactly once, in order, after its commit, and before its `append` settles.
  * - `read` gives everything retained after a position, in order, or says that something is missing. It never gives an
  *   event at or below the floor of the scope.
- * - What retention removes raises the floor of its worker and of the runtime, and floors never fall, also over restarts.
- *   A worker that publishes much never evicts another worker's events while it holds more than the others.
+ * - An event counts for retention against its job while the job is remembered, else against its worker, else against the
+ *   runtime's own; the limits per worker bound each of them. What is removed raises the floor of its job, its worker and the
+ *   runtime, and floors never fall, also over restarts. An event is gone once it is at or below the floor of what it counts
+ *   against. Who publishes much never evicts another's events while it holds more than the others.
  * - Retention never makes an `append` fail, and never takes the newest event of a batch before subscribers have had it.
  */
 export interface EventLog {
@@ -181,7 +184,9 @@ export interface EventLog {
 
   /**
    * What a scope holds now. A worker that does not exist holds nothing: its head is that of the runtime, its floor the
-   * highest event that was removed from any worker since forgotten (it may be one of them), both counted 0.
+   * highest event that was removed from any worker since forgotten (it may be one of them), both counted 0. A job's id is
+   * its own for ever, so a job that does not exist has the origin for its floor, and one whose id was forgotten and comes
+   * again is another one.
    */
   bounds(scope: Scope): ScopeBounds;
 

@@ -73,7 +73,8 @@ export class Endings {
   }
 }
 
-const watchPath = `/${EventStreamService.typeName}/${EventStreamService.method.watchEvents.name}`;
+/** Of WatchEvents. */
+export const watchPath = `/${EventStreamService.typeName}/${EventStreamService.method.watchEvents.name}`;
 
 function emptyRequest(contentType: string): AsyncIterable<Uint8Array> {
   return createAsyncIterable([envelope(0, Buffer.from(contentType.includes("json") ? "{}" : ""))]);

@@ -31,10 +31,14 @@ const codes: Readonly<Record<EndReason, Code | undefined>> = {
 
 /** The error that an RPC ends with after this terminal diagnostic, which it has as its detail; undefined: it ends with ok. */
 export function connectErrorOf(diagnostic: StreamDiagnostic): ConnectError | undefined {
-  const { reason, message } = diagnostic;
+  const { reason } = diagnostic;
   const code = reason.case === undefined ? Code.Unknown : codes[reason.case];
-  if (code === undefined) return undefined;
-  return new ConnectError(message, code, undefined, [{ desc: StreamDiagnosticSchema, value: diagnostic }]);
+  return code === undefined ? undefined : connectErrorWith(code, diagnostic);
+}
+
+/** An error with this code, whatever the reason's own would be. */
+export function connectErrorWith(code: Code, diagnostic: StreamDiagnostic): ConnectError {
+  return new ConnectError(diagnostic.message, code, undefined, [{ desc: StreamDiagnosticSchema, value: diagnostic }]);
 }
 
 /** Any error of an implementation as a client may see it. What Connect itself raised (deadline, cancel) stays as it is. */

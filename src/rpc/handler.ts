@@ -7,17 +7,20 @@ import {
   type Interceptor,
 } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { WatchEventsRequest } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { TailraceError } from "../base/errors.ts";
 import type { ReportError } from "../base/incident.ts";
 import { limits } from "../base/limits.ts";
 import { type ServiceName, serviceNames } from "../base/services.ts";
+import { diagnosticOf } from "../events/diagnostics.ts";
 import { createForms } from "../wire/forms.ts";
 import { Call, callKey } from "./call.ts";
-import { Endings } from "./endings.ts";
-import { toConnectError } from "./errors.ts";
+import { Endings, watchPath } from "./endings.ts";
+import { connectErrorWith, toConnectError } from "./errors.ts";
 import {
   type Answer,
+  type AnswerHead,
   collect,
   type HttpRequest,
   type HttpResponse,
@@ -26,6 +29,9 @@ import {
   toNodeHeaders,
   toUniversalRequest,
 } from "./http.ts";
+import { errorAnswer, httpFault } from "./http-answers.ts";
+import { bodyFrom, KnownRequests, plainRequest, readSmallBody } from "./known-requests.ts";
+import { findProtocolFault, type ProtocolFault } from "./protocol-faults.ts";
 import { findDecodeFault } from "./request-faults.ts";
 import { addBinaryPublishing, addServices, type RpcRuntime } from "./services.ts";
 import { WatchStream, type WatchStreamOptions } from "./watch-stream.ts";
@@ -69,6 +75,8 @@ class RpcHandler {
   readonly #endings = new Endings();
   readonly #protobufStreams: WatchStreamOptions;
   readonly #jsonStreams: WatchStreamOptions;
+  /** Absent where somebody wants to see every request. */
+  readonly #known: KnownRequests | undefined;
   readonly #handlers = new Map<string, UniversalHandler>();
   /** For requests that are not JSON, in place of those above. */
   readonly #binaryHandlers = new Map<string, UniversalHandler>();
@@ -77,6 +85,7 @@ class RpcHandler {
     const { runtime, report, clock = systemClock, stallTimeoutMs, interceptors = [] } = options;
     const services = options.services ?? new Set(serviceNames);
     this.#report = report;
+    this.#known = interceptors.length > 0 ? undefined : new KnownRequests();
     const forms = createForms(runtime.cursors);
     const streams = {
       runtime,
@@ -118,8 +127,18 @@ class RpcHandler {
     const json = /json/i.test(request.headers["content-type"] ?? "");
     const handler = (json ? undefined : this.#binaryHandlers.get(path)) ?? this.#handlers.get(path);
     if (handler === undefined) {
-      sendAnswer(request, response, { status: 404, headers: {}, body: new Uint8Array(0), trailers: undefined });
+      sendAnswer(request, response, httpFault(request, 404, []));
       return;
+    }
+    const known = path === watchPath && refusal === undefined ? this.#known?.headFor(request) : undefined;
+    const read = known === undefined ? undefined : await readSmallBody(request);
+    if (known !== undefined) {
+      if (read === undefined) return;
+      const plain = read.complete ? plainRequest(read.bytes, json) : undefined;
+      if (plain !== undefined) {
+        await this.#watch(response, known, plain, undefined);
+        return;
+      }
     }
     const call = new Call();
     const contextValues = createContextValues();
@@ -128,37 +147,73 @@ class RpcHandler {
     // In Connect's words, so that nobody takes it for a fault of ours.
     const left = (): void => caller.abort(new ConnectError("the caller has left", Code.Canceled));
     response.once("close", left);
-    const universal = toUniversalRequest(request, call, caller.signal, contextValues);
+    const body = read === undefined ? undefined : bodyFrom(read, request);
+    const universal = toUniversalRequest(request, call, caller.signal, contextValues, body);
+    const { allowedMethods } = handler;
+    const send = (answer: Answer): void => sendAnswer(request, response, withBody(request, answer, allowedMethods));
     call.announce(Number(request.headers["content-length"] ?? 0));
-    if (call.overflow !== undefined) {
-      sendAnswer(request, response, await this.#refusal(path, universal, call.overflow));
+    const refused = call.overflow ?? refusal;
+    if (refused !== undefined) {
+      send(await this.#refusal(path, universal, toConnectError(refused, this.#report)));
       return;
     }
-    if (refusal !== undefined) {
-      sendAnswer(request, response, await this.#refusal(path, universal, refusal));
+    const protocolFault = allowedMethods.includes(universal.method) ? findProtocolFault(request) : undefined;
+    if (protocolFault !== undefined) {
+      send(await this.#protocolRefusal(path, universal, protocolFault));
       return;
     }
     const answer = await handler(universal);
     if (call.watch !== undefined) {
       response.off("close", left);
       const head = { status: answer.status, headers: toNodeHeaders(answer.header) };
-      // Connect's pipeline ended when the implementation returned; what it wrote about that is not sent.
-      if (response.destroyed) return;
-      const json = String(head.headers["content-type"]).includes("json");
-      const options = json ? this.#jsonStreams : this.#protobufStreams;
-      await new WatchStream(options, response, head, call.watch.timeoutMs).open(call.watch.request);
+      this.#known?.learn(request, head);
+      await this.#watch(response, head, call.watch.request, call.watch.timeoutMs);
       return;
     }
     const fault = call.overflow ?? decodeFault(handler, universal, answer, call);
-    const whole = fault === undefined ? await collect(answer) : await this.#refusal(path, universal, fault);
+    const whole =
+      fault === undefined
+        ? await collect(answer)
+        : await this.#refusal(path, universal, toConnectError(fault, this.#report));
     // Every response is closed in the end, and to abort costs more than the rest of a small call.
     response.off("close", left);
-    sendAnswer(request, response, whole);
+    send(whole);
   }
 
-  #refusal(path: string, request: UniversalServerRequest, error: TailraceError): Promise<Answer> {
-    return this.#endings.refusal(path, request, toConnectError(error, this.#report));
+  /** Connect's pipeline ended when the implementation returned; what it wrote about that is not sent. */
+  async #watch(
+    response: HttpResponse,
+    head: AnswerHead,
+    request: WatchEventsRequest,
+    timeoutMs: number | undefined,
+  ): Promise<void> {
+    if (response.destroyed) return;
+    const json = String(head.headers["content-type"]).includes("json");
+    const options = json ? this.#jsonStreams : this.#protobufStreams;
+    await new WatchStream(options, response, head, timeoutMs).open(request);
   }
+
+  #refusal(path: string, request: UniversalServerRequest, error: ConnectError): Promise<Answer> {
+    return this.#endings.refusal(path, request, error);
+  }
+
+  async #protocolRefusal(
+    path: string,
+    request: UniversalServerRequest,
+    { error, code, status, headers }: ProtocolFault,
+  ): Promise<Answer> {
+    const said = connectErrorWith(code, diagnosticOf(error));
+    if (status !== undefined) return errorAnswer(status, said, headers);
+    const answer = await this.#refusal(path, request, said);
+    return { ...answer, headers: { ...answer.headers, ...headers } };
+  }
+}
+
+/** The answer itself or, where Connect says nothing but a status of HTTP, one that also says why. */
+function withBody(request: HttpRequest, answer: Answer, allow: readonly string[]): Answer {
+  const { status, body } = answer;
+  if (body.length > 0 || (status !== 405 && status !== 415)) return answer;
+  return httpFault(request, status, allow);
 }
 
 /** What is wrong with a request that no implementation has seen, if its contents are. */

@@ -33,6 +33,8 @@ export function toUniversalRequest(
   call: Call,
   signal: AbortSignal,
   contextValues: ContextValues,
+  // Without the option, whoever stops reading early would destroy the connection before it had its answer.
+  body: AsyncIterable<Uint8Array> = request.iterator({ destroyOnReturn: false }),
 ): UniversalServerRequest {
   const header = new Headers();
   for (const [name, value] of Object.entries(request.headers)) {
@@ -46,8 +48,7 @@ export function toUniversalRequest(
     // Connect reads the query only, and a host that is no host must not fail here.
     url: new URL(request.url ?? "/", "http://localhost").toString(),
     header,
-    // Without the option, whoever stops reading early would destroy the connection before it had its answer.
-    body: call.read(request.iterator({ destroyOnReturn: false })),
+    body: call.read(body),
     signal,
     contextValues,
   };

@@ -1,4 +1,5 @@
 import { type DescMessage, fromBinary } from "@bufbuild/protobuf";
+import { base64Decode } from "@bufbuild/protobuf/wire";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import { invalidRequest, type TailraceError } from "../base/errors.ts";
 import { envelopeHeaderBytes } from "../wire/envelope.ts";
@@ -15,7 +16,15 @@ export function findDecodeFault(
 ): TailraceError<"invalid_request"> | undefined {
   if (request.method === "GET") {
     const query = new URL(request.url).searchParams;
-    const message = Buffer.from(query.get("message") ?? "", query.get("base64") === "1" ? "base64url" : "utf8");
+    let message: Uint8Array = Buffer.from(query.get("message") ?? "");
+    if (query.get("base64") === "1") {
+      try {
+        // As Connect does it: Node's own takes anything for base64.
+        message = base64Decode(query.get("message") ?? "");
+      } catch {
+        return invalidRequest("message", "it is no base64");
+      }
+    }
     return query.get("encoding") === "json" ? findJsonFault(schema, message) : findBinaryFault(schema, message);
   }
   const contentType = request.header.get("content-type") ?? "";

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { Event } from "../../gen/tailrace/v1/event_pb.ts";
 import { EventBatchSchema, type WatchEventsResponse } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import { readerLeft } from "../base/signals.ts";
 import type { CursorCodec } from "../events/cursor.ts";
 import { decodeEvent } from "../events/stored.ts";
 import type { EventBlock } from "../log/block.ts";
@@ -49,7 +50,7 @@ function eventsOf({ entries, from, to, indices }: EventRun<Decoded>, cursors: Cu
  * Hands frames to a `for await` loop: the next one is asked for only when the loop wants it, so a slow loop holds back
  * its own watch and nothing else.
  */
-export class FrameQueue implements WatchSink<WatchFrame>, AsyncIterator<WatchFrame, undefined> {
+class FrameQueue implements WatchSink<WatchFrame>, AsyncIterator<WatchFrame, undefined> {
   /** Notices may follow a frame at once, before the loop had a turn: opened, gap, events. */
   readonly #frames: WatchFrame[] = [];
   #ended = false;
@@ -99,4 +100,30 @@ export class FrameQueue implements WatchSink<WatchFrame>, AsyncIterator<WatchFra
     this.#frames.length = 0;
     return Promise.resolve({ done: true, value: undefined });
   }
+}
+
+/** The frames of a watch, for `for await`. The watch opens with the first `next`; a loop that is left ends it. */
+export function watchFrames(
+  open: (sink: WatchSink<WatchFrame>, signal: AbortSignal) => Promise<Watch>,
+  outer: AbortSignal | undefined,
+): AsyncIterable<WatchFrame> {
+  return {
+    [Symbol.asyncIterator]: () => {
+      const left = new AbortController();
+      const signal = outer === undefined ? left.signal : AbortSignal.any([outer, left.signal]);
+      const queue = new FrameQueue(() => left.abort(readerLeft));
+      let opening: Promise<void> | undefined;
+      const begin = async () => {
+        queue.watch = await open(queue, signal);
+      };
+      return {
+        next: async () => {
+          opening ??= begin();
+          await opening;
+          return queue.next();
+        },
+        return: () => queue.return(),
+      };
+    },
+  };
 }

@@ -12,6 +12,7 @@ import { JobState } from "../../gen/tailrace/v1/payloads_pb.ts";
 import { invalidRequest } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { JobTimeoutOptions, SubmitOptions } from "./jobs/operation.ts";
+import { sequenceOfPageToken } from "./page-tokens.ts";
 import { checkId, pageSize } from "./requests.ts";
 
 /** The request that `Runtime.submit` stands for. */
@@ -28,13 +29,18 @@ export function submitRequest(operation: string, params: JsonObject, options: Su
   });
 }
 
-/** Bounds as a message has them. */
+/** Bounds as a message has them: the inverse of `boundsOf`. @throws as that. */
 export function timeoutsOf({ totalMs, idleMs, queueMs }: JobTimeoutOptions): JobTimeouts {
   return create(JobTimeoutsSchema, {
-    ...(totalMs === undefined ? {} : { total: durationFromMs(totalMs) }),
-    ...(idleMs === undefined ? {} : { idle: durationFromMs(idleMs) }),
-    ...(queueMs === undefined ? {} : { queue: durationFromMs(queueMs) }),
+    ...(totalMs === undefined ? {} : { total: durationOf("total", totalMs) }),
+    ...(idleMs === undefined ? {} : { idle: durationOf("idle", idleMs) }),
+    ...(queueMs === undefined ? {} : { queue: durationOf("queue", queueMs) }),
   });
+}
+
+function durationOf(field: string, ms: number): Duration {
+  if (!Number.isFinite(ms)) throw invalidRequest(`timeouts.${field}`, "it is a time in milliseconds");
+  return durationFromMs(Math.ceil(ms));
 }
 
 /** A request to submit, apart from its parameters, which are the operation's to judge. */
@@ -58,11 +64,7 @@ export function submitSpec(request: SubmitJobRequest): SubmitSpec {
   if (idempotencyKey !== "") checkId(idempotencyKey, "idempotency_key");
   if (workerId !== "") checkId(workerId, "worker_id");
   if (correlationId !== "") checkId(correlationId, "correlation_id");
-  const timeouts = {
-    ...boundOf("total", "totalMs", request.timeouts),
-    ...boundOf("idle", "idleMs", request.timeouts),
-    ...boundOf("queue", "queueMs", request.timeouts),
-  };
+  const timeouts = boundsOf(request.timeouts);
   return { operation, deferred: start === JobStart.DEFERRED, idempotencyKey, workerId, correlationId, timeouts };
 }
 
@@ -71,7 +73,7 @@ export function stricter(a: JobTimeoutOptions, b: JobTimeoutOptions): JobTimeout
   return { ...lowest("totalMs", a, b), ...lowest("idleMs", a, b), ...lowest("queueMs", a, b) };
 }
 
-/** Bounds from a message that was checked before. */
+/** Bounds as a message has them. @throws TailraceError `invalid_request` for what is no time. */
 export function boundsOf(timeouts: JobTimeouts | undefined): JobTimeoutOptions {
   return {
     ...boundOf("total", "totalMs", timeouts),
@@ -108,21 +110,8 @@ export function listJobsSpec(request: ListJobsRequest): ListJobsSpec {
     states: request.states.length === 0 ? undefined : new Set(request.states),
     operation: request.operation,
     pageSize: pageSize(request.pageSize, limits.defaultJobPage, limits.maxJobPage),
-    before: request.pageToken === "" ? Number.POSITIVE_INFINITY : sequenceOfToken(request.pageToken),
+    before: request.pageToken === "" ? Number.POSITIVE_INFINITY : sequenceOfPageToken(request.pageToken),
   };
-}
-
-/** The token of the page after the job that was submitted at this sequence. */
-export function jobPageToken(sequence: number): string {
-  return sequence.toString(36);
-}
-
-function sequenceOfToken(token: string): number {
-  const sequence = /^[0-9a-z]{1,11}$/.test(token) ? Number.parseInt(token, 36) : Number.NaN;
-  if (!Number.isSafeInteger(sequence) || jobPageToken(sequence) !== token) {
-    throw invalidRequest("page_token", "use the token of the last answer as it was received");
-  }
-  return sequence;
 }
 
 /** Checks the note of a cancel. @throws TailraceError `invalid_request`. */
@@ -142,11 +131,16 @@ function boundOf<K extends keyof JobTimeoutOptions>(
   if (duration === undefined) return {};
   const ms = msOf(duration);
   if (!(ms > 0)) throw invalidRequest(`timeouts.${field}`, "it is longer than nothing; leave it out for no bound");
+  if (ms > longestMs) throw invalidRequest(`timeouts.${field}`, "it is out of range; leave it out for no bound");
   return { [key]: ms } as { [k in K]?: number };
 }
 
+/** Longest duration of protobuf, 10,000 years, in milliseconds. */
+const longestMs = 315_576_000_000_000;
+
+/** Whole milliseconds: what is kept as a duration is read as the same bound, and never as none. */
 function msOf({ seconds, nanos }: Duration): number {
-  return Number(seconds) * 1000 + nanos / 1_000_000;
+  return Math.ceil(Number(seconds) * 1000 + nanos / 1_000_000);
 }
 
 function lowest<K extends keyof JobTimeoutOptions>(

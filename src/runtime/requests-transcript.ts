@@ -1,6 +1,7 @@
 import type { GetTranscriptRequest } from "../../gen/tailrace/v1/worker_service_pb.ts";
 import { invalidRequest } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { entryOfPageToken } from "./page-tokens.ts";
 import { checkId, pageSize } from "./requests.ts";
 
 /** A request for a page of a transcript. */
@@ -29,33 +30,20 @@ export interface TranscriptRevision {
 
 /** Validates a request for a page of a transcript. @throws TailraceError `invalid_request`. */
 export function transcriptSpec(request: GetTranscriptRequest): TranscriptSpec {
-  const { newestFirst, ifRevisionNot } = request;
+  const { newestFirst, ifRevisionNot, pageToken } = request;
+  const workerId = checkId(request.workerId, "worker_id");
   return {
-    workerId: checkId(request.workerId, "worker_id"),
+    workerId,
     pageSize: pageSize(request.pageSize, limits.defaultTranscriptPage, limits.maxTranscriptPage),
     newestFirst,
-    boundary: request.pageToken === "" ? undefined : boundaryOf(request.pageToken, newestFirst),
+    boundary: pageToken === "" ? undefined : entryOfPageToken(pageToken, workerId, newestFirst),
     ifRevisionNot,
     changedSince: request.changedSince === "" ? undefined : revisionOf(request.changedSince),
   };
 }
 
-/** The token of the page that goes on after an entry. */
-export function transcriptPageToken(entryNumber: number, newestFirst: boolean): string {
-  return `${newestFirst ? "n" : "o"}${entryNumber}`;
-}
-
 export function revisionText({ generation, sequence, droppedEntries, workerState }: TranscriptRevision): string {
   return `${generation.toString(36)}-${sequence}-${droppedEntries}-${workerState}`;
-}
-
-function boundaryOf(token: string, newestFirst: boolean): number {
-  const [, direction, digits] = /^([on])([1-9]\d{0,14})$/.exec(token) ?? [];
-  if (digits === undefined) throw invalidRequest("page_token", "use the token of the last answer as it was received");
-  if ((direction === "n") !== newestFirst) {
-    throw invalidRequest("page_token", "the token is of a read in the other direction; leave newest_first as it was");
-  }
-  return Number(digits);
 }
 
 function revisionOf(text: string): TranscriptRevision {

@@ -129,7 +129,8 @@ function startOf(
   }
 }
 
-function cursorStart(cursor: string, cursors: CursorCodec, gapAllowed: boolean): WatchStart {
+/** Where a watch from a cursor begins. @throws TailraceError `cursor_malformed`, `cursor_unknown`. */
+export function cursorStart(cursor: string, cursors: CursorCodec, gapAllowed: boolean): WatchStart {
   try {
     const { position, closing } = cursors.decode(cursor);
     return { kind: "cursor", cursor, position, closing, otherGeneration: false };

@@ -1,5 +1,5 @@
 import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
-import { NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
+import type { NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
 import {
   type ListEventsRequest,
   type ListEventsResponse,
@@ -18,7 +18,7 @@ import type {
   SubmitJobRequest,
   SubmitJobResponse,
 } from "../../gen/tailrace/v1/job_service_pb.ts";
-import { type PublishEventsResponse, PublishEventsResponseSchema } from "../../gen/tailrace/v1/publisher_service_pb.ts";
+import type { PublishEventsResponse } from "../../gen/tailrace/v1/publisher_service_pb.ts";
 import type {
   GetTranscriptRequest,
   GetTranscriptResponse,
@@ -27,32 +27,30 @@ import type {
   ListWorkersRequest,
   ListWorkersResponse,
 } from "../../gen/tailrace/v1/worker_service_pb.ts";
-import { type Clock, type StopTimer, systemClock } from "../base/clock.ts";
-import { invalidRequest, TailraceError } from "../base/errors.ts";
-import { type ReportError, toTailraceError } from "../base/incident.ts";
-import { limits } from "../base/limits.ts";
-import { readerLeft } from "../base/signals.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { TailraceError } from "../base/errors.ts";
+import { type ReportError, safeReport, toTailraceError } from "../base/incident.ts";
 import { CursorCodec } from "../events/cursor.ts";
-import { streamEnded } from "../events/diagnostics.ts";
-import type { AppendResult, EventLog, LogHealth } from "../log/contract.ts";
+import type { EventLog, LogHealth } from "../log/contract.ts";
 import type { WatchSink, WireForm } from "../stream/form.ts";
-import type { EndOfScope } from "../stream/surroundings.ts";
 import { Tail } from "../stream/tail.ts";
 import type { Watch } from "../stream/watch.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import type { JobMemoryOptions } from "./jobs/memory.ts";
 import type { JobHandler, OperationOptions, SubmitOptions } from "./jobs/operation.ts";
 import { listEvents } from "./list-events.ts";
-import { FrameQueue, objectForm, type WatchFrame } from "./object-form.ts";
-import { Producers } from "./producers.ts";
-import { EventPublisher, type PreparedBatch, type PublishRequest } from "./publisher.ts";
+import { objectForm, type WatchFrame, watchFrames } from "./object-form.ts";
+import { EventPublisher, type PublishRequest } from "./publisher.ts";
+import { Publishing, type PublishReceipt } from "./publishing.ts";
 import { checkId, type RequestContext, watchSpec } from "./requests.ts";
 import { submitRequest } from "./requests-jobs.ts";
+import { scopeEnds } from "./scope-ends.ts";
 import { getTranscript } from "./transcripts/get-transcript.ts";
 import { type TranscriptOptions, Transcripts } from "./transcripts/transcripts.ts";
 import { Worker } from "./worker.ts";
+import { WorkerMemory } from "./worker-memory.ts";
 import { WorkerProjection } from "./worker-projection.ts";
-import { forgettableWorkers, getWorker, listWorkers } from "./workers.ts";
+import { getWorker, listWorkers } from "./workers.ts";
 
 export interface RuntimeOptions {
   /** Where events are kept. The runtime closes it. */
@@ -61,19 +59,13 @@ export interface RuntimeOptions {
   readonly clock?: Clock;
   /** Bounds of transcripts. Default: those of `limits` (docs/protocol.md, "Transcript"). */
   readonly transcripts?: Partial<TranscriptOptions>;
-  /** Takes faults of the runtime itself, with the incident id that a client was told. Default: standard error. */
+  /**
+   * Takes faults of the runtime itself, with the incident id that a client was told. What it throws goes to standard error.
+   * Default: standard error.
+   */
   readonly onError?: ReportError;
   /** What bounds the memory of jobs. Default: limits.maxJobs, limits.jobMemoryMs. */
   readonly jobs?: JobMemoryOptions;
-}
-
-/** Where published events are. */
-export interface PublishReceipt {
-  /** Position after the last of them. */
-  readonly cursor: string;
-  /** Sequences of the first and the last of them. */
-  readonly firstSequence: number;
-  readonly lastSequence: number;
 }
 
 /**
@@ -88,13 +80,12 @@ export class Runtime {
   readonly #report: ReportError;
   readonly #projection: WorkerProjection;
   readonly #transcripts: Transcripts;
-  readonly #publisher: EventPublisher;
-  readonly #producers: Producers;
+  readonly #publishing: Publishing;
   readonly #jobs: Jobs;
   readonly #tail: Tail;
   readonly #objects: ReturnType<typeof objectForm>;
   readonly #stopProjection: () => void;
-  #stopForgetting: StopTimer;
+  readonly #workerMemory: WorkerMemory;
   #advertised: string | undefined;
   #closing: TailraceError | undefined;
   #closed: Promise<void> | undefined;
@@ -103,7 +94,7 @@ export class Runtime {
     const { log } = options;
     this.log = log;
     this.#clock = options.clock ?? systemClock;
-    this.#report = options.onError ?? reportToStandardError;
+    this.#report = safeReport(options.onError);
     this.cursors = new CursorCodec(log.identity.runtimeId, log.identity.generation);
     this.#projection = new WorkerProjection(log, this.cursors);
     this.#transcripts = new Transcripts(log, this.#clock, this.#report, options.transcripts);
@@ -113,21 +104,17 @@ export class Runtime {
       this.#transcripts.commit(block);
       this.#jobs.commit(block);
     });
-    this.#publisher = new EventPublisher(log, this.#projection, (jobId) => this.#jobs.admit(jobId));
-    this.#producers = new Producers(log, this.#clock);
+    const publisher = new EventPublisher(log, this.#projection, (jobId) => this.#jobs.admit(jobId));
+    this.#publishing = new Publishing(log, this.cursors, this.#clock, publisher, () => this.#requireOpen());
     this.#jobs = new Jobs({
       runtime: this,
       log,
       cursors: this.cursors,
       clock: this.#clock,
-      publisher: this.#publisher,
+      publisher,
       memory: options.jobs ?? {},
       report: this.#report,
-      publish: async (event) => {
-        const workerId = this.#publisher.hasEnded(event.workerId) ? "" : event.workerId;
-        const batch = this.#publisher.prepare([{ ...event, workerId }], "process");
-        return this.#receipt(await this.#publisher.append(batch));
-      },
+      publish: (event) => this.#publishing.ofJob(event),
       advertised: () => this.#advertised,
       requireOpen: () => this.#requireOpen(),
     });
@@ -136,10 +123,12 @@ export class Runtime {
       log,
       cursors: this.cursors,
       clock: this.#clock,
-      endOf: this.#endOf,
+      endOf: scopeEnds(this.#projection, this.#jobs),
       internal: (cause) => toTailraceError(cause, this.#report),
     });
-    this.#stopForgetting = this.#clock.after(forgetEveryMs, () => this.#forgetWorkers());
+    this.#workerMemory = new WorkerMemory(log, this.#projection, this.#clock, this.#report, (workerId) =>
+      this.#transcripts.forget(workerId),
+    );
     void this.#say({ case: "runtimeStarted", value: {} });
     this.#jobs.recover();
   }
@@ -173,11 +162,8 @@ export class Runtime {
    * Publishes events in one batch, all or none, and settles after the commit.
    * @throws TailraceError `invalid_request`, `limit_exceeded`, `log_unavailable`, `server_closing`.
    */
-  async publish(events: readonly MessageInitShape<typeof NewEventSchema>[]): Promise<PublishReceipt> {
-    this.#requireOpen();
-    if (events.length === 0) throw invalidRequest("events", "there is none");
-    const messages = events.map((event) => create(NewEventSchema, event));
-    return this.#receipt(await this.#publisher.append(this.#publisher.prepare(messages, "process")));
+  publish(events: readonly MessageInitShape<typeof NewEventSchema>[]): Promise<PublishReceipt> {
+    return this.#publishing.inProcess(events);
   }
 
   /**
@@ -187,30 +173,11 @@ export class Runtime {
    * @throws TailraceError as `publish`, and `producer_conflict`, `producer_unknown`, `job_not_found`, `job_ended`,
    *   `access_denied` for a token that is not (or no longer) good, or for ids of others.
    */
-  async publishEvents(
-    request: PublishRequest,
-    options: { readonly jobToken?: string } = {},
-  ): Promise<PublishEventsResponse> {
-    this.#requireOpen();
-    const { events, producerId } = request;
-    if (events.length === 0) throw invalidRequest("events", "there is none");
-    if (events.length > limits.maxPublishEvents) {
-      throw invalidRequest("events", `a batch has at most ${limits.maxPublishEvents}; send several batches`);
-    }
-    const first = Number(request.firstProducerSequence);
-    if ((producerId === "") !== (first === 0)) {
-      throw invalidRequest("first_producer_sequence", "it is 1 or more with a producer_id, and 0 without");
-    }
+  publishEvents(request: PublishRequest, options: { readonly jobToken?: string } = {}): Promise<PublishEventsResponse> {
     const { jobToken } = options;
-    const batch = this.#publisher.prepare(
+    return this.#publishing.fromOutside(request, (events) =>
       jobToken === undefined ? events : this.#jobs.asJob(jobToken, events),
-      "outside",
     );
-    if (producerId === "") return this.#response(await this.#publisher.append(batch), false);
-    checkId(producerId, "producer_id");
-    if (!Number.isSafeInteger(first)) throw invalidRequest("first_producer_sequence", "it is too large");
-    const { result, duplicate } = await this.#publishOnce(producerId, first, batch);
-    return this.#response(result, duplicate);
   }
 
   /**
@@ -221,25 +188,10 @@ export class Runtime {
     request: MessageInitShape<typeof WatchEventsRequestSchema> = {},
     options: { readonly signal?: AbortSignal } = {},
   ): AsyncIterable<WatchFrame> {
-    return {
-      [Symbol.asyncIterator]: () => {
-        const left = new AbortController();
-        const signal = options.signal === undefined ? left.signal : AbortSignal.any([options.signal, left.signal]);
-        const queue = new FrameQueue(() => left.abort(readerLeft));
-        let opening: Promise<void> | undefined;
-        const open = async () => {
-          queue.watch = await this.openWatch(create(WatchEventsRequestSchema, request), this.#objects, queue, signal);
-        };
-        return {
-          next: async () => {
-            opening ??= open();
-            await opening;
-            return queue.next();
-          },
-          return: () => queue.return(),
-        };
-      },
-    };
+    return watchFrames(
+      (queue, signal) => this.openWatch(create(WatchEventsRequestSchema, request), this.#objects, queue, signal),
+      options.signal,
+    );
   }
 
   /**
@@ -290,7 +242,7 @@ export class Runtime {
   }
 
   /** `submitJob`, as code in the process says it. @throws as `submitJob`. */
-  submit(operation: string, params: JsonObject = {}, options: SubmitOptions = {}): Promise<SubmitJobResponse> {
+  async submit(operation: string, params: JsonObject = {}, options: SubmitOptions = {}): Promise<SubmitJobResponse> {
     return this.submitJob(submitRequest(operation, params, options));
   }
 
@@ -375,7 +327,7 @@ export class Runtime {
   }
 
   async #close(): Promise<void> {
-    this.#stopForgetting();
+    this.#workerMemory.stop();
     this.#closing ??= new TailraceError("server_closing", { retryAfterMs: 0 }, "The runtime is closed.");
     await this.#jobs.close();
     await this.#say({ case: "runtimeStopped", value: {} });
@@ -383,10 +335,6 @@ export class Runtime {
     await this.#transcripts.close();
     this.#stopProjection();
     await this.log.close();
-  }
-
-  #publishOnce(producerId: string, first: number, batch: PreparedBatch) {
-    return this.#producers.publish(producerId, first, batch.events, (state) => this.#publisher.append(batch, state));
   }
 
   #requireOpen(): void {
@@ -397,82 +345,12 @@ export class Runtime {
     return { cursors: this.cursors, head: this.log.bounds({ kind: "runtime" }).head };
   }
 
-  #receipt(result: AppendResult): PublishReceipt {
-    return {
-      cursor: this.cursors.encode(result.last),
-      firstSequence: result.firstSequence,
-      lastSequence: result.last.sequence,
-    };
-  }
-
-  #response(result: AppendResult, duplicate: boolean): PublishEventsResponse {
-    const { cursor, firstSequence, lastSequence } = this.#receipt(result);
-    return create(PublishEventsResponseSchema, {
-      cursor,
-      firstSequence: BigInt(firstSequence),
-      lastSequence: BigInt(lastSequence),
-      duplicate,
-    });
-  }
-
   /** Says something of the runtime itself. That it could not be said is no reason to fail. */
   async #say(payload: NonNullable<MessageInitShape<typeof NewEventSchema>["payload"]>): Promise<void> {
     try {
-      await this.#publisher.append(this.#publisher.prepare([create(NewEventSchema, { payload })], "runtime"));
+      await this.#publishing.ofRuntime(payload);
     } catch (error) {
       this.#report(error);
     }
   }
-
-  #endOf: EndOfScope = (scope) => {
-    if (scope.kind === "job") return this.#endOfJob(scope.jobId);
-    if (scope.kind !== "workers") return undefined;
-    const ends = scope.workerIds.map((workerId) => this.#projection.end(workerId));
-    const last = ends.at(-1);
-    if (last === undefined || ends.includes(undefined)) return undefined;
-    const sequence = Math.max(...ends.map((end) => end?.sequence ?? 0));
-    // Of several workers, the one that ended last speaks for them.
-    const speaker = ends.find((end) => end?.sequence === sequence) ?? last;
-    const message = ends.length === 1 ? "The worker has ended." : "All of the workers have ended.";
-    return {
-      sequence,
-      diagnostic: (cursor) => streamEnded({ end: { case: "worker", value: speaker.ended } }, message, cursor),
-    };
-  };
-
-  #endOfJob(jobId: string): ReturnType<EndOfScope> {
-    const end = this.#jobs.end(jobId);
-    if (end === undefined) return undefined;
-    const { sequence, ended } = end;
-    return {
-      sequence,
-      diagnostic: (cursor) => streamEnded({ end: { case: "job", value: ended } }, "The job has ended.", cursor),
-    };
-  }
-
-  async #forgetWorkers(): Promise<void> {
-    const { workerIds, state } = forgettableWorkers(this.log, this.#projection, this.#clock.now());
-    try {
-      if (workerIds.length > 0) {
-        await this.log.append({ events: [], state, forgetWorkers: workerIds });
-        for (const workerId of workerIds) {
-          this.#projection.forget(workerId);
-          this.#transcripts.forget(workerId);
-        }
-      }
-    } catch (error) {
-      this.#report(error);
-    }
-    if (this.#closed === undefined) {
-      this.#stopForgetting = this.#clock.after(forgetEveryMs, () => this.#forgetWorkers());
-    }
-  }
-}
-
-/** Milliseconds between two looks for workers to forget. */
-const forgetEveryMs = 60 * 60 * 1000;
-
-function reportToStandardError(error: unknown, incidentId?: string): void {
-  // biome-ignore lint/suspicious/noConsole: a fault must be seen where nobody asked for it elsewhere.
-  console.error(incidentId === undefined ? "tailrace:" : `tailrace: incident ${incidentId}:`, error);
 }

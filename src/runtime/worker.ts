@@ -11,7 +11,8 @@ import {
 import { limits } from "../base/limits.ts";
 import { decodeEvent } from "../events/stored.ts";
 import { storedJob } from "./jobs/context.ts";
-import type { PublishReceipt, Runtime } from "./runtime.ts";
+import type { PublishReceipt } from "./publishing.ts";
+import type { Runtime } from "./runtime.ts";
 
 /** The payload of an event: `{ case: "custom", value: { type: "..." } }`. */
 export type PayloadInit = NonNullable<MessageInitShape<typeof NewEventSchema>["payload"]>;

@@ -10,10 +10,11 @@ import {
   type Worker,
   WorkerSchema,
 } from "../../gen/tailrace/v1/worker_service_pb.ts";
-import { invalidRequest, TailraceError } from "../base/errors.ts";
+import { TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { CursorCodec } from "../events/cursor.ts";
 import type { EventLog, ScopeBounds, WorkerRecord } from "../log/contract.ts";
+import { workerOfPageToken, workerPageToken } from "./page-tokens.ts";
 import { checkId, pageSize } from "./requests.ts";
 import { transcriptKey } from "./transcripts/kept.ts";
 import { factsKey, type WorkerProjection } from "./worker-projection.ts";
@@ -26,7 +27,7 @@ export function listWorkers(
   request: ListWorkersRequest,
 ): ListWorkersResponse {
   const size = pageSize(request.pageSize, limits.defaultWorkerPage, limits.maxWorkerPage);
-  const after = request.pageToken === "" ? "" : workerIdOfToken(request.pageToken);
+  const after = request.pageToken === "" ? "" : workerOfPageToken(request.pageToken);
   const bounds = log.bounds({ kind: "runtime" });
   const revision = revisionOf(cursors, bounds);
   const answer = create(ListWorkersResponseSchema, { cursor: cursors.encode(bounds.head), revision });
@@ -36,7 +37,7 @@ export function listWorkers(
   }
   const page = firstAfter(log.workers(), after, size + 1);
   for (const record of page.slice(0, size)) answer.workers.push(workerOf(log, cursors, projection, record));
-  if (page.length > size) answer.nextPageToken = tokenOfWorkerId((page[size - 1] as WorkerRecord).workerId);
+  if (page.length > size) answer.nextPageToken = workerPageToken((page[size - 1] as WorkerRecord).workerId);
   return answer;
 }
 
@@ -127,16 +128,4 @@ function placeOf(page: readonly WorkerRecord[], workerId: string): number {
     else high = middle;
   }
   return low;
-}
-
-function tokenOfWorkerId(workerId: string): string {
-  return Buffer.from(workerId).toString("base64url");
-}
-
-function workerIdOfToken(token: string): string {
-  const workerId = Buffer.from(token, "base64url").toString();
-  if (tokenOfWorkerId(workerId) !== token) {
-    throw invalidRequest("page_token", "use the token of the last answer as it was received");
-  }
-  return workerId;
 }

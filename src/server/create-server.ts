@@ -2,7 +2,7 @@ import type { AddressInfo } from "node:net";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import { invalidRequest } from "../base/errors.ts";
-import type { ReportError } from "../base/incident.ts";
+import { type ReportError, safeReport } from "../base/incident.ts";
 import { limits } from "../base/limits.ts";
 import { type ServiceName, serviceNames } from "../base/services.ts";
 import { createGateway } from "../gateway/gateway.ts";
@@ -64,7 +64,8 @@ export interface Server {
  * @throws TailraceError `invalid_request` naming the option.
  */
 export async function createServer(options: ServerOptions): Promise<Server> {
-  const { runtime, clock = systemClock, onError: report = reportToStderr } = options;
+  const { runtime, clock = systemClock } = options;
+  const report = safeReport(options.onError);
   const services = servicesOf(options.services);
   const wanted = parseListenAddress(options.listen ?? "127.0.0.1:7433");
   if (!isLoopback(wanted.host) && options.insecure !== true) {
@@ -190,9 +191,4 @@ const listenFailures: Readonly<Record<string, string>> = {
 function reachable(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   return host === "::" ? "::1" : host;
-}
-
-function reportToStderr(error: unknown, incidentId?: string): void {
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`tailrace: ${incidentId === undefined ? "" : `incident ${incidentId}: `}${text}\n`);
 }

@@ -1,10 +1,12 @@
 /** `tailrace/server`: serves a runtime over Connect, gRPC, gRPC-Web, SSE and JSON on one port. */
+
 import { openDoor } from "../base/door.ts";
+import type { ServiceName } from "../base/services.ts";
 import type { CloseOptions, createServer as CreateServer, Server, ServerOptions } from "./create-server.ts";
 import type { ListenAddress } from "./listen-address.ts";
 import type { TlsOptions } from "./listeners.ts";
 
-export type { CloseOptions, ListenAddress, Server, ServerOptions, TlsOptions };
+export type { CloseOptions, ListenAddress, Server, ServerOptions, ServiceName, TlsOptions };
 
 const implementation = await openDoor(
   { part: "tailrace/server", packages: ["@connectrpc/connect", "@connectrpc/connect-node"] },

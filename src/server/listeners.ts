@@ -6,6 +6,7 @@ import { limits } from "../base/limits.ts";
 import type { HttpHandler } from "../gateway/http.ts";
 import type { Connections } from "./connections.ts";
 import { createProtocolSwitch } from "./protocol-switch.ts";
+import { answerUnreadable } from "./unreadable.ts";
 
 /** Certificate chain and private key, in PEM. */
 export interface TlsOptions {
@@ -49,6 +50,7 @@ export function createListener(options: ListenerOptions): Listener {
 
 function cleartext({ handler, connections }: ListenerOptions): Listener {
   const http1 = createHttpServer(http1Options, handler as RequestListener);
+  http1.on("clientError", answerUnreadable);
   // What enforces the timeouts starts when a server listens, and this one is handed its connections.
   http1.emit("listening");
   const http2 = createHttp2Server(http2Options, handler);
@@ -77,6 +79,7 @@ function secure({ handler, connections }: ListenerOptions, tls: TlsOptions): Lis
     { ...http1Options, ...http2Options, cert: Buffer.from(tls.cert), key: Buffer.from(tls.key), allowHTTP1: true },
     handler,
   );
+  server.on("clientError", answerUnreadable);
   server.on("connection", (socket: Socket) => connections.accept(socket));
   server.on("secureConnection", (socket: TLSSocket) => {
     if (socket.alpnProtocol !== "h2") connections.addHttp1(socket);

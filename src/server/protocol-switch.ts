@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { limits } from "../base/limits.ts";
+import { releaseWaitingParsers } from "../wire/http-parser.ts";
 
 /** The first bytes of HTTP/2 in cleartext. No method of HTTP/1.1 begins like it. */
 const http2Preface = Buffer.from("PRI");
@@ -41,6 +42,8 @@ export function createProtocolSwitch({ onHttp1, onHttp2 }: ProtocolSwitchOptions
         socket.allowHalfOpen = false;
         onHttp2(socket);
       } else {
+        // This is a turn of a socket that no parser reads yet.
+        releaseWaitingParsers();
         onHttp1(socket);
         socket.resume();
       }

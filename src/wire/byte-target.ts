@@ -2,6 +2,7 @@ import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Http2ServerResponse } from "node:http2";
 import type { Socket } from "node:net";
 import { chunkOf } from "./chunk.ts";
+import { releaseParser } from "./http-parser.ts";
 import type { ByteTarget } from "./node-writer.ts";
 
 /** Takes the bytes of a response at the speed of its reader. The head must have been sent before the first write. */
@@ -16,14 +17,21 @@ export function sendStreamHead(
   status: number,
   headers: OutgoingHttpHeaders,
 ): void {
-  const socket = "stream" in response ? null : response.socket;
-  // With the first frames, if they come at once: a write to the system less for every watch that is opened.
+  if ("stream" in response) {
+    // It has this method, but its type does not say so.
+    (response.writeHead(status, headers) as Http2ServerResponse & Pick<ServerResponse, "flushHeaders">).flushHeaders();
+    return;
+  }
+  const { socket } = response;
+  // With the first frames, if they come at once: a write to the system less for every watch that is opened. Not in a later
+  // turn: a burst of connections is one turn, and would hold what it wrote to all of them.
   if (socket !== null) {
     socket.cork();
-    setImmediate(() => socket.uncork());
+    process.nextTick(() => socket.uncork());
   }
-  // The two have the same methods, but their types do not unite.
-  (response as ServerResponse).writeHead(status, headers).flushHeaders();
+  // A stream is the last thing on its connection, so nothing has to be kept to read another request.
+  response.writeHead(status, { ...headers, connection: "close" }).flushHeaders();
+  releaseParser(response);
 }
 
 /**

@@ -47,6 +47,21 @@ function allocateChunk(bytes: number): Buffer {
   return Buffer.allocUnsafeSlow(Math.ceil(bytes / reusedStep) * reusedStep).subarray(0, bytes);
 }
 
+/** Bytes that a chunk needs in front of its frame at the most, and behind it. */
+export const chunkHeaderBytes = 8 + lineEndBytes;
+export const chunkTrailerBytes = lineEndBytes;
+
+/** The frame at [start, end) of `memory`, which becomes a chunk with what it has before and behind that. */
+export function frameWithin(memory: Buffer, start: number, end: number): Buffer {
+  const frame = memory.subarray(start, end);
+  const size = frame.length.toString(16);
+  const begin = start - size.length - lineEndBytes;
+  writeLineEnd(memory, begin + memory.write(size, begin, "latin1"));
+  writeLineEnd(memory, end);
+  chunks.set(frame, memory.subarray(begin, end + lineEndBytes));
+  return frame;
+}
+
 /** A frame as a chunk. */
 export function chunkOf(frame: Uint8Array): Uint8Array {
   const known = chunks.get(frame);

@@ -20,15 +20,18 @@ export class JsonWriter {
   bytes: Buffer;
   at = 0;
   readonly #digits = new Uint8Array(20);
+  readonly #expected: number;
 
-  constructor(capacity: number) {
+  /** `expected`: bytes that it will need in the end, roughly, if it needs more than `capacity`. */
+  constructor(capacity: number, expected = 0) {
+    this.#expected = expected;
     this.bytes = Buffer.allocUnsafeSlow(capacity);
   }
 
   /** Makes room for `count` more bytes. */
   reserve(count: number): void {
     if (this.at + count <= this.bytes.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.at + count));
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.at + count, this.#expected));
     this.bytes.copy(grown, 0, 0, this.at);
     this.bytes = grown;
   }

@@ -64,8 +64,10 @@ export class SimpleSseForm implements WireForm<TextEntries, Uint8Array> {
 
 function diagnosticText(diagnostic: StreamDiagnostic, cursors: CursorCodec): string {
   const { reason, severity, cursor, message } = diagnostic;
-  if (severity !== Severity.TERMINAL) return `: ${reason.case}\n\n`;
   const id = idField(cursor);
+  // Events are missing here, which no other notice says. It has a name, so that `onmessage` never sees it.
+  if (reason.case === "gap") return `event: diagnostic\ndata: ${jsonOf(diagnostic)}\n${id}\n`;
+  if (severity !== Severity.TERMINAL) return `: ${reason.case}\n\n`;
   if (reason.case === "streamEnded" && reason.value.end.case === "job") {
     return `data: ${markerOf(reason.value.end.value)}\n${id}\n`;
   }
@@ -74,8 +76,11 @@ function diagnosticText(diagnostic: StreamDiagnostic, cursors: CursorCodec): str
   // not let in again must hear one all the same.
   if (returnMs !== undefined && !isClosing(cursor, cursors)) return `: ${reason.case}\nretry: ${returnMs}\n${id}\n`;
   // Not the job failed, but the stream of it. The diagnostic tells the two apart for readers who look at names.
-  const json = toJsonString(StreamDiagnosticSchema, diagnostic);
-  return `event: diagnostic\ndata: ${json}\n\ndata: [ERROR] ${oneLine(message)}\n${id}\n`;
+  return `event: diagnostic\ndata: ${jsonOf(diagnostic)}\n\ndata: [ERROR] ${oneLine(message)}\n${id}\n`;
+}
+
+function jsonOf(diagnostic: StreamDiagnostic): string {
+  return toJsonString(StreamDiagnosticSchema, diagnostic);
 }
 
 function isClosing(cursor: string, cursors: CursorCodec): boolean {

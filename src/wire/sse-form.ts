@@ -35,12 +35,12 @@ export class SseForm implements WireForm<TextEntries, Uint8Array> {
         const index = indices === undefined ? from + i : (indices[i] as number);
         const start = entries.start(index);
         if (start !== end) {
-          if (end > begin) parts.push(entries.bytes.subarray(begin, end));
+          if (end > begin) parts.push(entries.frame(begin, end));
           begin = start;
         }
         end = entries.end(index);
       }
-      if (end > begin) parts.push(entries.bytes.subarray(begin, end));
+      if (end > begin) parts.push(entries.frame(begin, end));
     }
     // Events that were written one after the other are a frame as they lie there.
     return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);

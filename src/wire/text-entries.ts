@@ -1,10 +1,15 @@
+import { limits } from "../base/limits.ts";
 import { type CursorCodec, cursorLength } from "../events/cursor.ts";
 import { kindName } from "../events/kinds.ts";
 import type { EventBlock } from "../log/block.ts";
+import { chunkHeaderBytes, chunkTrailerBytes, frameWithin } from "./chunk.ts";
 import { cursorOffset, writeEventJson } from "./event-json.ts";
 import { ascii, JsonWriter } from "./json-writer.ts";
 
-/** Bytes that a block starts with; they double as needed. */
+/** Bytes of text around what an event has stored, roughly. */
+const textBytes = 240;
+
+/** Bytes that a block starts with; they grow as needed. */
 const firstCapacity = 16 * 1024;
 
 const openData = ascii("\ndata: ");
@@ -39,7 +44,10 @@ export class TextEntries {
     this.#cursors = cursors;
     this.#block = block;
     this.#stored = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
-    this.#writer = new JsonWriter(Math.min(firstCapacity, 1024 * block.length));
+    const storedBytes = (block.ends[block.length - 1] as number) - (block.starts[0] as number);
+    const expected = Math.min(limits.maxFrameBytes, Math.ceil(storedBytes * 1.4) + textBytes * block.length);
+    this.#writer = new JsonWriter(Math.min(firstCapacity, chunkHeaderBytes + 1024 * block.length), expected);
+    this.#writer.at = chunkHeaderBytes;
     this.#starts = new Uint32Array(block.length);
     this.#jsonStarts = new Uint32Array(block.length);
     this.#jsonEnds = new Uint32Array(block.length);
@@ -49,6 +57,18 @@ export class TextEntries {
   /** Where the events are. Replaced as they grow, so ask again after anything was written. */
   get bytes(): Buffer {
     return this.#writer.bytes;
+  }
+
+  /**
+   * The events from `start` to `end` in `bytes` as a frame. If they are all that was written, they become a chunk where
+   * they lie, and the next event is written behind that.
+   */
+  frame(start: number, end: number): Uint8Array {
+    const writer = this.#writer;
+    if (start !== chunkHeaderBytes || end !== writer.at) return writer.bytes.subarray(start, end);
+    writer.reserve(chunkTrailerBytes);
+    writer.at += chunkTrailerBytes;
+    return frameWithin(writer.bytes, start, end);
   }
 
   /** Where the SSE event begins in `bytes`. Writes it, unless that was done. */

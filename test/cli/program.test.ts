@@ -64,6 +64,13 @@ test("usage errors are one line that says what to do, and exit code 2", async ()
     [["submit", "clone", "--params", "[1]"], "It must be an object"],
     [["submit", "clone", "--params", "{"], "It is no JSON"],
     [["submit", "clone", "--timeout", "soon"], "is no length of time"],
+    [["submit", "clone", "--timeout", "0s"], '--timeout: "0s" is no time at all'],
+    [["submit", "clone", "--idle-timeout", "0ms"], "--idle-timeout: "],
+    [["narrate", "--worker", "w", " "], "The message is missing"],
+    [
+      ["run", "--command-server", "http://127.0.0.1:1", "--data", "x", "--", "true"],
+      "Not together with --command-server",
+    ],
     [["jobs", "--state", "done"], "is not one of queued, running"],
     [["job"], "The job is missing: tailrace job ID."],
     [["cancel", "a", "b"], "Only one job can be given."],

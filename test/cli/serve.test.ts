@@ -70,10 +70,18 @@ test("settings come from a file, and options go before it", async () => {
   expect(JSON.parse(workers.stdout.toString())).toMatchObject({ workerId: "w", retainedEvents: "3" });
 });
 
+test("a directory of an operation that is not there is said at the start", async () => {
+  const file = join(scratchDirectory(), "tailrace.json");
+  const operations = { here: { command: ["true"], cwd: "." }, gone: { command: ["true"], cwd: "missing" } };
+  writeFileSync(file, JSON.stringify({ operations }));
+  const { process: server } = await startServe(["--config", file, "--listen", "127.0.0.1:0", "--log", "memory"]);
+  expect(server.stderr).toMatch(/^tailrace: operations\.gone\.cwd: there is no directory \S+missing yet\n$/);
+});
+
 test("mistakes in the file are named by their key", async () => {
   const directory = scratchDirectory();
   const cases: [content: string, says: string][] = [
-    ['{"retainWorkerEvent": 3}', 'retainWorkerEvent: there is no such key; did you mean "retainWorkerEvents"?'],
+    ['{"retainWorkerEvent": 3}', 'retainWorkerEvent: there is no such key; did you mean "retainWorkerEvents"?\n'],
     ['{"retainEvents": true}', "retainEvents: it must be a number"],
     ['{"retainEvents": 0}', "retainEvents: "],
     ['{"listen": 7433}', "listen: it must be a text"],

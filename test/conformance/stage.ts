@@ -1,7 +1,8 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { SubmitJobRequestSchema } from "../../gen/tailrace/v1/job_service_pb.ts";
 import type { JobContext, OperationOptions } from "../../src/runtime/jobs/operation.ts";
-import type { PublishReceipt, Runtime } from "../../src/runtime/runtime.ts";
+import type { PublishReceipt } from "../../src/runtime/publishing.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
 
 /** A handler of an operation that was called. */
 interface Part {

@@ -2,7 +2,8 @@ import { onTestFinished } from "vitest";
 import type { Clock } from "../../src/base/clock.ts";
 import type { RetentionLimits } from "../../src/base/limits.ts";
 import type { EventLog } from "../../src/log/contract.ts";
-import { type PublishReceipt, Runtime, type RuntimeOptions } from "../../src/runtime/runtime.ts";
+import type { PublishReceipt } from "../../src/runtime/publishing.ts";
+import { Runtime, type RuntimeOptions } from "../../src/runtime/runtime.ts";
 import { createServer, type Server, type ServerOptions } from "../../src/server/index.ts";
 
 export interface LogOptions {

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import type { EventLog } from "../../src/log/contract.ts";
 import { openEmbeddedLog } from "../../src/log/embedded/index.ts";
-import { readAll, runtimeScope, type Seen, workers } from "../log/harness.ts";
+import { job, readAll, runtimeScope, type Seen, workers } from "../log/harness.ts";
 import { scratchDirectory } from "../support/scratch.ts";
 
 const program = fileURLToPath(new URL("./log-writer.ts", import.meta.url));
@@ -23,6 +23,7 @@ interface Acknowledged {
   readonly lastSequence: number;
   readonly lastOrdinal: number;
   readonly lastWorkerOrdinal: number;
+  readonly lastJobOrdinal: number;
 }
 
 /** Lets a process append until it is killed; gives what it had acknowledged by then. */
@@ -59,12 +60,12 @@ async function live(
   const acks = lines
     .filter((line) => line.startsWith("ack "))
     .map((line) => {
-      const [writer, n, count, firstSequence, lastSequence, lastOrdinal, lastWorkerOrdinal] = line
+      const [writer, n, count, firstSequence, lastSequence, lastOrdinal, lastWorkerOrdinal, lastJobOrdinal] = line
         .split(" ")
         .slice(1)
-        .map(Number) as [number, number, number, number, number, number, number];
+        .map(Number) as [number, number, number, number, number, number, number, number];
       const worker = writer === 0 ? `quiet-${life}` : `writer-${writer}`;
-      return { worker, life, n, count, firstSequence, lastSequence, lastOrdinal, lastWorkerOrdinal };
+      return { worker, life, n, count, firstSequence, lastSequence, lastOrdinal, lastWorkerOrdinal, lastJobOrdinal };
     });
   return { generation: lines[0]?.split(" ")[1] as string, acks };
 }
@@ -121,6 +122,7 @@ async function verify(
     // A quiet worker is below every limit, however much the others publish.
     if (ack.worker.startsWith("quiet")) expect(removed).toBe(0);
   }
+  await verifyJobs(log, acknowledged, byWorker);
   // What a batch commits beside its events came with it: the state is of the last batch, or one that was not heard of.
   for (const writer of [0, 1, 2, 3, 4]) {
     const last = acknowledged.findLast((ack) => writerOf(ack) === writer);
@@ -134,6 +136,61 @@ async function verify(
     if (ack.lastSequence >= floor.sequence) expect(await readAll(log, { after: ack.lastSequence })).toEqual(rest);
   }
   await log.close();
+}
+
+/** Jobs are remembered and forgotten as it was acknowledged, and what is retained of one is whole. */
+async function verifyJobs(
+  log: EventLog,
+  acknowledged: readonly Acknowledged[],
+  byWorker: ReadonlyMap<string, readonly Seen[]>,
+): Promise<void> {
+  const byJob = new Map<string, Acknowledged[]>();
+  for (const ack of acknowledged) {
+    if (ack.lastJobOrdinal === 0) continue;
+    const jobId = `job-${ack.life}-${writerOf(ack)}-${Math.floor(ack.n / 10)}`;
+    byJob.set(jobId, [...(byJob.get(jobId) ?? []), ack]);
+  }
+  for (const [jobId, acks] of byJob) {
+    const { floor, head } = log.bounds(job(jobId));
+    const { life, worker, n } = acks.at(-1) as Acknowledged;
+    const forgetting = forgettingBatch(worker, n);
+    const later = acknowledged.filter((ack) => ack.life > life + 1);
+    const wasForgotten =
+      later.some((ack) => ack.worker === "writer-3") ||
+      acknowledged.some((ack) => ack.life === life && ack.worker === worker && ack.n === forgetting);
+    const record = log.job(jobId);
+    if (record === undefined) {
+      // The batch that forgets it may have been written without its acknowledgement being heard.
+      const text = `${life}/${worker.split("-")[1]}/${forgetting}/0`;
+      expect(wasForgotten || later.length > 0 || wasWritten(text, acks, byWorker.get(worker) ?? [])).toBe(true);
+      expect(await readAll(log, { scope: job(jobId) })).toEqual([]);
+      continue;
+    }
+    expect(wasForgotten).toBe(false);
+    const seen = await readAll(log, { scope: job(jobId) });
+    expect(seen.map((one) => one.jobOrdinal)).toEqual(
+      Array.from({ length: record.lastOrdinal - floor.jobOrdinal }, (_, i) => floor.jobOrdinal + 1 + i),
+    );
+    expect(head.jobOrdinal).toBe(record.lastOrdinal);
+    for (const ack of acks) {
+      expect(record.lastOrdinal).toBeGreaterThanOrEqual(ack.lastJobOrdinal);
+      const found = seen.find((one) => one.jobOrdinal === ack.lastJobOrdinal);
+      expect(found?.sequence ?? ack.lastSequence).toBe(ack.lastSequence);
+      expect(found === undefined).toBe(ack.lastSequence <= floor.sequence);
+    }
+  }
+}
+
+/** Number of the batch that forgets the job of batch `n`. */
+function forgettingBatch(worker: string, n: number): number {
+  const number = Math.floor(n / 10);
+  return worker === "writer-3" ? (number + 2) * 10 : number * 10 + 9;
+}
+
+/** Whether a batch that comes after others of a worker is in the log, or retention has gone beyond them already. */
+function wasWritten(text: string, before: readonly Acknowledged[], seen: readonly Seen[]): boolean {
+  const last = before.at(-1)?.lastSequence ?? 0;
+  return (seen[0]?.sequence ?? last + 1) > last || seen.some((one) => one.text.split(".")[0] === text);
 }
 
 async function holesChecked(log: EventLog, workerId: string): Promise<Seen[]> {

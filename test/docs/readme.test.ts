@@ -46,16 +46,17 @@ test("the programs run as they are", async () => {
 test("the commands run as they are", async () => {
   const directory = scratchDirectory();
   // The same command line as an installed one, and a server on a port of the test's own.
-  const command = join(directory, "tailrace");
-  writeFileSync(command, `#!/bin/sh\nexec '${process.execPath}' '${entry}' "$@"\n`);
+  const command = join(directory, "npx");
+  writeFileSync(command, `#!/bin/sh\n[ "$1" = tailrace ] && shift && exec '${process.execPath}' '${entry}' "$@"\n`);
   chmodSync(command, 0o755);
-  const blocks = shellBlocks().filter((block) => /^tailrace |^curl /m.test(block));
+  const blocks = shellBlocks().filter((block) => /^npx tailrace |^curl /m.test(block));
   expect(blocks).toHaveLength(2);
   const printed = blocks.join("");
-  expect(printed).toMatch(/^tailrace serve & /);
+  expect(printed).toMatch(/^npm run build .*\nnpx tailrace serve & /);
   const { url } = await startServe(["--listen", "127.0.0.1:0"], { cwd: directory });
   const script = printed
-    .replace("tailrace serve &", "")
+    .replace("npm run build", "")
+    .replace("npx tailrace serve &", "")
     .replaceAll("7433", new URL(url).port)
     .replace("curl -N ", "curl -sN ")
     .replace("curl '", "curl -s '");

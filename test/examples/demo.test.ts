@@ -55,4 +55,4 @@ test("the demo kills its watcher and loses nothing; then what it prints works as
   run.child.kill("SIGINT");
   expect(await run.ended).toBe(0);
   expect(left().filter((name) => own.includes(name))).toEqual([]);
-});
+}, 900_000);

@@ -65,6 +65,8 @@ describe("workers as JSON", () => {
     ["/v1/workers?page_size=x", "page_size"],
     ["/v1/workers?page_size=1001", "page_size"],
     ["/v1/workers?page_token=%00", "page_token"],
+    [`/v1/workers?page_token=${"A".repeat(5_000)}`, "page_token"],
+    ["/v1/jobs?page_token=t1.1", "page_token"],
     ["/v1/workers?limit=3", "limit"],
     ["/v1/workers/w?fields=state", "fields"],
     ["/v1/workers/%E0%A4%A", "worker_id"],

@@ -9,8 +9,9 @@ import type { StandardSchemaV1 } from "../../src/runtime/jobs/standard-schema.ts
 import { serve } from "../support/serving.ts";
 import { until } from "../support/until.ts";
 import { type Answer, type Attempt, send } from "./malformed/attempt.ts";
+import { wrongProtocol } from "./malformed/protocols.ts";
 import { wrongRequests } from "./malformed/routes.ts";
-import { wrongCalls } from "./malformed/rpcs.ts";
+import { wrongMessages } from "./malformed/rpcs.ts";
 import { readSimple, registerOperations, request, submit } from "./world.ts";
 
 const attempts = 2_000;
@@ -48,9 +49,12 @@ it(`${attempts} malformed requests get a typed refusal each, and the server is w
   });
   const { port } = server.address;
   await fc.assert(
-    fc.asyncProperty(fc.oneof(wrongRequests({ workerId: "w", jobId }), wrongCalls), async (attempt) => {
-      check(attempt, await send(attempt, port, agent, session));
-    }),
+    fc.asyncProperty(
+      fc.oneof(wrongRequests({ workerId: "w", jobId }), wrongMessages, wrongProtocol),
+      async (attempt) => {
+        check(attempt, await send(attempt, port, agent, session));
+      },
+    ),
     // A seed that is given makes the run the same everywhere.
     { numRuns: attempts, seed: 20_261_126, endOnFailure: true },
   );
@@ -112,17 +116,15 @@ function check(attempt: Attempt, answer: Answer): void {
       return;
     }
     case "connect error":
-    case "connect protocol error": {
-      // What the protocol calls unimplemented, for example an encoding, is 501 in it.
-      expect((status >= 400 && status < 500) || status === 501, what).toBe(true);
-      if (type !== "application/json") {
-        expect([attempt.expected, [404, 405, 415].includes(status)], what).toEqual(["connect protocol error", true]);
-        return;
-      }
-      checkConnectError(JSON.parse(body.toString()), attempt.expected === "connect error", what);
+    case "plain connect error": {
+      expect([type, status >= 400 && status < 500], what).toEqual(["application/json", true]);
+      const typed = attempt.expected === "connect error";
+      if (!typed) expect([404, 405, 415], what).toContain(status);
+      checkConnectError(JSON.parse(body.toString()), typed, what);
       return;
     }
-    case "connect stream error": {
+    case "connect stream error":
+    case "plain connect stream error": {
       expect(status, what).toBe(200);
       // Frames, the last of which ends the stream.
       let at = 0;
@@ -132,18 +134,21 @@ function check(attempt: Attempt, answer: Answer): void {
         if (body[at] === 2) end = JSON.parse(body.toString("utf8", at + 5, at + 5 + length));
         at += 5 + length;
       }
-      checkConnectError(end.error, false, what);
+      checkConnectError(end.error, attempt.expected === "connect stream error", what);
       return;
     }
-    case "grpc status": {
+    case "grpc status":
+    case "plain grpc status": {
       expect(status, what).toBe(200);
       const text = body.toString("latin1");
-      const said = answer.trailers["grpc-status"] ?? headers["grpc-status"] ?? /grpc-status: ?(\d+)/i.exec(text)?.[1];
-      expect(callersFault.has(Number(said)), `${what} with ${said}`).toBe(true);
-      return;
+      const trailer = (name: string) =>
+        answer.trailers[name] ?? headers[name] ?? new RegExp(`${name}: ?([^\\r\\n]+)`, "i").exec(text)?.[1];
+      const said = Number(trailer("grpc-status"));
+      expect(callersFault.has(said), `${what} with ${said}`).toBe(true);
+      if (attempt.expected === "plain grpc status") return;
+      const details = Buffer.from(String(trailer("grpc-status-details-bin")), "base64");
+      expect(details.includes("tailrace.v1.StreamDiagnostic"), what).toBe(true);
     }
-    case "no such rpc":
-      expect(status, what).toBe(404);
   }
 }
 

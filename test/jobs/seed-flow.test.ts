@@ -145,11 +145,16 @@ it("a caller who may only observe never starts anything", async () => {
   }
   // A page of an origin that may read is still no one who may submit, if it is of another site.
   const { server: open } = await serve({ runtime, allowedOrigins: ["https://console.example"] });
-  for (const site of ["cross-site", "same-site"]) {
-    const headers = { origin: "https://console.example", "sec-fetch-site": site };
-    void readSimple(`${open.url}/v1/jobs/${jobId}/stream`, { headers });
-  }
-  await until(() => runtime.watches === 4, "the pages to watch");
+  const origin = "https://console.example";
+  const pages: Record<string, string>[] = [
+    { origin, "sec-fetch-site": "cross-site" },
+    { origin, "sec-fetch-site": "same-site" },
+    { origin },
+    // And what a browser loads before anyone asked for it is no wish to run anything.
+    { "sec-fetch-site": "same-origin", "sec-purpose": "prefetch" },
+  ];
+  for (const headers of pages) void readSimple(`${open.url}/v1/jobs/${jobId}/stream`, { headers });
+  await until(() => runtime.watches === 2 + pages.length, "the pages to watch");
   await stillDeferred();
   // Nor is a request that is refused.
   const refused = await request("GET", `${commands.url}/v1/jobs/${jobId}/stream?cursor=nonsense`);
@@ -158,7 +163,7 @@ it("a caller who may only observe never starts anything", async () => {
   await stillDeferred();
 
   const own = await readSimple(`${commands.url}/v1/jobs/${jobId}/stream`, {
-    headers: { "sec-fetch-site": "same-origin" },
+    headers: { "sec-fetch-site": "same-origin", origin: commands.url },
   });
   expect(own.marker).toBe("[DONE]");
   expect((await observing).events).toEqual(own.events);

@@ -150,7 +150,7 @@ test("pages of ListEvents are the events of a watch, up to a cursor too", async 
 });
 
 test("a watch may come before its worker", async () => {
-  const { runtime } = memoryRuntime();
+  const { runtime, clock } = memoryRuntime();
   await expect(framesUntil(runtime.watch({ workerIds: ["late"] }), () => true)).rejects.toMatchObject({
     reason: "worker_not_found",
   });
@@ -158,6 +158,8 @@ test("a watch may come before its worker", async () => {
   const frames = framesUntil(runtime.watch(request), (frame) => frame.case === "events");
   await runtime.worker("other").stdout("x");
   await runtime.worker("late").stdout("y");
+  // What was just told is gathered for a moment, which this clock does not move on by itself.
+  clock.advance(limits.coalesceMs);
   expect(eventsIn(await frames).map(({ workerId }) => workerId)).toEqual(["late", "late"]);
 });
 

@@ -76,6 +76,24 @@ describe("one port in cleartext", () => {
     const { server } = await serve();
     const answer = await fetch(`${server.url}/healthz`, { headers: { "x-large": "x".repeat(20_000) } });
     expect(answer.status).toBe(431);
+    expect(answer.headers.get("content-type")).toBe("application/problem+json");
+    expect(await answer.json()).toMatchObject({ status: 431, detail: expect.stringContaining("headers") });
+  });
+
+  it("says of what is no request that it is none, but never into an answer", async () => {
+    const { server } = await serve();
+    const idle = await dial(server.address.port);
+    idle.write("no request\r\n\r\n");
+    const [head = "", body = ""] = (await received(idle, hasAnswer)).toString().split("\r\n\r\n");
+    expect(head).toMatch(/^HTTP\/1\.1 400 /);
+    expect(JSON.parse(body)).toMatchObject({ status: 400, title: "Bad Request" });
+
+    const busy = await dial(server.address.port);
+    busy.write("GET /v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    await received(busy, (bytes) => bytes.includes("caught"));
+    busy.write("no request\r\n\r\n");
+    busy.end();
+    expect((await received(busy, () => false)).toString()).not.toContain("HTTP/1.1");
   });
 
   it("carries many watches on one HTTP/2 connection", async () => {
@@ -141,6 +159,11 @@ describe("one port with TLS", () => {
       expect(reader.status).toBe(200);
       await reader.find("output");
     }
+    const large = await openSse(`${server.url}/healthz`, {
+      ca: certificate.cert,
+      headers: { "x-large": "x".repeat(20_000) },
+    });
+    expect([large.status, large.headers["content-type"]]).toEqual([431, "application/problem+json"]);
     const socket = await dial(server.address.port);
     socket.write("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
     expect((await received(socket, hasAnswer)).toString()).not.toMatch(/^HTTP\/1\.1 200/);

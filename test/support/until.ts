@@ -1,5 +1,5 @@
 /** Milliseconds that a test waits for what must happen: only a hang takes so long, however slow the machine is. */
-export const patienceMs = 90_000;
+export const patienceMs = 240_000;
 
 /** Waits until `condition` holds, looking whenever the event loop has gone round. @throws after `timeoutMs`. */
 export async function until(

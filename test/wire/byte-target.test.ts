@@ -8,12 +8,13 @@ import {
 } from "node:http";
 import { createServer as createTlsServer, request as httpsRequest } from "node:https";
 import type { AddressInfo } from "node:net";
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { sendStreamHead, targetOf } from "../../src/wire/byte-target.ts";
 import { allocateFrame, reuseFrame } from "../../src/wire/chunk.ts";
 import { ByteWriter } from "../../src/wire/node-writer.ts";
 import { selfSigned } from "../support/self-signed.ts";
+import { until } from "../support/until.ts";
 
 /** A frame of random length whose bytes say where in the whole stream they are. */
 function fillFrame(frame: Buffer, offset: number): Buffer {
@@ -113,7 +114,7 @@ describe.each(["HTTP/1.1", "HTTP/1.1 over TLS"])("frames over %s", (protocol) =>
     expect(await checkSlowly(response, totalBytes)).toBe(totalBytes);
     expect(heldUp).toBeGreaterThan(0);
     expect(reused).toBeGreaterThan(0);
-  }, 60_000);
+  });
 
   it("are not flushed while the reader takes nothing", async () => {
     let writer: ByteWriter | undefined;
@@ -143,7 +144,7 @@ describe.each(["HTTP/1.1", "HTTP/1.1 over TLS"])("frames over %s", (protocol) =>
     expect(writer?.flushed).toBe(false);
     expect(drained).toBe(false);
     expect(await checkSlowly(response, totalBytes)).toBe(totalBytes);
-    await vi.waitFor(() => expect(drained).toBe(true), { timeout: 20_000 });
+    await until(() => drained, "the writer to be told");
     call.destroy();
-  }, 60_000);
+  });
 });

@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { allocateFrame, chunkOf, reuseFrame } from "../../src/wire/chunk.ts";
+import {
+  allocateFrame,
+  chunkHeaderBytes,
+  chunkOf,
+  chunkTrailerBytes,
+  frameWithin,
+  reuseFrame,
+} from "../../src/wire/chunk.ts";
 
 const large = 200 * 1024;
 
@@ -18,6 +25,18 @@ describe("a frame", () => {
     const frame = Buffer.from("abc");
     expect(textOf(chunkOf(frame))).toBe("3\r\nabc\r\n");
     expect(chunkOf(frame)).toBe(chunkOf(frame));
+  });
+
+  it("becomes a chunk where it lies, and nothing around it changes but for the room that is meant for that", () => {
+    for (const length of [1, 15, 16, 255, 4_096, 70_000]) {
+      const memory = Buffer.alloc(chunkHeaderBytes + length + chunkTrailerBytes + 20, "-");
+      memory.fill("x", chunkHeaderBytes, chunkHeaderBytes + length);
+      const frame = frameWithin(memory, chunkHeaderBytes, chunkHeaderBytes + length);
+      expect(frame.buffer).toBe(memory.buffer);
+      expect(textOf(frame)).toBe("x".repeat(length));
+      expect(textOf(chunkOf(frame))).toBe(`${length.toString(16)}\r\n${"x".repeat(length)}\r\n`);
+      expect(textOf(memory.subarray(chunkHeaderBytes + length + chunkTrailerBytes))).toBe("-".repeat(20));
+    }
   });
 
   it("shares its memory with none as long as it is in use", () => {

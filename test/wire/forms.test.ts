@@ -18,6 +18,7 @@ import { kindName } from "../../src/events/kinds.ts";
 import { decodeEvents } from "../../src/events/stored.ts";
 import { type EventBlock, positionAfter } from "../../src/log/block.ts";
 import type { ControlFrame, EventRun, WireForm } from "../../src/stream/form.ts";
+import { chunkOf } from "../../src/wire/chunk.ts";
 import { createForms } from "../../src/wire/forms.ts";
 import { anyMessageWith } from "./arbitrary.ts";
 import { blockOf, blockOfPending } from "./blocks.ts";
@@ -198,6 +199,28 @@ describe("runs", () => {
       }
     }
     for (const { frame, copy } of frames) expect(copy.compare(frame)).toBe(0);
+  });
+
+  test("a frame of SSE is the same as a chunk, whatever was written before and after it", () => {
+    const texts = Array.from({ length: 60 }, (_, i) => output(`w-${i}`, "x".repeat(i * 40)));
+    const parts = [1, 2, 30, 60].flatMap((to) => [0, 1, to - 1].filter((from) => from < to).map((from) => [from, to]));
+    for (const [firstFrom, firstTo] of parts) {
+      const { sse } = newForms();
+      const block = blockOf(texts);
+      const entries = sse.encode(block);
+      const given: { frame: Uint8Array; chunk: Uint8Array; text: string }[] = [];
+      for (const [from, to] of [[firstFrom, firstTo], ...parts] as [number, number][]) {
+        const frame = sse.events([{ entries, from, to }]);
+        const text = Buffer.from(frame).toString("latin1");
+        // What comes later is written behind what was given out.
+        given.push({ frame, chunk: chunkOf(frame), text });
+      }
+      for (const { frame, chunk, text } of given) {
+        expect(Buffer.from(frame).toString("latin1")).toBe(text);
+        expect(Buffer.from(chunk).toString("latin1")).toBe(`${frame.length.toString(16)}\r\n${text}\r\n`);
+        expect(text.match(/^event: output$/gm)).toHaveLength(text.split("\n\n").length - 1);
+      }
+    }
   });
 });
 

@@ -55,49 +55,45 @@ test.each([
   ["binary", "protobuf", readBinary],
   ["JSON", "json", readJson],
   ["SSE", "sse", readSse],
-] as const)(
-  "a batch larger than a frame is cut between events, live and replayed: %s",
-  async (_, name, read) => {
-    for (const size of sizes) {
-      for (const scope of scopes) {
-        const world = new TailWorld();
-        // biome-ignore lint/suspicious/noExplicitAny: what a form keeps per block is its own matter.
-        const form: WireForm<any, Uint8Array> = createForms(world.cursors)[name];
-        const open = async (): Promise<Buffer[]> => {
-          const frames: Buffer[] = [];
-          const spec = { scope, kinds: undefined, start: { kind: "earliest" } as const, heartbeatMs: 15_000 };
-          await world.tail.open(
-            { ...spec, continueWithGap: false, waitIfMissing: true },
-            form,
-            sinkOf(frames),
-            new AbortController().signal,
-          );
-          await world.rest();
-          return frames;
-        };
-        const live = await open();
-        const count = Math.ceil(batchBytes / size);
-        await world.publish("wanted", count, { case: "output", value: { data: Buffer.alloc(size, "x") } });
+] as const)("a batch larger than a frame is cut between events, live and replayed: %s", async (_, name, read) => {
+  for (const size of sizes) {
+    for (const scope of scopes) {
+      const world = new TailWorld();
+      // biome-ignore lint/suspicious/noExplicitAny: what a form keeps per block is its own matter.
+      const form: WireForm<any, Uint8Array> = createForms(world.cursors)[name];
+      const open = async (): Promise<Buffer[]> => {
+        const frames: Buffer[] = [];
+        const spec = { scope, kinds: undefined, start: { kind: "earliest" } as const, heartbeatMs: 15_000 };
+        await world.tail.open(
+          { ...spec, continueWithGap: false, waitIfMissing: true },
+          form,
+          sinkOf(frames),
+          new AbortController().signal,
+        );
         await world.rest();
-        const replayed = await open();
-        for (let turns = 0; turns < 20; turns++) await world.rest();
-        const expected = Array.from({ length: count }, (_event, index) => index + 1);
-        for (const frames of [live, replayed]) {
-          const parts = frames.map(read).filter(({ sequences }) => sequences.length > 0);
-          expect(parts.length).toBeGreaterThan(3);
-          expect(parts.flatMap(({ sequences }) => sequences)).toEqual(expected);
-          for (const { length } of frames) {
-            // What base64 adds to an event's bytes is not the limit's matter where one event is all there is.
-            if (size <= 60_000) expect(length).toBeLessThanOrEqual(limits.maxFrameBytes);
-          }
-          // Each frame leads to its own last event: whoever comes back with that misses nothing.
-          for (const { sequences, cursor } of parts) {
-            expect(world.cursors.decode(cursor).position.sequence).toBe(sequences.at(-1));
-          }
+        return frames;
+      };
+      const live = await open();
+      const count = Math.ceil(batchBytes / size);
+      await world.publish("wanted", count, { case: "output", value: { data: Buffer.alloc(size, "x") } });
+      await world.rest();
+      const replayed = await open();
+      for (let turns = 0; turns < 20; turns++) await world.rest();
+      const expected = Array.from({ length: count }, (_event, index) => index + 1);
+      for (const frames of [live, replayed]) {
+        const parts = frames.map(read).filter(({ sequences }) => sequences.length > 0);
+        expect(parts.length).toBeGreaterThan(3);
+        expect(parts.flatMap(({ sequences }) => sequences)).toEqual(expected);
+        for (const { length } of frames) {
+          // What base64 adds to an event's bytes is not the limit's matter where one event is all there is.
+          if (size <= 60_000) expect(length).toBeLessThanOrEqual(limits.maxFrameBytes);
         }
-        world.tail.close();
+        // Each frame leads to its own last event: whoever comes back with that misses nothing.
+        for (const { sequences, cursor } of parts) {
+          expect(world.cursors.decode(cursor).position.sequence).toBe(sequences.at(-1));
+        }
       }
+      world.tail.close();
     }
-  },
-  60_000,
-);
+  }
+});

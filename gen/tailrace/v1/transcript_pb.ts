@@ -645,7 +645,7 @@ export type ToolCallDone = Message<"tailrace.v1.ToolCallDone"> & {
   name: string;
 
   /**
-   * The arguments as a JSON text (RFC 8259).
+   * The whole arguments, a JSON text (RFC 8259). Empty: what the deltas gave.
    *
    * @generated from field: string arguments_json = 3;
    */

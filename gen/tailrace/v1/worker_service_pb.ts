@@ -739,7 +739,7 @@ export type TranscriptToolCall = Message<"tailrace.v1.TranscriptToolCall"> & {
 
   /**
    * Arguments so far, from arguments_start_offset; a complete JSON text (RFC 8259) once state is TOOL_CALL_STATE_DONE and
-   * arguments_start_offset is zero.
+   * arguments_start_offset is zero. Empty: none were said.
    *
    * @generated from field: string arguments_json = 3;
    */

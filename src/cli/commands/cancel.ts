@@ -1,4 +1,4 @@
-import { serverOption } from "../options/server-option.ts";
+import { commandServerOption, serverOption } from "../options/server-option.ts";
 import { defineCommand, flag, value } from "../options/spec.ts";
 import { anyText } from "../options/values.ts";
 import { onlyJobId } from "./job-id.ts";
@@ -7,6 +7,7 @@ export const cancelOptions = {
   message: value("TEXT", "Why, for people; at most 1,024 bytes.", anyText),
   json: flag("The job as proto3 JSON on one line."),
   server: serverOption,
+  "command-server": commandServerOption,
 } as const;
 
 export const cancelCommand = defineCommand({

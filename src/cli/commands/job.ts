@@ -1,10 +1,11 @@
-import { serverOption } from "../options/server-option.ts";
+import { commandServerOption, serverOption } from "../options/server-option.ts";
 import { defineCommand, flag } from "../options/spec.ts";
 import { onlyJobId } from "./job-id.ts";
 
 export const jobOptions = {
   json: flag("The job as proto3 JSON on one line."),
   server: serverOption,
+  "command-server": commandServerOption,
 } as const;
 
 export const jobCommand = defineCommand({

@@ -1,4 +1,4 @@
-import { serverOption } from "../options/server-option.ts";
+import { commandServerOption, serverOption } from "../options/server-option.ts";
 import { commaList, defineCommand, flag, value } from "../options/spec.ts";
 import { anyText, oneOf } from "../options/values.ts";
 
@@ -11,6 +11,7 @@ export const jobsOptions = {
   operation: value("NAME", "Jobs of this operation only.", anyText),
   json: flag("One job (proto3 JSON) per line."),
   server: serverOption,
+  "command-server": commandServerOption,
 } as const;
 
 export const jobsCommand = defineCommand({

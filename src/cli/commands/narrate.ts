@@ -1,6 +1,6 @@
 import { openDoor } from "../../base/door.ts";
 import { usageError } from "../options/parse.ts";
-import { serverOption } from "../options/server-option.ts";
+import { commandServerOption, serverOption } from "../options/server-option.ts";
 import { defineCommand, value } from "../options/spec.ts";
 import { amount, anyText, jobId, oneOf, workerId } from "../options/values.ts";
 
@@ -16,6 +16,7 @@ export const narrateOptions = {
   job: value("ID", "Job that says it. Default: TAILRACE_JOB_ID.", jobId),
   worker: value("ID", "Worker that says it. Default: TAILRACE_WORKER_ID.", workerId),
   server: serverOption,
+  "command-server": commandServerOption,
 } as const;
 
 const ofProgress = ["total", "unit", "task"] as const;
@@ -41,7 +42,7 @@ export const narrateCommand = defineCommand({
       const where = values.done === undefined ? "Only with --done N." : "Not together with --done.";
       throw usageError("narrate", `--${misplaced}`, where);
     }
-    if (operands.length === 0 && values.done === undefined) {
+    if (operands.join("").trim() === "" && values.done === undefined) {
       throw usageError("narrate", "MESSAGE", 'The message is missing: tailrace narrate "fetching the sources".');
     }
     const door = { part: "tailrace narrate", packages: ["@connectrpc/connect", "@connectrpc/connect-node"] } as const;

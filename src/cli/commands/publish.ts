@@ -1,5 +1,5 @@
 import { usageError } from "../options/parse.ts";
-import { serverOption } from "../options/server-option.ts";
+import { commandServerOption, serverOption } from "../options/server-option.ts";
 import { defineCommand, flag, value } from "../options/spec.ts";
 import { workerId } from "../options/values.ts";
 
@@ -8,6 +8,7 @@ export const publishOptions = {
   text: flag("Lines are text, not JSON: each becomes output of --worker."),
   quiet: flag("No lines of our own on stderr, only errors.", "q"),
   server: serverOption,
+  "command-server": commandServerOption,
 } as const;
 
 export const publishCommand = defineCommand({

@@ -1,6 +1,6 @@
 import { usageError } from "../options/parse.ts";
 import { runtimeOptions, settingsOf } from "../options/runtime-options.ts";
-import { serverFromEnvironment } from "../options/server-option.ts";
+import { commandServerOption, namedCommandServer } from "../options/server-option.ts";
 import { defineCommand, flag, value } from "../options/spec.ts";
 import { serverUrl, workerId } from "../options/values.ts";
 
@@ -19,6 +19,7 @@ export const runCommandCommand = defineCommand({
   options: {
     worker: value("ID", "Id of the worker. Default: the command's name and random characters.", workerId),
     server: value("URL", "Publish to this server. Default: TAILRACE_SERVER, else a runtime of its own.", serverUrl),
+    "command-server": commandServerOption,
     quiet: flag("No lines of our own on stderr, only errors.", "q"),
     ...runtimeOptions,
   },
@@ -31,13 +32,14 @@ export const runCommandCommand = defineCommand({
     const [file, ...args] = operands;
     if (file === undefined) throw usageError("run", "CMD", "The command is missing: tailrace run -- CMD ARGS.");
     const own = ownRuntime.find((name) => values[name] !== undefined && values[name] !== false);
-    if (values.server !== undefined && own !== undefined) {
-      throw usageError("run", `--${own}`, "Not together with --server, which has a runtime already.");
+    const given = (["server", "command-server"] as const).find((name) => values[name] !== undefined);
+    if (given !== undefined && own !== undefined) {
+      throw usageError("run", `--${own}`, `Not together with --${given}, which has a runtime already.`);
     }
     if (typeof values.log === "object") {
       throw usageError("run", "--log", "A log in NATS is for `tailrace serve`; run the command with --server then.");
     }
-    const server = values.server ?? (own === undefined ? serverFromEnvironment() : undefined);
+    const server = own === undefined ? namedCommandServer(values) : undefined;
     const { run } = await import("../run/run.ts");
     return run({
       file,

@@ -4,7 +4,7 @@ import { createJobs, type Jobs } from "../../client/index.ts";
 import type { cancelOptions } from "../commands/cancel.ts";
 import type { startOptions } from "../commands/start.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { chosenServer } from "../options/server-option.ts";
+import { chosenCommandServer, type ServerValues } from "../options/server-option.ts";
 import type { OptionValues } from "../options/spec.ts";
 import { printable } from "../output/style.ts";
 import { stateWords } from "./show-job.ts";
@@ -22,10 +22,10 @@ export function cancelJob(jobId: string, values: OptionValues<typeof cancelOptio
 
 /** Makes a call and prints the job as it is now. */
 async function changed(
-  values: { readonly server: string | undefined; readonly json: boolean },
+  values: ServerValues & { readonly json: boolean },
   change: (jobs: Jobs) => Promise<Job>,
 ): Promise<number> {
-  const jobs = createJobs({ baseUrl: chosenServer(values.server) });
+  const jobs = createJobs({ baseUrl: chosenCommandServer(values) });
   const job = await change(jobs);
   jobs.close();
   const line = values.json ? toJsonString(JobSchema, job) : `${printable(job.jobId, false)}  ${stateWords(job)}`;

@@ -56,7 +56,7 @@ export class TextScreen implements JobScreen {
   constructor(quiet: boolean) {
     this.#quiet = quiet;
     const drawable = process.stderr.isTTY === true && process.env["TERM"] !== "dumb" && !quiet;
-    this.#bars = drawable ? new ProgressBars(this.#style, () => process.stderr.columns ?? 80) : undefined;
+    this.#bars = drawable ? new ProgressBars(this.#style, columnsOf) : undefined;
   }
 
   async show(events: readonly Event[]): Promise<void> {
@@ -72,6 +72,8 @@ export class TextScreen implements JobScreen {
   async finish(): Promise<void> {
     this.#endLines();
     await this.#write();
+    // What is said about the end comes below them.
+    this.#bars?.leave();
   }
 
   #take(event: Event): void {
@@ -167,6 +169,11 @@ export class TextScreen implements JobScreen {
     if (bars !== "") process.stderr.write(bars);
     await Promise.all([...full].map(room));
   }
+}
+
+/** A terminal that does not know its width (a serial line, some containers) says 0. */
+function columnsOf(): number {
+  return process.stderr.columns || 80;
 }
 
 function shownLine(line: string, style: Style): string {

@@ -5,7 +5,7 @@ import { JobStateSchema } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { createJobs } from "../../client/index.ts";
 import type { jobsOptions } from "../commands/jobs.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { chosenServer } from "../options/server-option.ts";
+import { chosenCommandServer } from "../options/server-option.ts";
 import type { OptionValues } from "../options/spec.ts";
 import { enumWord } from "../output/describe.ts";
 import { printable, type Style, styleFor } from "../output/style.ts";
@@ -19,7 +19,7 @@ const groupSize = 1_000;
 export async function listJobs(values: OptionValues<typeof jobsOptions>): Promise<number> {
   const writer = new TextWriter(process.stdout);
   const style = styleFor(process.stdout);
-  const jobs = createJobs({ baseUrl: chosenServer(values.server) });
+  const jobs = createJobs({ baseUrl: chosenCommandServer(values) });
   let group: Job[] = [];
   let first = true;
   const show = async () => {

@@ -5,11 +5,11 @@ import type { NewEventSchema } from "../../../gen/tailrace/v1/event_pb.ts";
 import { NarrationLevel } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { PublisherService } from "../../../gen/tailrace/v1/publisher_service_pb.ts";
 import { limits } from "../../base/limits.ts";
-import { verdictOfThrown } from "../../client/failures.ts";
+import { verdictOfCommand } from "../../client/failures.ts";
 import type { narrateOptions } from "../commands/narrate.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { usageError } from "../options/parse.ts";
-import { chosenServer } from "../options/server-option.ts";
+import { chosenCommandServer } from "../options/server-option.ts";
 import type { OptionValues } from "../options/spec.ts";
 
 type Values = OptionValues<typeof narrateOptions>;
@@ -36,7 +36,7 @@ export async function narrate(values: Values, message: string): Promise<number> 
   // Only for the job that it is good for: whoever names another does not speak for this one.
   const ownJob = values.job === undefined || values.job === variable("TAILRACE_JOB_ID");
   const transport = createConnectTransport({
-    baseUrl: chosenServer(values.server),
+    baseUrl: chosenCommandServer(values),
     httpVersion: "1.1",
     interceptors: token !== undefined && ownJob ? [bearer(token)] : [],
   });
@@ -48,7 +48,7 @@ export async function narrate(values: Values, message: string): Promise<number> 
       { timeoutMs: limits.requestTimeoutMs },
     );
   } catch (thrown) {
-    throw verdictOfThrown(thrown).error;
+    throw verdictOfCommand(thrown, "publishing").error;
   }
   return exitCodes.ok;
 }

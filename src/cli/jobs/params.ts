@@ -61,6 +61,7 @@ export function withHint(error: unknown, { typed }: GivenParams): unknown {
   const { field, description } = error.details;
   const name = field.startsWith("params.") ? field.slice("params.".length) : "";
   const text = typed.get(name);
-  if (text === undefined || /^["[{]/.test(text)) return error;
+  // Of a number that is too small, or of a name that is none, a text would be no better.
+  if (text === undefined || /^["[{]/.test(text) || !/\bstring\b/i.test(description)) return error;
   return invalidRequest(field, `${description} (${text} is no text; for one write '${name}="${text}"')`);
 }

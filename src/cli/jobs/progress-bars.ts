@@ -38,6 +38,12 @@ export class ProgressBars {
     return text;
   }
 
+  /** Leaves them on the screen as they are, and shows them no more. */
+  leave(): void {
+    this.#tasks.clear();
+    this.#drawn = 0;
+  }
+
   /** Text that shows them, each on a line of its own below what is there. */
   draw(): string {
     const lines = [...this.#tasks.values()].map((progress) => progressBar(progress, this.#columns(), this.#style));
@@ -54,7 +60,7 @@ export function progressBar(progress: Progress, columns: number, style: Style): 
   if (total === undefined || !(total > 0)) return cut(`${task}${words}`, columns);
   const share = Math.min(1, Math.max(0, done / total));
   const filled = Math.round(share * barWidth);
-  const percent = `${Math.floor(share * 100)}%`.padStart(5);
+  const percent = percentOf(done, total).padStart(5);
   const plain = cut(`${task}${"#".repeat(filled)}${"-".repeat(barWidth - filled)}${percent}  ${words}`, columns);
   // Colours take no columns: they are put in when the text has its length.
   const begin = task.length;
@@ -68,9 +74,14 @@ export function progressBar(progress: Progress, columns: number, style: Style): 
 export function progressLine(progress: Progress): string {
   const { done, total } = progress;
   const task = progress.task === "" ? "" : `${printable(progress.task, false)}: `;
-  const share = total === undefined || !(total > 0) ? "" : ` (${Math.floor(Math.min(1, done / total) * 100)}%)`;
+  const share = total === undefined || !(total > 0) ? "" : ` (${percentOf(done, total)})`;
   const [amount, ...note] = amountAndNote(progress);
   return [`${task}${amount}${share}`, ...note].join("  ");
+}
+
+/** Never rounded up to 100, and more than that where more is done than there was to do. */
+function percentOf(done: number, total: number): string {
+  return `${Math.floor(Math.max(0, (done / total) * 100))}%`;
 }
 
 export function isDone({ done, total }: Progress): boolean {

@@ -5,14 +5,14 @@ import { JobStateSchema } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { createJobs } from "../../client/index.ts";
 import type { jobOptions } from "../commands/job.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { chosenServer } from "../options/server-option.ts";
+import { chosenCommandServer } from "../options/server-option.ts";
 import type { OptionValues } from "../options/spec.ts";
 import { enumWord } from "../output/describe.ts";
 import { printable, type Style, styleFor } from "../output/style.ts";
 
 /** `tailrace job`: one job. */
 export async function showJob(jobId: string, values: OptionValues<typeof jobOptions>): Promise<number> {
-  const jobs = createJobs({ baseUrl: chosenServer(values.server) });
+  const jobs = createJobs({ baseUrl: chosenCommandServer(values) });
   const { job } = await jobs.get(jobId);
   jobs.close();
   const text = values.json ? `${toJsonString(JobSchema, job)}\n` : jobText(job, styleFor(process.stdout));
@@ -35,7 +35,7 @@ function jobText(job: Job, style: Style): string {
     ["started", instant(job.startTime)],
     ["ended", instant(job.endTime)],
     ["timeouts", timeoutWords(job)],
-    ["events", `${job.events}, of which ${job.retainedEvents} are retained`],
+    ["events", `${job.events}, of which ${job.retainedEvents} ${job.retainedEvents === 1n ? "is" : "are"} retained`],
   ];
   return rows
     .filter((row): row is [string, string] => row[1] !== undefined && row[1] !== "")

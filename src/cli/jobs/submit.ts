@@ -1,6 +1,6 @@
 import { toJsonString } from "@bufbuild/protobuf";
 import { JobSchema } from "../../../gen/tailrace/v1/job_service_pb.ts";
-import type { JobOutcome } from "../../base/errors.ts";
+import { type JobOutcome, TailraceError } from "../../base/errors.ts";
 import {
   createJobs,
   type JobEnd,
@@ -11,9 +11,9 @@ import {
 } from "../../client/index.ts";
 import type { submitOptions } from "../commands/submit.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { chosenServer } from "../options/server-option.ts";
+import { chosenCommandServer, chosenServer } from "../options/server-option.ts";
 import type { OptionValues } from "../options/spec.ts";
-import { reportError } from "../report.ts";
+import { reportError, say } from "../report.ts";
 import { onStopSignals, type StopSignal, signalExitCode } from "../stop-signals.ts";
 import { type JobScreen, JsonScreen, TextScreen } from "./job-screen.ts";
 import { type GivenParams, readParams, withHint } from "./params.ts";
@@ -39,7 +39,10 @@ export async function submit(values: Values, operation: string, operands: readon
       ? await detached(values, operation, given, options)
       : await followed(values, operation, given, options);
   } catch (error) {
-    throw withHint(error, given);
+    if (!(error instanceof TailraceError)) throw error;
+    const code = reportError(withHint(error, given));
+    // "Failed" says that there was a job, and that it did.
+    return code === exitCodes.failed ? exitCodes.unreachable : code;
   }
 }
 
@@ -65,7 +68,7 @@ async function detached(
   given: GivenParams,
   options: SubmitOptions,
 ): Promise<number> {
-  const jobs = createJobs({ baseUrl: chosenServer(values.server) });
+  const jobs = createJobs({ baseUrl: chosenCommandServer(values) });
   const { job, jobId } = await jobs.submit(operation, given.params, options);
   process.stdout.write(`${values.json ? toJsonString(JobSchema, job) : jobId}\n`);
   jobs.close();
@@ -93,6 +96,7 @@ async function followed(
   };
   const run = submitAndWatch({
     baseUrl: server,
+    commandUrl: chosenCommandServer(values),
     operation,
     params: given.params,
     ...options,
@@ -113,11 +117,20 @@ async function followed(
     return codeOfOutcome[end.state];
   } catch (error) {
     if (stop.left) return signalExitCode(stop.received as string);
-    throw error;
+    if (!accepted) throw error;
+    await screen.finish();
+    return leftAlone(error, stop.jobId);
   } finally {
     await screen.finish();
     await run.close();
   }
+}
+
+/** The job can't be followed any more. It goes on, and whoever asked for it must know its id. */
+function leftAlone(error: unknown, jobId: string): number {
+  const code = reportError(error);
+  say(`job ${jobId} was submitted; see what becomes of it with: tailrace job ${jobId}`);
+  return code === exitCodes.cursorGone ? code : exitCodes.unreachable;
 }
 
 function inWords({ state, reason, message }: JobEnd): string {

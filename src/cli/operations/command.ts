@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { basename } from "node:path";
 import { OutputStream } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { type JobContext, JobFailure, type JobResult } from "../../runtime/jobs/operation.ts";
 import { type CommandEnd, startChild } from "../run/child.ts";
@@ -42,7 +43,7 @@ export async function runCommand(operation: CommandOperation, params: Params, jo
     const end = await child.ended;
     await group?.end();
     await Promise.all(outputs.map((output) => output.finish()));
-    return resultOf(end, cwd);
+    return resultOf(end, file, cwd);
   } finally {
     job.signal.removeEventListener("abort", stop);
   }
@@ -53,7 +54,7 @@ function serverEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TAILRACE_")));
 }
 
-function resultOf(end: CommandEnd, cwd: string | undefined): JobResult {
+function resultOf(end: CommandEnd, file: string, cwd: string | undefined): JobResult {
   switch (end.kind) {
     case "exited":
       if (end.exitCode === 0) return { exitCode: 0 };
@@ -65,6 +66,7 @@ function resultOf(end: CommandEnd, cwd: string | undefined): JobResult {
       if (end.reason === "not_found" && cwd !== undefined && !existsSync(cwd)) {
         throw new JobFailure("the command's working directory does not exist");
       }
-      throw new JobFailure(end.message);
+      // Whoever watches the job sees this: which program, and not where this machine keeps it.
+      throw new JobFailure(`${end.message}: ${basename(file)}`);
   }
 }

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { sendSignal } from "../run/child.ts";
-import { guard } from "./guard.ts";
+import { guardGroup, unguardGroup } from "./guard.ts";
 
 /** Milliseconds between two looks at a group that is to end, and for which one that was killed is waited for. */
 const lookEveryMs = 20;
@@ -25,7 +25,7 @@ export class ProcessGroup {
     this.#id = id;
     this.#graceMs = graceMs;
     living.add(this);
-    guard("begin", id);
+    guardGroup(id, graceMs);
   }
 
   /** Asks the group to end, makes it after the grace, and settles when nothing of it is left. Call it as often as you like. */
@@ -47,7 +47,7 @@ export class ProcessGroup {
     }
     // From here on its number may be another's.
     living.delete(this);
-    guard("end", this.#id);
+    unguardGroup(this.#id);
   }
 
   /** Whether it ends within a time. */

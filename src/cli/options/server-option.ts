@@ -9,18 +9,49 @@ export const serverOption = value(
   serverUrl,
 );
 
-/** The server that TAILRACE_SERVER names; undefined: it is not set. @throws TailraceError if it is no URL. */
-export function serverFromEnvironment(env: NodeJS.ProcessEnv = process.env): string | undefined {
-  const text = env["TAILRACE_SERVER"];
+/** The option of every command that publishes or commands jobs. */
+export const commandServerOption = value(
+  "URL",
+  "Where the server takes commands and events, if not at --server (serve --command-listen). Default: TAILRACE_COMMAND_SERVER, else as --server.",
+  serverUrl,
+);
+
+/** What the two options say. */
+export interface ServerValues {
+  readonly server: string | undefined;
+  readonly "command-server": string | undefined;
+}
+
+/** The server that a variable names; undefined: it is not set. @throws TailraceError if it is no URL. */
+function fromEnvironment(name: "TAILRACE_SERVER" | "TAILRACE_COMMAND_SERVER"): string | undefined {
+  const text = process.env[name];
   if (text === undefined || text === "") return undefined;
   try {
     return serverUrl(text);
   } catch (error) {
-    throw invalidRequest("TAILRACE_SERVER", `${(error as Error).message}.`);
+    throw invalidRequest(name, `${(error as Error).message}.`);
   }
 }
 
 /** The server that a command talks to. */
 export function chosenServer(option: string | undefined): string {
-  return option ?? serverFromEnvironment() ?? "http://127.0.0.1:7433";
+  return option ?? fromEnvironment("TAILRACE_SERVER") ?? "http://127.0.0.1:7433";
+}
+
+/** The server that a command publishes to or commands jobs of. */
+export function chosenCommandServer(values: ServerValues): string {
+  return namedCommandServer(values) ?? chosenServer(undefined);
+}
+
+/**
+ * The same; undefined: nothing names one. TAILRACE_COMMAND_SERVER belongs to TAILRACE_SERVER: whoever gives another server
+ * as an option must not command the one that the environment names.
+ */
+export function namedCommandServer(values: ServerValues): string | undefined {
+  return (
+    values["command-server"] ??
+    values.server ??
+    fromEnvironment("TAILRACE_COMMAND_SERVER") ??
+    fromEnvironment("TAILRACE_SERVER")
+  );
 }

@@ -35,6 +35,13 @@ export function durationMs(text: string): number {
   return safe(Math.round(total), text);
 }
 
+/** A length of time that is more than nothing. */
+export function someTimeMs(text: string): number {
+  const ms = durationMs(text);
+  if (ms < 1) throw new Error(`"${text}" is no time at all; write for example 30s or 5m`);
+  return ms;
+}
+
 /** A number of bytes: "1048576", "64MiB", "1GB". */
 export function byteCount(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(text);

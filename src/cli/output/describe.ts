@@ -33,8 +33,11 @@ export function describe(event: Event): string {
       return "(a kind that this release does not know)";
     case "narration": {
       const { action, message, human, level } = payload.value;
-      const loud = level === NarrationLevel.WARN ? "warning: " : level === NarrationLevel.ERROR ? "error: " : "";
-      return joined(": ", action, `${loud}${human === "" ? message : human}`);
+      const loud = level === NarrationLevel.WARN ? "warning" : level === NarrationLevel.ERROR ? "error" : "";
+      const words = human === "" ? message : human;
+      // Many say "error: ..." themselves.
+      const saysSo = loud !== "" && words.toLowerCase().startsWith(loud);
+      return joined(": ", action, saysSo ? "" : loud, words);
     }
     case "workerStatus":
       return joined(": ", enumWord(WorkerStateSchema.value, payload.value.state), payload.value.message);

@@ -4,7 +4,7 @@ import { limits } from "../../base/limits.ts";
 import { createPublisher, type PublishReceipt } from "../../client/index.ts";
 import type { publishOptions } from "../commands/publish.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { chosenServer } from "../options/server-option.ts";
+import { chosenCommandServer } from "../options/server-option.ts";
 import type { OptionValues } from "../options/spec.ts";
 import { say } from "../report.ts";
 import { GracefulStop, signalExitCode } from "../stop-signals.ts";
@@ -22,7 +22,7 @@ interface Batch {
 
 /** `tailrace publish`: lines from stdin to events. */
 export async function publish(values: OptionValues<typeof publishOptions>): Promise<number> {
-  const server = chosenServer(values.server);
+  const server = chosenCommandServer(values);
   using stop = new GracefulStop();
   const giveUp = new AbortController();
   let published = 0;

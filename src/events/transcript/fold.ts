@@ -218,8 +218,9 @@ function putArguments(draft: Draft, delta: Value<"toolCallArgumentsDelta">): voi
 
 function finishToolCall(draft: Draft, done: Value<"toolCallDone">): void {
   const toolCallId = shortName(done.toolCallId);
+  const isWhole = done.argumentsJson !== "";
   const finished = (call: TranscriptToolCall): TranscriptToolCall => ({
-    ...withArguments(call, done.argumentsJson),
+    ...(isWhole ? withArguments(call, done.argumentsJson) : call),
     name: done.name === "" ? call.name : shortName(done.name),
     state: ToolCallState.DONE,
   });
@@ -229,7 +230,7 @@ function finishToolCall(draft: Draft, done: Value<"toolCallDone">): void {
     draft.add({ case: "toolCall", value }, { open: true });
     return;
   }
-  updateCall(draft, entryNumber, (call) => (call.state === ToolCallState.DONE ? call : finished(call)), true);
+  updateCall(draft, entryNumber, (call) => (call.state === ToolCallState.DONE ? call : finished(call)), isWhole);
 }
 
 function putResult(draft: Draft, given: Value<"toolResult">): void {

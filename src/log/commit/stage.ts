@@ -54,6 +54,7 @@ export function stageGroup(
     const placement = place(events, storedBytes);
     index.stage(events, placement, grown);
     for (const job of forgottenJobs) index.retention.handOver(job, heirs);
+    for (const worker of heirs) index.retention.rank(worker);
     const forgottenWorkers = workersToForget(index, appends);
     const nowHoldMore = trimsAll ? existing(index) : heirs.size === 0 ? grown : [...grown, ...heirs];
     const raises = index.retention.plan(nowHoldMore, Math.max(timeMs, nowMs));

@@ -112,7 +112,10 @@ export class Retention {
     this.count(entry, entry.heldEvents - entry.plannedEvents, entry.heldBytes - entry.plannedBytes);
   }
 
-  /** What a job holds counts against its workers from now on, which are added to `heirs`; what is below their floors goes. */
+  /**
+   * What a job holds counts against its workers from now on, which are added to `heirs` and are to be ranked after the last
+   * job; what is below their floors goes.
+   */
   handOver(job: ScopeEntry, heirs: Set<ScopeEntry>): void {
     job.plannedForgotten = true;
     for (let i = 0; i < job.queue.length; i++) {
@@ -127,7 +130,6 @@ export class Retention {
       heirs.add(worker);
     }
     this.rank(job);
-    for (const worker of heirs) this.rank(worker);
   }
 
   /** What has to go, given the entries that hold more than before, and the time. Jobs come before workers. */

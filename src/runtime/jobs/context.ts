@@ -3,7 +3,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type NewEvent, NewEventSchema } from "../../../gen/tailrace/v1/event_pb.ts";
 import { TailraceError } from "../../base/errors.ts";
-import type { PublishReceipt } from "../runtime.ts";
+import type { PublishReceipt } from "../publishing.ts";
 import type { EventOptions, PayloadInit } from "../worker.ts";
 import { narrationPayload, progressPayload } from "./narration.ts";
 import type { JobContext, JobLogger, NarrateOptions, ProgressInit } from "./operation.ts";
@@ -27,9 +27,15 @@ export interface JobLink {
 
 const storage = new AsyncLocalStorage<LinkedJob>();
 
-/** Runs a function in a job: what it calls, awaits, times and emits finds the job. */
+/** Runs a function as if nobody had called it. */
+const outside = AsyncLocalStorage.snapshot();
+
+/**
+ * Runs a function in a job: what it calls, awaits, times and emits finds the job, and nothing of whoever made room for it: that
+ * may be the request that submitted it, or another job that has just ended.
+ */
 export function runInJob<T>(job: LinkedJob, run: () => T): T {
-  return storage.run(job, run);
+  return outside(() => storage.run(job, run));
 }
 
 /** The job that the caller runs in, in this thread. */
@@ -68,18 +74,15 @@ export class LinkedJob implements JobContext {
   }
 
   narrate(action: string, message: string, options: NarrateOptions = {}): Promise<PublishReceipt> {
-    return this.publish(narrationPayload(action, message, options), options);
+    return this.#publish(() => narrationPayload(action, message, options), options);
   }
 
   progress(progress: ProgressInit): Promise<PublishReceipt> {
-    return this.publish(progressPayload(progress));
+    return this.#publish(() => progressPayload(progress), {});
   }
 
   publish(payload: PayloadInit, options: EventOptions = {}): Promise<PublishReceipt> {
-    const published = this.#publish(payload, options);
-    // Whoever does not wait must not bring the process down, and whoever does hears it all the same.
-    published.catch((error: unknown) => this.link.refused(error));
-    return published;
+    return this.#publish(() => payload, options);
   }
 
   environment(): Record<string, string> {
@@ -90,15 +93,22 @@ export class LinkedJob implements JobContext {
     return ((...args: never[]) => storage.run(this, () => fn(...args))) as F;
   }
 
-  async #publish(payload: PayloadInit, options: EventOptions): Promise<PublishReceipt> {
-    const init: MessageInitShape<typeof NewEventSchema> = {
+  #publish(payload: () => PayloadInit, options: EventOptions): Promise<PublishReceipt> {
+    const publish = async () => this.link.publish(create(NewEventSchema, this.#event(payload(), options)));
+    const published = publish();
+    // Whoever does not wait must not bring the process down, and whoever does hears it all the same.
+    published.catch((error: unknown) => this.link.refused(error));
+    return published;
+  }
+
+  #event(payload: PayloadInit, options: EventOptions): MessageInitShape<typeof NewEventSchema> {
+    return {
       jobId: options.jobId ?? this.id,
       workerId: this.workerId,
       correlationId: options.correlationId ?? this.correlationId,
       payload,
       ...(options.producerTimeMs === undefined ? {} : { producerTime: timestampFromMs(options.producerTimeMs) }),
     };
-    return this.link.publish(create(NewEventSchema, init));
   }
 }
 
@@ -114,6 +124,6 @@ export function loggerOf(current: () => JobContext): JobLogger {
 /** What is thrown where there is no job. */
 export function outsideOfJob(): TailraceError<"invalid_request"> {
   const description =
-    "there is no job here: call it in the handler of an operation, in what that calls, or through job.bind()";
+    "there is no job here: call it in the handler of an operation, in what that calls, or through job.bind(); a child process runs `tailrace narrate`";
   return new TailraceError("invalid_request", { field: "job", description }, `narrate: ${description}`);
 }

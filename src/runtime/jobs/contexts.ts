@@ -1,7 +1,7 @@
 import type { NewEvent } from "../../../gen/tailrace/v1/event_pb.ts";
 import type { Job } from "../../../gen/tailrace/v1/job_service_pb.ts";
 import type { ReportError } from "../../base/incident.ts";
-import type { PublishReceipt } from "../runtime.ts";
+import type { PublishReceipt } from "../publishing.ts";
 import type { JobAccess } from "./access.ts";
 import { type JobLink, LinkedJob } from "./context.ts";
 import type { JobRun } from "./run.ts";

@@ -2,7 +2,7 @@ import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import type { JobEnd } from "./machine.ts";
 import { JobFailure, type JobResult } from "./operation.ts";
 
-/** A handler settled. What it gives is looked at with care: a handler in JavaScript may give anything. */
+/** A handler settled. It may have given anything. @throws what a getter or a proxy of that throws. */
 export function succeeded(result: unknown): JobEnd {
   const { message, exitCode } = (typeof result === "object" && result !== null ? result : {}) as JobResult;
   return {
@@ -13,13 +13,14 @@ export function succeeded(result: unknown): JobEnd {
   };
 }
 
-/** A handler threw. Never anything but its message: viewers see it. */
+/** A handler threw, whatever it was. Viewers see the message, and nothing else of an error. */
 export function failed(error: unknown): JobEnd {
-  if (error instanceof JobFailure) {
-    const { reason, message, exitCode } = error;
-    return { state: JobState.FAILED, reason, message: message || "The job failed.", ...exitCodeOf(exitCode) };
+  try {
+    return failureOf(error);
+  } catch {
+    // It has a getter that throws, can't be made a text, or is a proxy: that the job failed is true all the same.
+    return handlerFailed("");
   }
-  return { state: JobState.FAILED, reason: "handler_failed", message: messageOf(error) || "The job failed." };
 }
 
 export function cancelled(message: string): JobEnd {
@@ -67,11 +68,23 @@ function exitCodeOf(exitCode: unknown): { readonly exitCode?: number } {
   return typeof exitCode === "number" && Number.isInteger(exitCode) && Math.abs(exitCode) < 2 ** 31 ? { exitCode } : {};
 }
 
-/** The text of whatever was thrown, which may be anything, also something that can't be made a text. */
+/** @throws what looking at it throws. */
+function failureOf(error: unknown): JobEnd {
+  if (!(error instanceof JobFailure)) return handlerFailed(messageOf(error));
+  // A subclass may have made anything of them.
+  const { reason, message, exitCode }: { reason: unknown; message: unknown; exitCode: unknown } = error;
+  const end = handlerFailed(String(message));
+  return { ...end, ...(typeof reason === "string" && reason !== "" ? { reason } : {}), ...exitCodeOf(exitCode) };
+}
+
+function handlerFailed(message: string): JobEnd {
+  return { state: JobState.FAILED, reason: "handler_failed", message: message || "The job failed." };
+}
+
 function messageOf(error: unknown): string {
-  try {
-    return error instanceof Error ? String(error.message) : String(error);
-  } catch {
-    return "";
-  }
+  const { code, syscall } = (error ?? {}) as { code?: unknown; syscall?: unknown };
+  // What the system says names files of this host, which are nobody's business outside.
+  if (typeof code === "string" && typeof syscall === "string") return `${code} (${syscall.split(" ")[0]})`;
+  if (typeof code === "string" && code.endsWith("MODULE_NOT_FOUND")) return code;
+  return error instanceof Error ? String(error.message) : String(error);
 }

@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
-import { toJson } from "@bufbuild/protobuf";
-import { type SubmitJobRequest, SubmitJobRequestSchema } from "../../../gen/tailrace/v1/job_service_pb.ts";
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { SubmitSpec } from "../requests-jobs.ts";
 
-/** Tells one request from another under the same idempotency key: the same for the same request in any encoding. */
-export function fingerprintOf(request: SubmitJobRequest): string {
-  const json = toJson(SubmitJobRequestSchema, request);
-  return createHash("sha256").update(canonical(json)).digest("base64url").slice(0, 22);
+/**
+ * Tells one request from another under the same idempotency key: the same for the same request in any encoding. Of the
+ * parameters as they were given, because defaults may be others when the request comes again.
+ */
+export function fingerprintOf(spec: SubmitSpec, params: JsonObject): string {
+  return createHash("sha256").update(canonical({ spec, params })).digest("base64url").slice(0, 22);
 }
 
 /** JSON whose keys are sorted: protobuf does not keep the order of a Struct's fields. */

@@ -19,13 +19,14 @@ import { JobState, type JobStateChanged, JobStateChangedSchema } from "../../../
 import type { Clock } from "../../base/clock.ts";
 import { invalidRequest, type JobOutcome, TailraceError } from "../../base/errors.ts";
 import type { ReportError } from "../../base/incident.ts";
+import { limits } from "../../base/limits.ts";
 import type { CursorCodec } from "../../events/cursor.ts";
 import type { EventBlock } from "../../log/block.ts";
 import type { EventLog } from "../../log/contract.ts";
 import type { EventPublisher } from "../publisher.ts";
+import type { PublishReceipt } from "../publishing.ts";
 import { checkId } from "../requests.ts";
 import { boundsOf, checkCancelMessage } from "../requests-jobs.ts";
-import type { PublishReceipt } from "../runtime.ts";
 import { JobAccess } from "./access.ts";
 import { ActiveJob } from "./active.ts";
 import { type ContextParts, OwnJob } from "./contexts.ts";
@@ -35,7 +36,7 @@ import { isTerminal, step, type TerminalState } from "./machine.ts";
 import { JobMemory, type JobMemoryOptions } from "./memory.ts";
 import type { JobHandler, OperationOptions } from "./operation.ts";
 import { operationOf } from "./operations.ts";
-import { keyPrefix, readHeader, readJob, readKeyUse, recordPrefix } from "./record.ts";
+import { keyPrefix, readHeader, readJob, readKeyUse, readOperation, recordPrefix } from "./record.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Submissions } from "./submissions.ts";
 import { type JobEntry, JobTable, newEntry } from "./table.ts";
@@ -49,6 +50,7 @@ export interface JobsParts {
   readonly clock: Clock;
   readonly publisher: EventPublisher;
   readonly memory: JobMemoryOptions;
+  /** Never throws. */
   readonly report: ReportError;
   /** Publishes an event of a job. */
   publish(event: NewEvent): Promise<PublishReceipt>;
@@ -75,7 +77,7 @@ export class Jobs {
     const { log, cursors, clock, publisher } = parts;
     this.#log = log;
     this.#clock = clock;
-    this.#report = safely(parts.report);
+    this.#report = parts.report;
     this.#ledger = new JobLedger(log, publisher, clock);
     this.#access = new JobAccess((workerId) => publisher.hasEnded(workerId));
     const report = this.#report;
@@ -111,7 +113,8 @@ export class Jobs {
     }
     for (const [stateKey, record] of this.#log.stateEntries(recordPrefix)) {
       const id = stateKey.slice(recordPrefix.length);
-      const entry = newEntry(id, readJob(record).operation, keys.get(id) ?? "");
+      const { name } = this.#scheduler.lane(readOperation(record));
+      const entry = newEntry(id, name, keys.get(id) ?? "");
       this.#table.add(entry);
       this.#table.commit(entry, readHeader(record), record.length);
     }
@@ -197,6 +200,7 @@ export class Jobs {
 
   /** Folds a committed block. */
   commit(block: EventBlock): void {
+    if (this.#table.size === 0) return;
     this.#scheduler.heard(block);
     for (let i = 0; i < block.length; i++) {
       if (block.kinds[i] !== EventKind.JOB_STATE_CHANGED) continue;
@@ -227,7 +231,10 @@ export class Jobs {
   /** Ends what runs, once its handlers have settled or were let go. */
   async close(): Promise<void> {
     this.#memory.stop();
+    // A log that has no room must not hold the end of the process.
+    const stopTimer = this.#clock.after(limits.closeGraceMs, () => this.#ledger.stop());
     await this.#scheduler.close();
+    stopTimer();
     this.#ledger.stop();
   }
 
@@ -236,7 +243,7 @@ export class Jobs {
     const lane = this.#scheduler.lane(entry.operation);
     const active = new ActiveJob(entry, lane, job.deferred);
     entry.active = active;
-    if (job.startTime === undefined) {
+    if (entry.state === JobState.QUEUED) {
       lane.waiting++;
       const createdMs = job.createTime === undefined ? this.#clock.now() : timestampMs(job.createTime);
       this.#scheduler.wait(active, boundsOf(job.timeouts), Math.max(0, this.#clock.now() - createdMs));
@@ -264,16 +271,3 @@ const outcomes: Readonly<Record<TerminalState, JobOutcome>> = {
   [JobState.CANCELLED]: "cancelled",
   [JobState.TIMED_OUT]: "timed_out",
 };
-
-/** A report that throws must not keep a job from its end. */
-function safely(report: ReportError): (error: unknown, incidentId?: string) => void {
-  return (error, incidentId) => {
-    try {
-      report(error, incidentId);
-    } catch (thrown) {
-      queueMicrotask(() => {
-        throw thrown;
-      });
-    }
-  };
-}

@@ -48,10 +48,10 @@ export class JobLedger {
   }
 
   /** The committed record of a job. @throws Error if there is none: the caller asks for jobs that were committed. */
-  record(jobId: string): { readonly header: RecordHeader; readonly job: Job; readonly bytes: number } {
+  record(jobId: string): { readonly header: RecordHeader; readonly job: Job } {
     const record = this.#log.state(`${recordPrefix}${jobId}`);
     if (record === undefined) throw new Error(`the log has no record of job ${jobId}`);
-    return { header: readHeader(record), job: readJob(record), bytes: record.length };
+    return { header: readHeader(record), job: readJob(record) };
   }
 
   /** Commits a new job. @throws TailraceError as `EventLog.append`. */
@@ -93,7 +93,7 @@ export class JobLedger {
     const { header, job } = this.record(entry.id);
     const endTimeMs = this.#clock.now();
     job.state = end.state;
-    job.reason = end.reason;
+    job.reason = cut(end.reason, limits.maxJobReasonBytes);
     job.message = cut(end.message, limits.maxJobMessageBytes);
     if (end.exitCode !== undefined) job.exitCode = end.exitCode;
     job.deferred = false;
@@ -104,7 +104,7 @@ export class JobLedger {
       narrationPayload(action, job.message, {
         level,
         target: job.operation,
-        ...(end.state === JobState.SUCCEEDED ? {} : { errorKind: end.reason }),
+        ...(end.state === JobState.SUCCEEDED ? {} : { errorKind: job.reason }),
         ...(startTimeMs === undefined ? {} : { durationMs: Math.max(0, endTimeMs - startTimeMs) }),
       }),
       stateChanged(job, end.state),
@@ -183,8 +183,9 @@ function stateChanged(job: Job, state: JobState): PayloadInit {
 
 /** At most so many bytes of a text, whole characters only. */
 function cut(text: string, maxBytes: number): string {
-  const bytes = new TextEncoder().encode(text);
-  if (bytes.length <= maxBytes) return text.toWellFormed();
+  // A character has a byte at least: of a text of any length no more than this is looked at.
+  const bytes = new TextEncoder().encode(text.slice(0, maxBytes));
+  if (bytes.length <= maxBytes && text.length <= maxBytes) return text.toWellFormed();
   let end = maxBytes;
   // Continuation bytes of a character that would be torn.
   while (((bytes[end] as number) & 0xc0) === 0x80) end--;

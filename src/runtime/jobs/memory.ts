@@ -9,6 +9,8 @@ import type { JobEntry, JobTable } from "./table.ts";
 export interface JobMemoryOptions {
   /** Jobs that are remembered; the oldest ended go first. Default: limits.maxJobs. */
   readonly maxJobs?: number;
+  /** Bytes of their records. Default: limits.maxJobRecordBytes. */
+  readonly maxRecordBytes?: number;
   /** Milliseconds for which a job is remembered after its end. Default: limits.jobMemoryMs. */
   readonly memoryMs?: number;
 }
@@ -25,6 +27,7 @@ export class JobMemory {
   readonly #clock: Clock;
   readonly #report: (error: unknown) => void;
   readonly #maxJobs: number;
+  readonly #maxRecordBytes: number;
   readonly #memoryMs: number;
   #stopTimer: StopTimer | undefined;
   #stopped = false;
@@ -34,26 +37,27 @@ export class JobMemory {
     ledger: JobLedger,
     clock: Clock,
     report: (error: unknown) => void,
-    { maxJobs = limits.maxJobs, memoryMs = limits.jobMemoryMs }: JobMemoryOptions,
+    options: JobMemoryOptions,
   ) {
     this.#table = table;
     this.#ledger = ledger;
     this.#clock = clock;
     this.#report = report;
-    this.#maxJobs = maxJobs;
-    this.#memoryMs = memoryMs;
+    this.#maxJobs = options.maxJobs ?? limits.maxJobs;
+    this.#maxRecordBytes = options.maxRecordBytes ?? limits.maxJobRecordBytes;
+    this.#memoryMs = options.memoryMs ?? limits.jobMemoryMs;
   }
 
   /** Forgets the oldest ended jobs until one more fits. @throws TailraceError `limit_exceeded` if none of them has ended. */
   makeRoom(): void {
     const forgotten: JobEntry[] = [];
-    while (this.#table.size >= this.#maxJobs || this.#table.recordBytes >= limits.maxJobRecordBytes) {
+    while (this.#table.size >= this.#maxJobs || this.#table.recordBytes >= this.#maxRecordBytes) {
       const entry = this.#table.takeOldestEnded();
       if (entry === undefined) {
         const tooMany = this.#table.size >= this.#maxJobs;
         const [limit, maximum] = tooMany
           ? (["maxJobs", this.#maxJobs] as const)
-          : (["maxJobRecordBytes", limits.maxJobRecordBytes] as const);
+          : (["maxJobRecordBytes", this.#maxRecordBytes] as const);
         throw new TailraceError(
           "limit_exceeded",
           { limit, maximum, retryAfterMs: limits.jobRetryAfterMs },

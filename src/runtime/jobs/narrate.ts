@@ -1,4 +1,4 @@
-import type { PublishReceipt } from "../runtime.ts";
+import type { PublishReceipt } from "../publishing.ts";
 import { loggerOf, outsideOfJob, storedJob } from "./context.ts";
 import type { JobContext, JobLogger, NarrateOptions, ProgressInit } from "./operation.ts";
 import { threadJob } from "./thread-job.ts";

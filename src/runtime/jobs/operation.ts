@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { NarrationLevel } from "../../../gen/tailrace/v1/payloads_pb.ts";
-import type { PublishReceipt } from "../runtime.ts";
+import type { PublishReceipt } from "../publishing.ts";
 import type { EventOptions, PayloadInit } from "../worker.ts";
 import type { StandardSchemaV1 } from "./standard-schema.ts";
 
@@ -59,7 +59,7 @@ export interface JobResult {
 
 /**
  * Runs a job. The job has succeeded when it settles, and has failed when it throws: with JobFailure as that says, with any
- * other error with the error's message, which viewers of the job see. Once `job.signal` aborted, the outcome is that of
+ * other error with the error's message, which viewers of the job see (of an error of the system its code only). Once `job.signal` aborted, the outcome is that of
  * the abort, whatever the handler does; it should stop soon.
  */
 export type JobHandler<Params = JsonObject> = (
@@ -71,7 +71,7 @@ export type JobHandler<Params = JsonObject> = (
 /** A failure that a handler says on purpose. Its message is shown to viewers of the job. */
 export class JobFailure extends Error {
   override readonly name = "JobFailure";
-  /** Machine-readable reason. Default: "exit_code" with an exit code, else "handler_failed". */
+  /** Machine-readable reason, cut after limits.maxJobReasonBytes. Default: "exit_code" with an exit code, else "handler_failed". */
   readonly reason: string;
   readonly exitCode: number | undefined;
 

@@ -13,7 +13,7 @@ export function operationOf<Params>(options: OperationOptions<Params>, handler: 
   requireMs("cancelGraceMs", cancelGraceMs, 0);
   for (const [name, ms] of Object.entries(timeouts as JobTimeoutOptions)) {
     if (!timeoutNames.has(name)) throw invalidRequest(`timeouts.${name}`, "there is no such bound");
-    if (ms !== undefined) requireMs(`timeouts.${name}`, ms, Number.MIN_VALUE);
+    if (ms !== undefined) requireMs(`timeouts.${name}`, ms, 1);
   }
   const params = options.params as Operation["params"];
   if (params !== undefined && typeof params["~standard"]?.validate !== "function") {
@@ -29,5 +29,6 @@ function requireWhole(field: string, value: number, least: number): void {
 }
 
 function requireMs(field: string, value: number, least: number): void {
-  if (!Number.isFinite(value) || value < least) throw invalidRequest(field, "it is a time in milliseconds");
+  if (!Number.isFinite(value) || value < least)
+    throw invalidRequest(field, `it is a time in milliseconds, from ${least}`);
 }

@@ -4,13 +4,18 @@ import { invalidRequest } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { StandardIssue, StandardSchemaV1 } from "./standard-schema.ts";
 
+/** Parameters as they were given, if they are JSON and not too large. @throws TailraceError `invalid_request`. */
+export function givenParams(params: JsonObject | undefined): JsonObject {
+  const given = jsonObject(params ?? {});
+  checkSize(given);
+  return given;
+}
+
 /** Checks parameters, and gives them as the operation gets them, with defaults filled in. @throws TailraceError `invalid_request`. */
 export async function checkParams(
   schema: StandardSchemaV1<unknown, unknown> | undefined,
-  given: JsonObject,
+  params: JsonObject,
 ): Promise<JsonObject> {
-  const params = jsonObject(given);
-  checkSize(params);
   if (schema === undefined) return params;
   const result = await schema["~standard"].validate(params);
   if (result.issues !== undefined) throw invalidParams(result.issues);
@@ -19,10 +24,21 @@ export async function checkParams(
   return checked;
 }
 
+/** Characters of a path or a message that are told: both may come from the caller, and an answer has its limits, too. */
+const toldCharacters = 256;
+
+function wrong(path: string, description: string) {
+  return invalidRequest(told(path), told(description));
+}
+
+function told(text: string): string {
+  return text.length <= toldCharacters ? text : `${text.slice(0, toldCharacters).toWellFormed()}...`;
+}
+
 function invalidParams(issues: readonly StandardIssue[]) {
   const [first] = issues;
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
-  return invalidRequest(pathOf(first?.path ?? []), `${first?.message ?? "they are not valid"}${more}`);
+  return wrong(pathOf(first?.path ?? []), `${told(first?.message ?? "they are not valid")}${more}`);
 }
 
 /** "params.servers[2].name" */
@@ -50,11 +66,11 @@ function jsonObject(value: unknown): JsonObject {
 
 function jsonValue(value: unknown, path: string, depth: number): JsonValue {
   if (depth > limits.maxJobParamsDepth) {
-    throw invalidRequest(path, `there are at most ${limits.maxJobParamsDepth} values within each other`);
+    throw wrong(path, `there are at most ${limits.maxJobParamsDepth} values within each other`);
   }
   if (value === null || typeof value === "boolean") return value;
   if (typeof value === "string") {
-    if (!value.isWellFormed()) throw invalidRequest(path, "it is no well-formed text");
+    if (!value.isWellFormed()) throw wrong(path, "it is no well-formed text");
     return value;
   }
   if (typeof value === "number" && Number.isFinite(value)) return value;
@@ -64,13 +80,12 @@ function jsonValue(value: unknown, path: string, depth: number): JsonValue {
     for (const [key, item] of Object.entries(value)) {
       if (item === undefined) continue;
       // Assigned, it would become the prototype, and its fields parameters that no schema has seen.
-      if (key === "__proto__" || !key.isWellFormed())
-        throw invalidRequest(path, `${JSON.stringify(key)} is no good name`);
+      if (key === "__proto__" || !key.isWellFormed()) throw wrong(path, `${JSON.stringify(key)} is no good name`);
       copy[key] = jsonValue(item, `${path}.${key}`, depth + 1);
     }
     return copy;
   }
-  throw invalidRequest(path, "it is no JSON value");
+  throw wrong(path, "it is no JSON value");
 }
 
 function isPlain(value: unknown): value is Record<string, unknown> {

@@ -1,6 +1,7 @@
 import type { Job } from "../../../gen/tailrace/v1/job_service_pb.ts";
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import type { Clock, StopTimer } from "../../base/clock.ts";
+import { isInstance } from "../../base/incident.ts";
 import { boundsOf } from "../requests-jobs.ts";
 import type { ActiveJob } from "./active.ts";
 import { runInJob } from "./context.ts";
@@ -16,6 +17,7 @@ import { JobFailure } from "./operation.ts";
 export interface RunParts {
   readonly ledger: JobLedger;
   readonly clock: Clock;
+  /** Never throws. */
   report(error: unknown): void;
   /** What a job that starts runs in. */
   enter(job: Job, run: JobRun): OwnJob;
@@ -101,9 +103,9 @@ export class JobRun {
     this.#own = this.#parts.enter(job, this);
     const { context } = this.#own;
     const params = (job.params ?? {}) as never;
-    const handled = runInJob(context, async () => this.#operation.handler(params, context));
+    const handled = runInJob(context, async () => ends.succeeded(await this.#operation.handler(params, context)));
     handled.then(
-      (result) => this.#settle(ends.succeeded(result)),
+      (end) => this.#settle(end),
       (error: unknown) => this.#settle(ends.failed(error), error),
     );
   }
@@ -112,7 +114,7 @@ export class JobRun {
     const late = this.active.machine.phase === "ended";
     this.#handling = false;
     this.#input({ kind: "settle", end });
-    if (end.state !== JobState.FAILED || error instanceof JobFailure) return;
+    if (end.state !== JobState.FAILED || isInstance(error, JobFailure)) return;
     // What a handler throws because it was asked to end is how it ends.
     if (this.signal.aborted && isAbort(error, this.signal.reason)) return;
     const { id, operation } = this.active.entry;
@@ -153,5 +155,11 @@ export class JobRun {
 }
 
 function isAbort(error: unknown, reason: unknown): boolean {
-  return error === reason || (error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError"));
+  if (error === reason) return true;
+  try {
+    return error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError");
+  } catch {
+    // A proxy, or a getter that throws.
+    return false;
+  }
 }

@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type JsonObject } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type Job,
@@ -17,7 +17,7 @@ import { fingerprintOf } from "./fingerprint.ts";
 import type { JobLedger } from "./ledger.ts";
 import type { JobMemory } from "./memory.ts";
 import type { JobTimeoutOptions } from "./operation.ts";
-import { checkParams } from "./params.ts";
+import { checkParams, givenParams } from "./params.ts";
 import type { KeyUse } from "./record.ts";
 import type { Scheduler } from "./scheduler.ts";
 import { type JobEntry, type JobTable, newEntry } from "./table.ts";
@@ -49,16 +49,17 @@ export class Submissions {
   /** @throws TailraceError `invalid_request`, `limit_exceeded`, `log_unavailable`, `server_closing`. */
   async submit(request: SubmitJobRequest): Promise<SubmitJobResponse> {
     const spec = submitSpec(request);
+    const given = givenParams(request.params);
     const key = spec.idempotencyKey;
-    if (key === "") return this.#respond(await this.#create(spec, request, undefined), false);
-    const fingerprint = fingerprintOf(request);
+    if (key === "") return this.#respond(await this.#create(spec, given, undefined), false);
+    const fingerprint = fingerprintOf(spec, given);
     // Whether the one before failed says nothing about this one.
     for (let before = this.#pending.get(key); before !== undefined; before = this.#pending.get(key)) {
       await before.catch(() => undefined);
     }
     const known = this.#known(key, fingerprint);
     if (known !== undefined) return this.#respond(known, true);
-    const creating = this.#create(spec, request, fingerprint);
+    const creating = this.#create(spec, given, fingerprint);
     this.#pending.set(key, creating);
     try {
       return this.#respond(await creating, false);
@@ -77,14 +78,14 @@ export class Submissions {
     return entry;
   }
 
-  async #create(spec: SubmitSpec, request: SubmitJobRequest, fingerprint: string | undefined): Promise<JobEntry> {
+  async #create(spec: SubmitSpec, given: JsonObject, fingerprint: string | undefined): Promise<JobEntry> {
     const { memory, publisher, scheduler, table } = this.#parts;
     const lane = scheduler.findLane(spec.operation);
     const operation = lane?.operation;
     if (lane === undefined || operation === undefined) {
       throw invalidRequest("operation", `there is no operation "${spec.operation}"`);
     }
-    const params = await checkParams(operation.params, request.params ?? {});
+    const params = await checkParams(operation.params, given);
     const timeouts = stricter(spec.timeouts, operation.timeouts);
     // From here to the append nothing waits: what is checked still holds when it is done.
     this.#parts.requireOpen();
@@ -92,7 +93,7 @@ export class Submissions {
       throw invalidRequest("worker_id", `worker "${spec.workerId}" has ended and takes no more events; use another id`);
     }
     lane.reserve(operation, spec.deferred);
-    const entry = newEntry(crypto.randomUUID(), spec.operation, spec.idempotencyKey);
+    const entry = newEntry(crypto.randomUUID(), lane.name, spec.idempotencyKey);
     const active = new ActiveJob(entry, lane, spec.deferred);
     try {
       memory.makeRoom();
@@ -123,13 +124,7 @@ export class Submissions {
   }
 }
 
-function jobOf(
-  entry: JobEntry,
-  spec: SubmitSpec,
-  params: Job["params"],
-  timeouts: JobTimeoutOptions,
-  nowMs: number,
-): Job {
+function jobOf(entry: JobEntry, spec: SubmitSpec, params: JsonObject, timeouts: JobTimeoutOptions, nowMs: number): Job {
   const bounded = Object.keys(timeouts).length > 0;
   return create(JobSchema, {
     jobId: entry.id,
@@ -139,7 +134,7 @@ function jobOf(
     workerId: spec.workerId,
     correlationId: spec.correlationId,
     createTime: timestampFromMs(nowMs),
-    ...(params === undefined ? {} : { params }),
+    params,
     ...(bounded ? { timeouts: timeoutsOf(timeouts) } : {}),
   });
 }

@@ -67,10 +67,6 @@ export class JobTable {
     return this.#byId.get(id);
   }
 
-  values(): Iterable<JobEntry> {
-    return this.#byId.values();
-  }
-
   add(entry: JobEntry): void {
     this.#byId.set(entry.id, entry);
   }

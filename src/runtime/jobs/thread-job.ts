@@ -4,7 +4,7 @@ import { type NewEvent, NewEventSchema } from "../../../gen/tailrace/v1/event_pb
 import { systemClock } from "../../base/clock.ts";
 import { type Reason, TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { PublishReceipt } from "../runtime.ts";
+import type { PublishReceipt } from "../publishing.ts";
 import { type JobLink, LinkedJob } from "./context.ts";
 import { channelName, type FromThread, type ThreadError, type ToThread } from "./thread-messages.ts";
 

@@ -1,4 +1,4 @@
-import type { PublishReceipt } from "../runtime.ts";
+import type { PublishReceipt } from "../publishing.ts";
 
 /**
  * What a job's worker threads and its runtime say to each other, over a BroadcastChannel that is named by the job's token:

@@ -10,7 +10,8 @@ import {
 } from "../../../gen/tailrace/v1/job_service_pb.ts";
 import { type CursorCodec, hashId, type Position } from "../../events/cursor.ts";
 import type { EventLog } from "../../log/contract.ts";
-import { jobPageToken, listJobsSpec } from "../requests-jobs.ts";
+import { jobPageToken } from "../page-tokens.ts";
+import { listJobsSpec } from "../requests-jobs.ts";
 import type { JobLedger } from "./ledger.ts";
 import type { JobEntry, JobTable } from "./table.ts";
 

@@ -7,10 +7,15 @@ import { transcriptKey } from "./kept.ts";
 /** Bytes of transcripts in one append. */
 const maxAppendBytes = 4 * 1024 * 1024;
 
+/** Milliseconds between two times that everything is kept before it is due: retention waits, or memory is short. */
+const minForcedMs = 1_000;
+
 /** What changed of a transcript since the log kept it. */
 interface Unkept {
   /** Sequence of the first event that is not in what the log keeps. */
   readonly first: number;
+  /** When to keep it at the latest, in monotonic milliseconds. */
+  readonly dueMs: number;
   events: number;
   bytes: number;
 }
@@ -44,7 +49,10 @@ export class Keeper {
   #hasTranscripts: boolean;
   /** Nothing is let go of after this sequence, whatever is kept. */
   #base = Number.POSITIVE_INFINITY;
+  /** When everything was last kept before it was due. */
+  #forcedMs = Number.NEGATIVE_INFINITY;
   #stopTimer: StopTimer | undefined;
+  #stopSoon: StopTimer | undefined;
   #running: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -73,8 +81,11 @@ export class Keeper {
   /** An event changed a transcript, which has so many bytes now. */
   changed(workerId: string, sequence: number, eventBytes: number, transcriptBytes: number): void {
     let unkept = this.#unkept.get(workerId);
+    // What is large is kept less often, so that a slow writer does not cost many times what it writes.
+    const scale = Math.max(1, transcriptBytes / limits.transcriptKeepBytes);
     if (unkept === undefined) {
-      unkept = { first: sequence, events: 0, bytes: 0 };
+      const dueMs = this.#options.clock.monotonic() + limits.transcriptKeepMs * scale;
+      unkept = { first: sequence, dueMs, events: 0, bytes: 0 };
       this.#unkept.set(workerId, unkept);
       if (sequence - 1 < this.#hold) this.#setHold(sequence - 1);
       this.#arm();
@@ -86,8 +97,8 @@ export class Keeper {
     const due =
       // From then on there is a hold that outlives the process.
       isFirst ||
-      unkept.events >= limits.transcriptKeepEvents ||
-      unkept.bytes >= Math.max(limits.transcriptKeepBytes, transcriptBytes);
+      unkept.events >= limits.transcriptKeepEvents * scale ||
+      unkept.bytes >= limits.transcriptKeepBytes * scale;
     if (due && !this.#keeping.has(workerId)) void this.#keep([workerId]);
   }
 
@@ -97,15 +108,43 @@ export class Keeper {
     if (sequence <= this.#hold) return;
     this.#arm();
     if (sequence - this.#hold < limits.transcriptHoldEvents) return;
-    if (this.unkept === 0) this.#moveHold();
-    else if (this.#keeping.size === 0) void this.keepAll();
+    if (this.unkept === 0) {
+      this.#moveHold();
+      return;
+    }
+    this.keepSoon();
+  }
+
+  /** Has everything kept before it is due, but not all the time. */
+  keepSoon(): void {
+    if (this.#stopSoon !== undefined || this.#closed) return;
+    const { clock } = this.#options;
+    const waitMs = this.#forcedMs + minForcedMs - clock.monotonic();
+    if (waitMs <= 0 && this.#keeping.size === 0) {
+      this.#forcedMs = clock.monotonic();
+      void this.keepAll();
+      return;
+    }
+    this.#stopSoon = clock.after(Math.max(1, waitMs), () => {
+      this.#stopSoon = undefined;
+      this.#forcedMs = clock.monotonic();
+      void this.keepAll();
+    });
   }
 
   /** Settles when the log keeps every transcript as it is now, or it was tried. */
   keepAll(): Promise<void> {
-    const workerIds = [...this.#unkept.keys()].filter((workerId) => !this.#keeping.has(workerId));
-    if (workerIds.length > 0) void this.#keep(workerIds);
+    if (this.#unkept.size > 0) void this.#keep([...this.#unkept.keys()]);
     return this.#running;
+  }
+
+  #keepDue(): void {
+    // A timer may fire a little before its time, and one round for many is better than many rounds.
+    const dueMs = this.#options.clock.monotonic() + limits.transcriptKeepMs / 2;
+    const workerIds: string[] = [];
+    for (const [workerId, unkept] of this.#unkept) if (unkept.dueMs <= dueMs) workerIds.push(workerId);
+    if (workerIds.length > 0) void this.#keep(workerIds);
+    if (this.#unkept.size > workerIds.length) this.#arm();
   }
 
   forget(workerId: string): void {
@@ -118,9 +157,11 @@ export class Keeper {
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopTimer?.();
+    this.#stopSoon?.();
     // What changed while something of it was being kept takes a second round.
     for (let round = 0; round < 2; round++) await this.keepAll();
-    if (this.unkept > 0 || !this.#hasTranscripts) return;
+    const isWhole = this.unkept === 0 && this.#base === Number.POSITIVE_INFINITY;
+    if (!isWhole || !this.#hasTranscripts) return;
     // All that is there may go, and what comes after the next start is held. That it could not be said only delays retention.
     const { log } = this.#options;
     const hold = log.bounds({ kind: "runtime" }).head.sequence;
@@ -135,41 +176,41 @@ export class Keeper {
 
   async #append(workerIds: readonly string[]): Promise<void> {
     const { log, encode, report, onKept } = this.#options;
-    let state = new Map<string, Uint8Array>();
-    let bytes = 0;
-    const batches = [state];
-    for (const workerId of workerIds) {
-      if (bytes >= maxAppendBytes) {
-        state = new Map();
-        batches.push(state);
-        bytes = 0;
+    let batch = new Map<string, Uint8Array>();
+    // One batch after the other, so that many large transcripts do not hold up everything else.
+    for (let next = 0; next < workerIds.length; batch = new Map()) {
+      for (let bytes = 0; next < workerIds.length && bytes < maxAppendBytes; next++) {
+        const workerId = workerIds[next] as string;
+        const unkept = this.#unkept.get(workerId);
+        if (unkept === undefined || this.#keeping.has(workerId)) continue;
+        const encoded = encode(workerId);
+        bytes += encoded.length;
+        batch.set(workerId, encoded);
+        this.#keeping.set(workerId, unkept);
+        this.#unkept.delete(workerId);
       }
-      const encoded = encode(workerId);
-      bytes += encoded.length;
-      state.set(workerId, encoded);
-      this.#keeping.set(workerId, this.#unkept.get(workerId) as Unkept);
-      this.#unkept.delete(workerId);
-    }
-    await Promise.all(
-      batches.map(async (batch) => {
-        const puts = new Map([...batch].map(([workerId, encoded]) => [transcriptKey(workerId), encoded]));
-        // What a crash leaves behind is trimmed when the log is opened, before anyone could say what to hold.
-        puts.set(holdKey, encodeHold(this.#holdBeside(batch)));
-        const error = await log.append({ events: [], state: puts }).then(
-          () => undefined,
-          (reason: unknown) => ({ reason }),
-        );
-        for (const [workerId, encoded] of batch) {
-          // Forgotten meanwhile.
-          if (!this.#keeping.has(workerId)) continue;
-          if (error === undefined) onKept(workerId, encoded.length);
-          else this.#takeBack(workerId);
+      if (batch.size === 0) continue;
+      const state = new Map([...batch].map(([workerId, encoded]) => [transcriptKey(workerId), encoded]));
+      // What a crash leaves behind is trimmed when the log is opened, before anyone could say what to hold.
+      state.set(holdKey, encodeHold(this.#holdBeside(batch)));
+      const failure = await log.append({ events: [], state }).then(
+        () => undefined,
+        (reason: unknown) => ({ reason }),
+      );
+      for (const [workerId, encoded] of batch) {
+        // Forgotten meanwhile.
+        if (!this.#keeping.has(workerId)) continue;
+        if (failure === undefined) {
+          this.#keeping.delete(workerId);
+          onKept(workerId, encoded.length);
+        } else {
+          this.#takeBack(workerId);
           this.#keeping.delete(workerId);
         }
-        if (error !== undefined && !this.#closed) report(error.reason);
-      }),
-    );
-    this.#moveHold();
+      }
+      this.#moveHold();
+      if (failure !== undefined && !this.#closed) report(failure.reason);
+    }
     if (this.#unkept.size > 0) this.#arm();
   }
 
@@ -184,7 +225,7 @@ export class Keeper {
     this.#stopTimer ??= this.#options.clock.after(limits.transcriptKeepMs, () => {
       this.#stopTimer = undefined;
       if (this.unkept === 0) this.#moveHold();
-      else void this.keepAll();
+      else this.#keepDue();
     });
   }
 

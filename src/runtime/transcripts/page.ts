@@ -10,7 +10,8 @@ import { limits } from "../../base/limits.ts";
 import { sizeOf } from "../../events/transcript/entries.ts";
 import { foldMessage } from "../../events/transcript/messages.ts";
 import type { TranscriptState } from "../../events/transcript/state.ts";
-import { revisionText, type TranscriptSpec, transcriptPageToken } from "../requests-transcript.ts";
+import { transcriptPageToken } from "../page-tokens.ts";
+import { revisionText, type TranscriptSpec } from "../requests-transcript.ts";
 
 /** What a page is made of, all as of one instant. */
 export interface TranscriptInstant {
@@ -44,7 +45,7 @@ export function transcriptPage(instant: TranscriptInstant, spec: TranscriptSpec)
   const { entries, isCut } = select(transcript, spec, after, limits.maxPageBytes - commandBytes(answer.commands));
   const last = entries.at(-1);
   if (isCut && last !== undefined) {
-    answer.nextPageToken = transcriptPageToken(Number(last.entryNumber), spec.newestFirst);
+    answer.nextPageToken = transcriptPageToken(spec.workerId, Number(last.entryNumber), spec.newestFirst);
   }
   answer.entries = spec.newestFirst ? entries.reverse() : entries;
   return answer;

@@ -32,6 +32,9 @@ export const defaultTranscriptOptions: TranscriptOptions = {
   keptBytes: limits.transcriptCheckpointBytes,
 };
 
+/** Transcripts that are looked at to find some to let go of. */
+const maxLooked = 256;
+
 /** By kind: 0 means nothing for a transcript, 1 only for one that there is, 2 makes one. */
 const meaning = new Uint8Array(256);
 for (const kind of transcriptKinds) meaning[kind] = workerOnlyKinds.has(kind) ? 1 : 2;
@@ -49,6 +52,8 @@ export class Transcripts {
   /** Bytes of what the log keeps, by worker, in the order in which it was kept. */
   readonly #kept: Map<string, number>;
   #keptBytes = 0;
+  /** By how much those will be smaller that were made so and are not kept yet. */
+  readonly #shrinking = new Map<string, number>();
   readonly #catchUp: CatchUp;
 
   constructor(log: EventLog, clock: Clock, report: ReportError, options: Partial<TranscriptOptions> = {}) {
@@ -134,6 +139,7 @@ export class Transcripts {
     this.#keeper.forget(workerId);
     this.#keptBytes -= this.#kept.get(workerId) ?? 0;
     this.#kept.delete(workerId);
+    this.#shrinking.delete(workerId);
   }
 
   /** Keeps everything a last time. */
@@ -175,28 +181,28 @@ export class Transcripts {
     this.#keptBytes += bytes - (this.#kept.get(workerId) ?? 0);
     this.#kept.delete(workerId);
     this.#kept.set(workerId, bytes);
+    this.#shrinking.delete(workerId);
     this.#shrink();
     this.#makeRoom();
   }
 
   /** Lets transcripts go that the log keeps, those used longest ago first. `inUse`: not this one. */
   #makeRoom(inUse = ""): void {
-    if (this.#residents.bytes <= this.#options.memoryBytes) return;
-    let isStuck = false;
+    let looked = 0;
     for (const workerId of this.#residents.ids()) {
-      if (this.#residents.bytes <= this.#options.memoryBytes) return;
-      if (workerId === inUse) continue;
-      if (this.#keeper.keeps(workerId)) this.#residents.delete(workerId);
-      else isStuck = true;
+      // Whoever comes next looks further; this one has an event to fold.
+      if (this.#residents.bytes <= this.#options.memoryBytes || ++looked > maxLooked) break;
+      if (workerId !== inUse && this.#keeper.keeps(workerId)) this.#residents.delete(workerId);
     }
-    if (isStuck) void this.#keeper.keepAll();
+    if (this.#residents.bytes > this.#options.memoryBytes && this.#keeper.unkept > 0) this.#keeper.keepSoon();
   }
 
   /** Takes from the transcripts that changed longest ago until the log keeps no more than it should. */
   #shrink(): void {
     let over = this.#keptBytes - this.#options.keptBytes;
+    for (const bytes of this.#shrinking.values()) over -= bytes;
     for (const [workerId, bytes] of this.#kept) {
-      if (over <= 0) return;
+      if (over <= 0) break;
       // One that is about to be kept is counted then.
       if (!this.#keeper.keeps(workerId)) continue;
       const before = this.of(workerId);
@@ -204,9 +210,11 @@ export class Transcripts {
       if (after === before) continue;
       this.#residents.set(workerId, after);
       this.#keeper.changed(workerId, after.sequence, 0, after.bytes);
-      over -= bytes / 2;
+      const saved = before.bytes === 0 ? bytes : bytes * (1 - after.bytes / before.bytes);
+      this.#shrinking.set(workerId, saved);
+      over -= saved;
     }
-    if (this.#keeper.unkept > 0) void this.#keeper.keepAll();
+    if (this.#shrinking.size > 0) void this.#keeper.keepAll();
   }
 }
 

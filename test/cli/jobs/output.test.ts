@@ -78,16 +78,34 @@ test("a bar in a terminal, whole lines above it; the keyboard's Ctrl-C cancels",
   expect(screen).toMatch(/cancelling job/);
 });
 
+test.each(["stty cols 80;", "stty cols 0;"])(
+  "the last bar stays above what is said about the end (%s)",
+  async (width) => {
+    const { url } = await serveOperations({
+      done: bash('"$NODE" "$TAILRACE" narrate --done 4 --total 4 --unit files'),
+    });
+    const command = `${width} exec '${process.execPath}' src/cli/main.ts submit --server ${url} done`;
+    const terminal = new Started("script", ["-qec", command, "/dev/null"], {
+      env: { TERM: "xterm", SHELL: "/bin/bash" },
+    });
+    expect(await terminal.ended).toBe(0);
+    const screen = terminal.stdout.toString();
+    expect(screen).toMatch(/100% {2}4 of 4 files\r?\n[^#]*tailrace: job \S+ succeeded[^\n]*\n$/);
+  },
+);
+
 test("the command line of a job's own script narrates and tells its progress, in lines where there is no terminal", async () => {
   const script = `
     "$NODE" "$TAILRACE" narrate --action clone --target repo "fetching the sources"
     "$NODE" "$TAILRACE" narrate --done 1 --total 4 --unit files
+    "$NODE" "$TAILRACE" narrate --action push --level error "error: rejected"
     echo "$TAILRACE_JOB_ID" > ids; echo "$TAILRACE_WORKER_ID" >> ids; echo "$TAILRACE_CORRELATION_ID" >> ids`;
   const cwd = scratchDirectory();
   const { url } = await serveOperations({ talk: bash(script, { cwd }) });
   const job = tailrace(["submit", "--server", url, "talk", "--worker", "w1", "--correlation", "c1"]);
   expect(await job.ended).toBe(0);
   expect(job.stderr).toMatch(/ {2}clone: fetching the sources$/m);
+  expect(job.stderr).toMatch(/ {2}push: error: rejected$/m);
   expect(job.stderr).toMatch(/ {2}1 of 4 files \(25%\)$/m);
   const [, id] = /^tailrace: job (\S+)$/m.exec(job.stderr) ?? [];
   expect(readFileSync(join(cwd, "ids"), "utf8")).toBe(`${id}\nw1\nc1\n`);

@@ -49,6 +49,10 @@ test("a name like that of a property of every object is a name", () => {
 test("a complaint about a value that was no text says how to write one", () => {
   const given = readParams(undefined, ["tag=12", "list=[1]", "name=x"]);
   const message = (field: string) => (withHint(invalidRequest(field, "it must be string"), given) as Error).message;
+  const other = withHint(invalidRequest("params.tag", "it must be >= 20"), given) as Error;
+  expect(other.message).toBe("params.tag: it must be >= 20");
+  const unknown = withHint(invalidRequest("params.tag", "there is no such parameter"), given) as Error;
+  expect(unknown.message).toBe("params.tag: there is no such parameter");
   expect(message("params.tag")).toBe(`params.tag: it must be string (12 is no text; for one write 'tag="12"')`);
   expect(message("params.list")).toBe("params.list: it must be string");
   expect(message("params.name")).toBe("params.name: it must be string");

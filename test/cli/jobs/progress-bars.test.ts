@@ -20,9 +20,9 @@ describe("a bar", () => {
     );
   });
 
-  test("is full at the end and never beyond, and 99.9% is not done", () => {
+  test("is full at the end and never beyond, says more than 100% where it is, and 99.9% is not done", () => {
     expect(bar({ done: 10, total: 10 })).toBe("######################## 100%  10 of 10");
-    expect(bar({ done: 12, total: 10 })).toBe("######################## 100%  12 of 10");
+    expect(bar({ done: 12, total: 10 })).toBe("######################## 120%  12 of 10");
     expect(bar({ done: 999, total: 1000 })).toContain(" 99%");
     expect(bar({ done: -1, total: 10 })).toContain("   0%");
   });
@@ -53,6 +53,7 @@ test("in words it says the same", () => {
   const whole = progress({ task: "fetch", done: 3, total: 12, unit: "files", message: "a.txt" });
   expect(progressLine(whole)).toBe("fetch: 3 of 12 files (25%)  a.txt");
   expect(progressLine(progress({ done: 0.5 }))).toBe("0.5");
+  expect(progressLine(progress({ done: 5, total: 3 }))).toBe("5 of 3 (166%)");
   expect([isDone(whole), isDone(progress({ done: 2, total: 2 })), isDone(progress({ done: 2 }))]).toEqual([
     false,
     true,
@@ -71,6 +72,14 @@ describe("bars of several tasks", () => {
     expect(bars.erase()).toBe("");
     bars.update(progress({ task: "a", done: 2, total: 2 }));
     expect(bars.draw()).toMatch(/^a #{24} 100%.*\nb 1\n$/);
+  });
+
+  test("stay as they are when they are left, and are drawn no more", () => {
+    const bars = new ProgressBars(plain, () => 80);
+    bars.update(progress({ done: 2, total: 2 }));
+    bars.draw();
+    bars.leave();
+    expect([bars.erase(), bars.draw()]).toEqual(["", ""]);
   });
 
   test("are five at the most; one that is done makes room first", () => {

@@ -1,11 +1,11 @@
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { freePort } from "../../support/free-port.ts";
-import { groupIsGone, killGroup } from "../../support/processes.ts";
+import { groupIsGone, killGroup, processIsGone } from "../../support/processes.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
 import { startTcpProxy } from "../../support/tcp-proxy.ts";
 import { type Started, startServe, tailrace, until } from "../support.ts";
@@ -54,7 +54,7 @@ describe("the exit code is what became of the job", () => {
     const cases = [
       ["fail", /failed \(exit_code\): exit code 3$/m],
       ["killed", /failed \(signal\): ended by SIGKILL$/m],
-      ["missing", /failed \(handler_failed\): command not found$/m],
+      ["missing", /failed \(handler_failed\): command not found: no-such-program$/m],
     ] as const;
     for (const [operation, says] of cases) {
       const job = submit(url, operation);
@@ -99,7 +99,7 @@ describe("the exit code is what became of the job", () => {
   });
 
   test("2: the request makes no sense, and there is no job", async () => {
-    const params = { name: { type: "string" }, depth: { type: "integer", default: 1 } };
+    const params = { name: { type: "string" }, depth: { type: "integer", minimum: 0, default: 1 } };
     const { url } = await serveOperations({ greet: { command: ["echo", "{name}", "{depth}"], params } });
     const cases: [args: string[], says: string][] = [
       [["gret"], "operation: "],
@@ -107,6 +107,7 @@ describe("the exit code is what became of the job", () => {
       [["greet", "name=12"], `params.name: it must be string (12 is no text; for one write 'name="12"')`],
       [["greet", "name=x", "depth=deep"], "params.depth: it must be integer"],
       [["greet", "name=x", "dept=1"], 'params.dept: there is no such parameter; did you mean "depth"?'],
+      [["greet", "name=x", "depth=-5"], "params.depth: it must be >= 0\n"],
       [["greet", "name=-rf"], 'params.name: it begins with "-"'],
     ];
     const jobs = cases.map(([args]) => submit(url, ...args));
@@ -178,17 +179,21 @@ describe("Ctrl-C", () => {
 describe("the server", () => {
   test("that is killed and comes back has marked the job as failed, and its command is gone", async () => {
     const listen = ["--listen", "127.0.0.1:0", "--data", join(scratchDirectory(), "log")];
-    const { url, process: server } = await serveOperations({ stubborn: bash(stubborn) }, listen);
+    const { url, process: server } = await serveOperations(
+      { stubborn: bash(stubborn, { cancelGrace: "300ms" }) },
+      listen,
+    );
     // Keeps the address while the server is away.
     const proxy = await startTcpProxy(portOf(url));
     const job = submit(proxy.url, "stubborn");
-    await groupOf(job);
+    const group = await groupOf(job);
     server.child.kill("SIGKILL");
     await job.until("stderr", /Trying again/);
     proxy.target(portOf((await startServe(listen)).url));
     expect(await job.ended).toBe(1);
     expect(job.stderr).toMatch(/connected again to/);
     expect(job.stderr).toMatch(/failed \(runtime_restarted\)/);
+    expect(groupIsGone(group)).toBe(true);
   });
 
   test("that is killed and comes back runs what was queued, and tells whoever follows it", async () => {
@@ -207,6 +212,54 @@ describe("the server", () => {
     proxy.target(portOf((await serveOperations(operations, listen)).url));
     expect([await first.ended, await second.ended]).toEqual([1, 0]);
     expect(second.stderr.indexOf("  execute: ")).toBeGreaterThan(second.stderr.indexOf("Trying again"));
+  });
+
+  test("that is killed gives its commands their grace, and the next one waits for them before their jobs end", async () => {
+    const data = join(scratchDirectory(), "log");
+    const listen = ["--listen", "127.0.0.1:0", "--data", data];
+    const goOn = join(scratchDirectory(), "go-on");
+    const script = `trap 'until [ -e ${goOn} ]; do sleep 0.05; done; exit' TERM; echo group $$; sleep 1000 & wait`;
+    const operations = {
+      slow: bash(script, { cancelGrace: "1h" }),
+      stubborn: bash(stubborn, { cancelGrace: "200ms" }),
+    };
+    const { url, process: server } = await serveOperations(operations, listen);
+    const job = submit(url, "slow");
+    const id = await idOf(job);
+    const group = await groupOf(job);
+    const other = await groupOf(submit(url, "stubborn"));
+    server.child.kill("SIGKILL");
+    await server.ended;
+    await until(() => groupIsGone(other));
+    const stopped = tailrace(["serve", ...listen]);
+    await stopped.until("stderr", /waiting for the commands/);
+    expect(groupIsGone(group)).toBe(false);
+    // Whoever does not want to wait any longer leaves the jobs to the next.
+    stopped.child.kill("SIGTERM");
+    expect([await stopped.ended, stopped.stdout.toString()]).toEqual([0, ""]);
+    const next = tailrace(["serve", ...listen]);
+    await next.until("stderr", /waiting for the commands/);
+    writeFileSync(goOn, "");
+    const [, nextUrl = ""] = await next.until("stdout", /^tailrace ready (http:\/\/\S+)\n/m);
+    expect(groupIsGone(group)).toBe(true);
+    expect(await jobOf(nextUrl, id)).toMatchObject({ reason: "runtime_restarted" });
+    expect(existsSync(join(data, "commands.fifo"))).toBe(false);
+  });
+
+  test("whose guard was killed with it has nobody to wait for", async () => {
+    const data = join(scratchDirectory(), "log");
+    const listen = ["--listen", "127.0.0.1:0", "--data", data];
+    const { url, process: server } = await serveOperations({ stubborn: bash(stubborn) }, listen);
+    await groupOf(submit(url, "stubborn"));
+    const fifo = join(data, "commands.fifo");
+    const guards = processesThatName(fifo);
+    expect(guards).toHaveLength(1);
+    process.kill(guards[0] as number, "SIGKILL");
+    await until(() => processIsGone(guards[0] as number));
+    server.child.kill("SIGKILL");
+    await server.ended;
+    expect((await startServe(listen)).process.stderr).toBe("");
+    expect(existsSync(fifo)).toBe(false);
   });
 
   test("that is killed leaves no command that heeds SIGTERM", async () => {

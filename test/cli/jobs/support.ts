@@ -8,11 +8,16 @@ export async function serveOperations(
   operations: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
   args: readonly string[] = ["--listen", "127.0.0.1:0", "--log", "memory"],
 ): Promise<ServeProcess> {
+  return startServe(["--config", configOf(operations), ...args]);
+}
+
+/** A configuration file with operations. */
+export function configOf(operations: Readonly<Record<string, Readonly<Record<string, unknown>>>>): string {
   const config = join(scratchDirectory(), "tailrace.json");
   const env = { NODE: process.execPath, TAILRACE: entry };
   const withEnv = Object.entries(operations).map(([name, operation]) => [name, { env, ...operation }]);
   writeFileSync(config, JSON.stringify({ operations: Object.fromEntries(withEnv) }));
-  return startServe(["--config", config, ...args]);
+  return config;
 }
 
 /** An operation whose command is a bash script; `more` are other keys of it. */

@@ -114,9 +114,9 @@ describe("a command", () => {
       expect((error as Error).message).not.toContain(directory);
       return (error as Error).message;
     };
-    expect(await message({ command: ["no-such-program"] })).toBe("command not found");
+    expect(await message({ command: ["no-such-program"] })).toBe("command not found: no-such-program");
     expect(await message({ cwd: join(directory, "gone") })).toBe("the command's working directory does not exist");
-    expect(await message({ command: ["/etc/passwd"] })).toBe("permission denied");
+    expect(await message({ command: ["/etc/passwd"] })).toBe("permission denied: passwd");
   });
 
   test("of a job that is over already is not started", async () => {

@@ -11,14 +11,16 @@ export type Expected =
   | "diagnostic in the stream"
   /** An error of Connect, with a diagnostic as its detail. */
   | "connect error"
-  /** An error of Connect about its own protocol, or about HTTP. */
-  | "connect protocol error"
-  /** A stream of Connect that ends with an error. */
+  /** An error of Connect about HTTP: no such RPC, wrong method, wrong content type. */
+  | "plain connect error"
+  /** A stream of Connect that ends with such an error. */
   | "connect stream error"
-  /** A status of gRPC, in the trailers or, with gRPC-Web, in the body. */
+  /** One that ends with an error about its frames. */
+  | "plain connect stream error"
+  /** A status of gRPC, in the trailers or, with gRPC-Web, in the body, with a diagnostic as its detail. */
   | "grpc status"
-  /** A path that is no RPC. */
-  | "no such rpc";
+  /** A status of gRPC about its frames. */
+  | "plain grpc status";
 
 /** A request with something wrong in it. */
 export interface Attempt {

@@ -3,6 +3,7 @@ import { limits } from "../../../src/base/limits.ts";
 import { routes } from "../../../src/gateway/routes.ts";
 import type { Attempt, Expected } from "./attempt.ts";
 import { wrongJson, wrongSubmit } from "./bodies.ts";
+import { tokensOfLists, wrongTokens } from "./page-tokens.ts";
 
 const json = { "content-type": "application/json" };
 
@@ -28,6 +29,12 @@ const withId = table.filter(({ path }) => path.includes("{"));
 const streams = table.filter(({ path }) => path.endsWith("events") || path.endsWith("stream"));
 const posts = table.filter(({ method }) => method === "POST");
 
+const lists = [
+  { path: "/v1/workers", own: "w" },
+  { path: "/v1/jobs", own: "j" },
+  { path: "/v1/workers/{worker_id}/transcript", own: "t" },
+];
+
 /** Ids that exist, to get as far as what is wrong. */
 export interface Known {
   readonly workerId: string;
@@ -52,7 +59,7 @@ const wrongValues: Readonly<Record<string, fc.Arbitrary<string>>> = {
   if_missing: word,
   heartbeat: fc.oneof(word, fc.constantFrom("", "15", "-1s", "1e9s", "15 s")),
   page_size: fc.oneof(word, fc.constantFrom("", "-1", "1.5", "1001", "4294967296", "NaN")),
-  page_token: fc.oneof(word, fc.constantFrom("!", "\u0000", "%")),
+  page_token: fc.oneof(word, fc.constantFrom(...wrongTokens)),
   newest_first: word,
   changed_since: fc.oneof(word, fc.constant("!")),
   states: fc.oneof(word, fc.constantFrom("", ",", "RUNNING", "unspecified", "running,,failed")),
@@ -84,6 +91,11 @@ export function wrongRequests(ids: Known): fc.Arbitrary<Attempt> {
           attempt("problem", method, `${toKnown(path)}?${name}=${encodeURIComponent(value)}`),
         ),
       ),
+    // The token of another list.
+    fc
+      .tuple(fc.constantFrom(...lists), fc.constantFrom(...tokensOfLists))
+      .filter(([{ own }, token]) => !token.startsWith(own))
+      .map(([{ path }, token]) => attempt("problem", "GET", `${toKnown(path)}?page_token=${token}`)),
     // A parameter that the route does not have, or has once. What answers probes and the document look at no query.
     fc
       .tuple(fc.constantFrom(...table.filter(({ path }) => path.startsWith("/v1/"))), word, fc.string({ maxLength: 9 }))
@@ -97,6 +109,17 @@ export function wrongRequests(ids: Known): fc.Arbitrary<Attempt> {
     wrongSubmit.map((body) => attempt("problem", "POST", "/v1/jobs", {}, body)),
     wrongJson.map((body) => attempt("problem", "POST", toKnown("/v1/jobs/{job_id}/start"), {}, body)),
     // Headers that say something wrong.
+    fc
+      .tuple(fc.constantFrom(...posts), fc.constantFrom("gzip", "br", "zzz", "identity, gzip"))
+      .map(([{ method, path }, encoding]) =>
+        attempt(
+          "problem",
+          method,
+          toKnown(path),
+          { "content-encoding": encoding },
+          Buffer.from('{"operation":"hold"}'),
+        ),
+      ),
     fc
       .tuple(fc.constantFrom(...posts), fc.stringMatching(/^[a-z]{1,9}\/[a-z+.-]{1,20}(; ?[a-z]=[a-z])?$/))
       .map(([{ method, path }, type]) =>

@@ -1,29 +1,12 @@
-import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import type { DescMethod } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import { EventStreamService } from "../../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { JobService } from "../../../gen/tailrace/v1/job_service_pb.ts";
 import { PublisherService } from "../../../gen/tailrace/v1/publisher_service_pb.ts";
 import { WorkerService } from "../../../gen/tailrace/v1/worker_service_pb.ts";
-import type { Attempt, Expected } from "./attempt.ts";
+import type { Attempt } from "./attempt.ts";
 import { wrongJson, wrongSubmit } from "./bodies.ts";
-
-const services: readonly DescService[] = [EventStreamService, JobService, PublisherService, WorkerService];
-const methods = services.flatMap((service) => service.methods);
-const unary = methods.filter(({ methodKind }) => methodKind === "unary");
-
-function pathOf(method: DescMethod): string {
-  return `/${method.parent.typeName}/${method.name}`;
-}
-
-function attempt(
-  expected: Expected,
-  method: DescMethod,
-  type: string,
-  body: Uint8Array,
-  headers: Record<string, string> = {},
-): Attempt {
-  return { expected, method: "POST", path: pathOf(method), headers: { "content-type": type, ...headers }, body };
-}
+import { attempt, enveloped, methods, pathOf, unary, watchEvents } from "./calls.ts";
+import { tokensOfLists, wrongTokens } from "./page-tokens.ts";
 
 /** Bytes that are no message: they begin with a tag of a wire type that there is not. */
 const wrongBinary = fc.oneof(
@@ -32,11 +15,11 @@ const wrongBinary = fc.oneof(
   fc.constantFrom(Buffer.from([0x0a, 0x7f, 0x01]), Buffer.from([0x08, ...Array<number>(11).fill(0xff)])),
 );
 
-function enveloped(body: Uint8Array, flags = 0): Buffer {
-  const head = Buffer.alloc(5);
-  head[0] = flags;
-  head.writeUInt32BE(body.length, 1);
-  return Buffer.concat([head, body]);
+/** Requests for pages with tokens that no answer of the list had, which begin with this letter. */
+function foreignTokens(own: string): { pageToken: string }[] {
+  return [...wrongTokens, ...tokensOfLists.filter((token) => !token.startsWith(own))].map((pageToken) => ({
+    pageToken,
+  }));
 }
 
 /** What a request of one method means that means nothing. */
@@ -54,13 +37,28 @@ const meaningless: readonly (readonly [DescMethod, fc.Arbitrary<Uint8Array>])[] 
   [
     JobService.method.listJobs,
     fc
-      .constantFrom({ states: ["ASLEEP"] }, { states: [0] }, { states: [99] }, { pageSize: 1_001 }, { pageToken: "!" })
+      .constantFrom(
+        { states: ["ASLEEP"] },
+        { states: [0] },
+        { states: [99] },
+        { pageSize: 1_001 },
+        ...foreignTokens("j"),
+      )
       .map((message) => Buffer.from(JSON.stringify(message))),
+  ],
+  [
+    WorkerService.method.listWorkers,
+    fc.constantFrom(...foreignTokens("w")).map((message) => Buffer.from(JSON.stringify(message))),
   ],
   [
     WorkerService.method.getTranscript,
     fc
-      .constantFrom({}, { workerId: "nobody" }, { workerId: "w", pageSize: 5_000 }, { workerId: "w", pageToken: "!" })
+      .constantFrom(
+        {},
+        { workerId: "nobody" },
+        { workerId: "w", pageSize: 5_000 },
+        ...foreignTokens("t").map((request) => ({ workerId: "w", ...request })),
+      )
       .map((message) => Buffer.from(JSON.stringify(message))),
   ],
   [
@@ -81,8 +79,8 @@ const meaningless: readonly (readonly [DescMethod, fc.Arbitrary<Uint8Array>])[] 
   ],
 ];
 
-/** Calls of RPCs, each with one thing wrong. */
-export const wrongCalls: fc.Arbitrary<Attempt> = fc.oneof(
+/** Calls of RPCs whose message is wrong. */
+export const wrongMessages: fc.Arbitrary<Attempt> = fc.oneof(
   fc
     .tuple(fc.constantFrom(...unary), wrongJson)
     .map(([method, body]) => attempt("connect error", method, "application/json", body)),
@@ -112,7 +110,7 @@ export const wrongCalls: fc.Arbitrary<Attempt> = fc.oneof(
     .map(([method, encoding, rest]): Attempt => {
       const message = Buffer.concat([Buffer.from([0x0f]), rest]).toString("base64url");
       const path = `${pathOf(method)}?connect=v1&encoding=${encoding}&base64=1&message=${message}`;
-      const expected = method.idempotency === 1 ? "connect error" : "connect protocol error";
+      const expected = method.idempotency === 1 ? "connect error" : "plain connect error";
       return { expected, method: "GET", path, headers: {}, body: undefined };
     }),
   // Frames of a stream that are none, or hold nothing that can be read.
@@ -122,8 +120,8 @@ export const wrongCalls: fc.Arbitrary<Attempt> = fc.oneof(
     .filter(([type, body, framed]) => !framed || type === "proto" || body[0] !== 0x0f)
     .map(([type, body, framed]) =>
       attempt(
-        "connect stream error",
-        EventStreamService.method.watchEvents,
+        framed ? "connect stream error" : "plain connect stream error",
+        watchEvents,
         `application/connect+${type}`,
         framed ? enveloped(body) : body.subarray(0, 4),
       ),
@@ -142,30 +140,15 @@ export const wrongCalls: fc.Arbitrary<Attempt> = fc.oneof(
       fc.boolean(),
     )
     .map(([method, type, body, cut]) => ({
-      ...attempt("grpc status", method, type, cut ? enveloped(body).subarray(0, 5) : enveloped(body), {
-        te: "trailers",
-      }),
+      ...attempt(
+        cut ? "plain grpc status" : "grpc status",
+        method,
+        type,
+        cut ? enveloped(body).subarray(0, 5) : enveloped(body),
+        {
+          te: "trailers",
+        },
+      ),
       http2: true,
     })),
-  // The protocols' own words.
-  fc
-    .tuple(
-      fc.constantFrom(...unary),
-      fc.constantFrom<Record<string, string>[]>(
-        { "connect-timeout-ms": "soon" },
-        { "content-encoding": "nothing" },
-        { "content-type": "text/plain" },
-        { "content-type": "application/connect+json" },
-        { "content-type": "application/json; charset=latin1" },
-        { origin: "https://evil.example" },
-        { host: "evil.example" },
-      ),
-    )
-    .map(([method, headers]) =>
-      attempt("connect protocol error", method, "application/json", Buffer.from("{}"), headers),
-    ),
-  fc.tuple(fc.constantFrom(...services), fc.stringMatching(/^[A-Z][a-z]{1,9}$/)).map(([service, name]): Attempt => {
-    const headers = { "content-type": "application/json" };
-    return { expected: "no such rpc", method: "POST", path: `/${service.typeName}/${name}X`, headers, body: undefined };
-  }),
 );

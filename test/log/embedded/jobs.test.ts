@@ -44,6 +44,8 @@ test("segments are packed with what jobs hold in them, remembered or forgotten, 
   });
   const retention = { bytes: 3 * megabyte };
   let log = await openEmbeddedLog({ directory, fileSystem, retention });
+  // When the chatty job has given its event of this worker, nothing is left in the worker's scope.
+  await log.append({ events: [...jobEvents("old", "early", 2), event("old", "x", 40, "chatty")] });
   for (let round = 0; round < 3 * rounds; round++) await appendMegabyte(log, round % rounds);
   // A slow machine may need more than that until it has come round to it.
   await until(async () => {
@@ -57,12 +59,16 @@ test("segments are packed with what jobs hold in them, remembered or forgotten, 
   );
   expect(await readAll(log, { scope: job("lone"), after: 0 })).toHaveLength(3 * rounds);
   const held = await viewOf(log, scopes);
-  expect(held.jobs.map((one) => one.jobId)).toEqual(["chatty", "kept", "lone", "short4", "short5"]);
+  expect(held.jobs.map((one) => one.jobId)).toEqual(["chatty", "early", "kept", "lone", "short4", "short5"]);
   for (let life = 0; life < 2; life++) {
     await log.close();
     log = await openEmbeddedLog({ directory, fileSystem, retention });
     expect(await viewOf(log, scopes)).toEqual(held);
   }
+  // A worker that only a job's events name is not forgotten while they are there.
+  expect(log.worker("old")).toMatchObject({ retainedEvents: 0 });
+  await log.append({ events: [], forgetWorkers: ["old"] });
+  expect((await readAll(log, { scope: job("early"), after: 0 })).map((one) => one.workerId)).toEqual(["old", "old"]);
   // What a forgotten job left counts against its worker, and goes with it.
   await log.append({ events: [], forgetJobs: ["short4", "kept"] });
   expect(await readAll(log, { scope: workers("a"), after: 0 })).toHaveLength(3 * rounds);

@@ -79,6 +79,22 @@ test("beyond the bound the oldest ended go, never one that is active", async () 
   expect(listJobs(runtime).jobs).toHaveLength(3);
 });
 
+test("records are bounded in bytes as well", async () => {
+  const { runtime } = jobRuntime({ jobs: { maxRecordBytes: 100_000 } });
+  const { calls, handler } = controlledHandler();
+  runtime.operation("work", {}, handler);
+  const text = "x".repeat(40_000);
+  const ids: string[] = [];
+  for (let i = 0; i < 3; i++) ids.push((await runtime.submit("work", { text })).jobId);
+  await expect(runtime.submit("work")).rejects.toMatchObject({ details: { limit: "maxJobRecordBytes" } });
+  await until(() => calls.length === 3, "the handlers");
+  calls[0]?.finish();
+  await ended(runtime, ids[0] as string);
+  await runtime.submit("work", { text });
+  expect(() => getJob(runtime, ids[0] as string)).toThrow(notFound);
+  await expect(runtime.submit("work")).rejects.toMatchObject({ details: { limit: "maxJobRecordBytes" } });
+});
+
 test("which job ended first is known after a restart, too", async () => {
   const { runtime, log, clock } = jobRuntime();
   const { calls, handler } = controlledHandler();

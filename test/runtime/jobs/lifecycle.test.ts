@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { ManualClock, type StopTimer } from "../../../src/base/clock.ts";
@@ -96,6 +97,18 @@ test.each([
   ["an error", new Error("no such city"), "handler_failed", "no such city"],
   ["a text", "just words", "handler_failed", "just words"],
   ["nothing", undefined, "handler_failed", "undefined"],
+  [
+    "what the system says",
+    await readFile("/nowhere/secret").catch((error) => error),
+    "handler_failed",
+    "ENOENT (open)",
+  ],
+  [
+    "a spawn that failed",
+    Object.assign(new Error(), { code: "ENOENT", syscall: "spawn /a/b" }),
+    "handler_failed",
+    "ENOENT (spawn)",
+  ],
   ["what has no text", Object.create(null), "handler_failed", "The job failed."],
   ["an error that lies about its text", Object.assign(new Error(), { message: 7 }), "handler_failed", "7"],
 ])("a handler that throws %s fails its job and is reported", async (_, thrown, reason, message) => {

@@ -1,9 +1,10 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { EventEmitter, once } from "node:events";
 import { Worker as Thread } from "node:worker_threads";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { expect, onTestFinished, test } from "vitest";
 import { NewEventSchema } from "../../../gen/tailrace/v1/event_pb.ts";
-import { NarrationLevel } from "../../../gen/tailrace/v1/payloads_pb.ts";
+import { JobState, NarrationLevel } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { currentJob, jobLogger, narrate, progress } from "../../../src/index.ts";
 import type { JobContext } from "../../../src/runtime/jobs/operation.ts";
 import { until } from "../../support/until.ts";
@@ -75,18 +76,19 @@ test("a thousand jobs at once narrate from nested code, timers, emitters and pro
 test("a job that another one submits is its own, and does not inherit who started it", async () => {
   const { runtime } = jobRuntime();
   const seen: (string | undefined)[] = [];
+  const request = new AsyncLocalStorage<string>();
   runtime.operation("inner", {}, async () => {
-    seen.push(currentJob()?.id);
+    seen.push(currentJob()?.id, request.getStore());
   });
   let inner = "";
   runtime.operation("outer", {}, async (_, job) => {
-    inner = (await runtime.submit("inner")).jobId;
+    inner = (await request.run("a request", () => runtime.submit("inner"))).jobId;
     await ended(runtime, inner);
     expect(currentJob()?.id).toBe(job.id);
   });
   const outer = await runtime.submit("outer");
   await ended(runtime, outer.jobId);
-  expect(seen).toEqual([inner]);
+  expect(seen).toEqual([inner, undefined]);
 });
 
 test("outside of a job nothing is narrated in silence", () => {
@@ -155,6 +157,18 @@ test("a narration has every field that it was given", async () => {
   const bar = events.find(({ payload }) => payload.case === "progress")?.payload.value;
   expect(bar).toMatchObject({ done: 1.5, task: "download", message: "half" });
   expect(bar).not.toHaveProperty("total");
+});
+
+test("a narration with what is no number is refused like any other, and the handler goes on", async () => {
+  const { runtime, faults } = jobRuntime();
+  const refused: unknown[] = [];
+  runtime.operation("talk", {}, async (_, job) => {
+    jobLogger.info("not a whole number", { inputTokens: 1.5 });
+    await job.narrate("a", "b", { durationMs: Number.NaN }).catch((error: unknown) => refused.push(error));
+  });
+  const { jobId } = await runtime.submit("talk");
+  expect(await ended(runtime, jobId)).toMatchObject({ state: JobState.SUCCEEDED });
+  expect([refused.length, faults.length]).toEqual([1, 1]);
 });
 
 test("what a worker says in a handler is the job's while the job runs", async () => {

@@ -55,7 +55,7 @@ test("parameters are checked before there is a job, and defaults are filled in",
   expect(seen).toEqual([{ city: "BERN", times: 4 }]);
 });
 
-const deep = (levels: number): JsonObject => (levels === 0 ? {} : { inner: deep(levels - 1) });
+const deep = (levels: number): JsonObject => (levels === 0 ? {} : { a: deep(levels - 1) });
 
 test.each<[string, object, string]>([
   ["no operation", {}, "operation"],
@@ -68,8 +68,15 @@ test.each<[string, object, string]>([
   ["no time", { operation: "work", timeouts: { total: { seconds: 0n } } }, "timeouts.total"],
   ["a negative time", { operation: "work", timeouts: { idle: { seconds: -1n } } }, "timeouts.idle"],
   ["a time out of range", { operation: "work", timeouts: { queue: { seconds: 0n, nanos: -1 } } }, "timeouts.queue"],
+  ["a time beyond all", { operation: "work", timeouts: { total: { seconds: 2n ** 62n } } }, "timeouts.total"],
+  ["what is no number, under a key", { operation: "work", params: { a: Number.NaN }, idempotencyKey: "k" }, "params.a"],
+  [
+    "a long wrong name",
+    { operation: "work", params: { ["x".repeat(500)]: Number.NaN } },
+    `params.${"x".repeat(249)}...`,
+  ],
   ["much too large parameters", { operation: "work", params: { a: "x".repeat(70_000) } }, "params"],
-  ["deep parameters", { operation: "work", params: deep(65) }, `params${".inner".repeat(65)}`],
+  ["deep parameters", { operation: "work", params: deep(65) }, `params${".a".repeat(65)}`],
   ["a torn character", { operation: "work", params: { a: ["\ud800"] } }, "params.a[0]"],
   ["what is no number", { operation: "work", params: { a: Number.NaN } }, "params.a"],
   ["a prototype", { operation: "work", params: JSON.parse('{"a": {"__proto__": {"admin": true}}}') }, "params.a"],
@@ -81,6 +88,19 @@ test.each<[string, object, string]>([
   await expect(runtime.submitJob(request)).rejects.toMatchObject({ reason: "invalid_request", details: { field } });
   await settled();
   expect(log.bounds({ kind: "runtime" }).head.sequence - sequence).toBeLessThanOrEqual(1);
+});
+
+test("a bound of less than a millisecond is one of a millisecond, and what is no time is refused", async () => {
+  const { runtime } = jobRuntime();
+  runtime.operation("work", {}, controlledHandler().handler);
+  const timeouts = { total: { $typeName: "google.protobuf.Duration" as const, seconds: 0n, nanos: 1 } };
+  const { job } = await runtime.submitJob(create(SubmitJobRequestSchema, { operation: "work", timeouts }));
+  expect(job?.timeouts?.total).toMatchObject({ seconds: 0n, nanos: 1_000_000 });
+  for (const totalMs of [Number.NaN, Number.POSITIVE_INFINITY, 0, -5]) {
+    await expect(runtime.submit("work", {}, { timeouts: { totalMs } })).rejects.toMatchObject({
+      details: { field: "timeouts.total" },
+    });
+  }
 });
 
 test("operations that make no sense are refused", () => {
@@ -230,7 +250,7 @@ test("jobs are listed newest first, by state and operation, in pages that stay a
   invalid({ pageSize: limits.maxJobPage + 1 }, "page_size");
   invalid({ states: [0] }, "states[0]");
   invalid({ states: [JobState.QUEUED, 99 as JobState] }, "states[1]");
-  for (const pageToken of ["-", "00", "x".repeat(20), "A", "1 "]) invalid({ pageToken }, "page_token");
+  for (const pageToken of ["-", "j00", `j${"x".repeat(20)}`, "jA", "j1 ", "1"]) invalid({ pageToken }, "page_token");
 });
 
 test("a job is given with its revision, which changes whenever its answer does", async () => {

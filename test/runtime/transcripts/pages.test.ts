@@ -13,6 +13,7 @@ import { limits } from "../../../src/base/limits.ts";
 import { foldTranscript } from "../../../src/events/transcript/fold.ts";
 import { settle, transcriptOfPages, wholeTranscript } from "../../../src/events/transcript/messages.ts";
 import { emptyTranscript, type TranscriptState } from "../../../src/events/transcript/state.ts";
+import { transcriptPageToken } from "../../../src/runtime/page-tokens.ts";
 import { transcriptSpec } from "../../../src/runtime/requests-transcript.ts";
 import { transcriptPage } from "../../../src/runtime/transcripts/page.ts";
 import { eventsOf, type PayloadInit, transcriptPayload } from "../../events/transcript/arbitrary.ts";
@@ -172,10 +173,10 @@ describe("pages", () => {
   test.each([
     [{ pageSize: 1001 }, "page_size"],
     [{ workerId: "" }, "worker_id"],
-    [{ pageToken: "o0" }, "page_token"],
-    [{ pageToken: "x4" }, "page_token"],
-    [{ pageToken: "n4" }, "page_token"],
-    [{ pageToken: "o4", newestFirst: true }, "page_token"],
+    [{ pageToken: transcriptPageToken("w", 0, false) }, "page_token"],
+    [{ pageToken: transcriptPageToken("another", 4, false) }, "page_token"],
+    [{ pageToken: transcriptPageToken("w", 4, true) }, "page_token"],
+    [{ pageToken: transcriptPageToken("w", 4, false), newestFirst: true }, "page_token"],
     [{ changedSince: "yesterday" }, "changed_since"],
   ])("refuse %j by the name of the field", (request, field) => {
     expect(() => page(emptyTranscript(), request)).toThrow(
