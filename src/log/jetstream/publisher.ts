@@ -31,6 +31,14 @@ interface SentGroup extends Group {
   readonly timer: NodeJS.Timeout;
 }
 
+/** What the publisher asks of its log. */
+export interface PublishingLog {
+  /** Sequence of the stream up to which it is folded. */
+  folded(): number;
+  /** @throws TailraceError if nothing may be sent now. What waited while the server was paused may be another's to write by now. */
+  assertMayWrite(): void;
+}
+
 /**
  * Sends appends to the stream, in the order of the calls, many at once. Those of one turn of the event loop go as one
  * group. An append settles when its group comes back by the tail, whatever became of the acknowledgement.
@@ -42,7 +50,7 @@ export class Publisher {
   readonly #clock: Clock;
   /** Whether events are of the time that the clock says; else of that when the stream takes them. */
   readonly #saysTime: boolean;
-  readonly #folded: () => number;
+  readonly #log: PublishingLog;
   #writer = randomUUID();
   #lastNumber = 0;
   readonly #queue: Group[] = [];
@@ -58,21 +66,21 @@ export class Publisher {
     pending: PendingAppends<WaitingAppend>,
     clock: Clock,
     saysTime: boolean,
-    folded: () => number,
+    log: PublishingLog,
   ) {
     this.#link = link;
     this.#namespace = namespace;
     this.#pending = pending;
     this.#clock = clock;
     this.#saysTime = saysTime;
-    this.#folded = folded;
+    this.#log = log;
   }
 
   /** @throws TailraceError as `PendingAppends.admit`. */
   append(batch: AppendBatch): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
       const bytes = this.#pending.admit(batch);
-      const waiting: WaitingAppend = { batch, bytes, base: this.#folded(), resolve, reject };
+      const waiting: WaitingAppend = { batch, bytes, base: this.#log.folded(), resolve, reject };
       this.#pending.push(waiting);
       this.#start();
     });
@@ -147,6 +155,12 @@ export class Publisher {
   }
 
   #send(group: Group): void {
+    try {
+      this.#log.assertMayWrite();
+    } catch (error) {
+      this.#settle(group, error);
+      return;
+    }
     const number = ++this.#lastNumber;
     const writer = this.#writer;
     const head: GroupHead = {

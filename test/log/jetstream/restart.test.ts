@@ -16,7 +16,7 @@ import { viewOf } from "../view.ts";
 import { asOperator, deleteStream, freshNamespace } from "./support.ts";
 
 async function server(nats: NatsProcess, namespace: string, options: Partial<JetStreamLogOptions> = {}) {
-  const log = await openJetStreamLog({ servers: [nats.url], namespace, ...options });
+  const log = await openJetStreamLog({ servers: [nats.url], namespace, shared: true, ...options });
   onTestFinished(() => log.close());
   return log;
 }

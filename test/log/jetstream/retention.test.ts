@@ -25,7 +25,7 @@ async function metaOf(namespace: string): Promise<Meta> {
 
 test("two that look after the stream by accident do no harm: what they keep and take away is the same for all", async () => {
   const namespace = freshNamespace();
-  const options = { servers: [nats().url], namespace, retention: { workerEvents: 20 } };
+  const options = { servers: [nats().url], namespace, shared: true, retention: { workerEvents: 20 } };
   const one = await openJetStreamLog(options);
   await one.append({ events: [event("quiet", "1")] });
   for (let i = 0; i < 100; i++) {

@@ -15,9 +15,9 @@ const nats = natsForFile();
 const bytes = (text: string) => new TextEncoder().encode(text);
 const scopes = [runtimeScope, workers("a"), workers("b"), workers("a", "b"), job("j"), job("k")];
 
-/** A server that has a log open until the test ends. */
+/** A server that has a log open beside others until the test ends. */
 async function server(namespace: string, options: Partial<JetStreamLogOptions> = {}): Promise<EventLog> {
-  const log = await openJetStreamLog({ servers: [nats().url], namespace, ...options });
+  const log = await openJetStreamLog({ servers: [nats().url], namespace, shared: true, ...options });
   onTestFinished(() => log.close());
   return log;
 }
