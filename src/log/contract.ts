@@ -141,10 +141,13 @@ export interface JobRecord {
   readonly retainedBytes: number;
 }
 
-/** Whether the log can be used right now. What the error says is shown to clients: its cause alone may name the host's own. */
+/**
+ * Whether the log can be used right now. What the error says is shown to clients: its cause alone may name the host's own.
+ * `ended`: it stays so, and may be opened again at once.
+ */
 export type LogHealth =
   | { readonly available: true }
-  | { readonly available: false; readonly sinceMs: number; readonly error: TailraceError };
+  | { readonly available: false; readonly sinceMs: number; readonly error: TailraceError; readonly ended?: true };
 
 /**
  * An ordered, bounded, durable sequence of events. Promises, which the shared suite proves of every implementation:

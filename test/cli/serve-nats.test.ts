@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { deleteStream } from "../log/jetstream/support.ts";
 import { freePort } from "../support/free-port.ts";
 import { startNats } from "../support/nats.ts";
 import { scratchDirectory } from "../support/scratch.ts";
@@ -9,7 +10,7 @@ import { startServe, tailrace } from "./support.ts";
 
 const secret = "s3cr3t-that-nobody-reads";
 
-test("two servers of one log in NATS show each other's events, and say when NATS is gone", async () => {
+test("one server at a time has a log in NATS; the next takes over what one had that is killed", async () => {
   const nats = await startNats({ config: [`authorization { user: u, password: ${secret} }`] });
   const file = join(scratchDirectory(), "tailrace.json");
   writeFileSync(join(file, "../password"), `${secret}\n`);
@@ -18,20 +19,34 @@ test("two servers of one log in NATS show each other's events, and say when NATS
     JSON.stringify({ log: nats.url, namespace: "wrong", natsUser: "u", natsPasswordFile: "password" }),
   );
   const first = await startServe(["--config", file, "--namespace", "both", "--listen", "127.0.0.1:0"]);
-  const second = await startServe(
-    ["--log", nats.url, "--namespace", "both", "--nats-user", "u", "--listen", "127.0.0.1:0"],
-    { env: { TAILRACE_NATS_PASSWORD: secret } },
+  const args = ["--log", nats.url, "--namespace", "both", "--nats-user", "u", "--listen", "127.0.0.1:0"];
+  const env = { TAILRACE_NATS_PASSWORD: secret };
+  const refused = tailrace(["serve", ...args], { env });
+  expect(await refused.ended).toBe(1);
+  expect(refused.stderr).toMatch(
+    /^tailrace: Another server \(process \d+ on .+\) has the log both open.+within 10 s\.\n$/,
   );
-  const watch = tailrace(["watch", "--server", second.url, "--format", "json"]);
-  await watch.until("stdout", /runtimeStarted/);
-  const publish = tailrace(["publish", "-q", "--server", first.url, "--worker", "w", "--text"], { input: "hello\n" });
-  expect([await publish.ended, publish.stderr]).toEqual([0, ""]);
-  await watch.until("stdout", new RegExp(Buffer.from("hello\n").toString("base64")));
 
-  expect((await fetch(`${first.url}/readyz`)).status).toBe(200);
+  const publish = async (url: string, text: string) => {
+    const one = tailrace(["publish", "-q", "--server", url, "--worker", "w", "--text"], { input: text });
+    expect([await one.ended, one.stderr]).toEqual([0, ""]);
+  };
+  await publish(first.url, "one\n");
+  first.process.child.kill("SIGKILL");
+  await first.process.ended;
+  const second = await startServe(args, { env });
+  await publish(second.url, "two\n");
+  const watch = tailrace(["watch", "--server", second.url, "--format", "json"]);
+  for (const text of ["one\n", "two\n"]) {
+    const once = new RegExp(Buffer.from(text).toString("base64"), "g");
+    await watch.until("stdout", once);
+    expect(watch.stdout.toString().match(once)).toHaveLength(1);
+  }
+
+  expect((await fetch(`${second.url}/readyz`)).status).toBe(200);
   await nats.kill();
   const answer = await eventually(async () => {
-    const response = await fetch(`${first.url}/readyz`);
+    const response = await fetch(`${second.url}/readyz`);
     expect(response.status).toBe(503);
     return response.json();
   });
@@ -40,11 +55,18 @@ test("two servers of one log in NATS show each other's events, and say when NATS
     reasons: [{ reason: "log_unavailable", message: expect.stringMatching(/NATS/), since: expect.any(String) }],
   });
   await nats.start();
-  await eventually(async () => expect((await fetch(`${first.url}/readyz`)).status).toBe(200));
-  for (const { process } of [first, second]) {
-    process.child.kill("SIGTERM");
-    expect([await process.ended, process.stdout + process.stderr]).toEqual([0, expect.not.stringContaining(secret)]);
-  }
+  await eventually(async () => expect((await fetch(`${second.url}/readyz`)).status).toBe(200));
+  second.process.child.kill("SIGTERM");
+  expect(await second.process.ended).toBe(0);
+  for (const { process } of [first, second]) expect(process.stdout + process.stderr).not.toContain(secret);
+});
+
+test("a server whose log has ended ends too, so that a supervisor starts it again", async () => {
+  const nats = await startNats();
+  const { process } = await startServe(["--log", nats.url, "--namespace", "gone", "--listen", "127.0.0.1:0"]);
+  await deleteStream(nats.url, "gone");
+  expect(await process.ended).toBe(1);
+  expect(process.stderr).toMatch(/stream was deleted.+Start the server again/);
 });
 
 test("what is wrong with a log in NATS is said in one line, without secrets", async () => {

@@ -18,7 +18,7 @@ export const runtimeOptions = {
   data: value("DIR", `Directory of the log; made if it is not there. Default: ${defaultDirectory}.`, anyText),
   log: value(
     "KIND",
-    "embedded (default: durable, in --data), memory (nothing survives the process), or nats://HOST:PORT,HOST:PORT (in NATS JetStream, for several servers).",
+    "embedded (default: durable, in --data), memory (nothing survives the process), or nats://HOST:PORT,HOST:PORT (in NATS JetStream, which replicates it).",
     logChoice,
   ),
   durability: value(

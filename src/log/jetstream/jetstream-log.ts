@@ -142,7 +142,8 @@ export class JetStreamLog extends ReadableLog {
 
   override health(): LogHealth {
     const health = super.health();
-    return health.available ? this.#parts.link.health() : health;
+    if (health.available) return this.#parts.link.health();
+    return this.failed ? { ...health, ended: true } : health;
   }
 
   async close(): Promise<void> {
@@ -257,8 +258,9 @@ export class JetStreamLog extends ReadableLog {
   #giveUp(message: string, cause: unknown): void {
     if (this.closed && this.#closing === undefined) return;
     this.#publisher.abort(this.fail(message, cause));
-    // What looks after the stream is for the next server, which need not wait for this one.
+    // The next server need not wait for this one.
     void this.#maintenance.stop(false).then(() => this.#lease.stop());
+    void this.#parts.server?.release(this.#parts.link.health().available);
   }
 
   async #close(): Promise<void> {

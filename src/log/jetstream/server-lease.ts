@@ -32,6 +32,7 @@ export class ServerLease {
   #turn: Promise<void> | undefined;
   #state: "held" | "lost" | "released" = "held";
   #onLost: (() => void) | undefined;
+  #released: Promise<void> | undefined;
 
   private constructor(meta: Meta, own: Uint8Array, revision: number, takenAtMs: number) {
     this.#meta = meta;
@@ -71,7 +72,12 @@ export class ServerLease {
   }
 
   /** Leaves it to others, at once. `tells` false: they wait until it counts as that of a server that is gone. */
-  async release(tells: boolean): Promise<void> {
+  release(tells: boolean): Promise<void> {
+    this.#released ??= this.#release(tells);
+    return this.#released;
+  }
+
+  async #release(tells: boolean): Promise<void> {
     const isHeld = this.#state === "held";
     if (isHeld) this.#state = "released";
     clearTimeout(this.#timer);
@@ -106,8 +112,9 @@ export class ServerLease {
       if (made !== undefined) this.#revision = made;
     } else if (Buffer.compare(found.value, this.#own) === 0) {
       // A renewal whose answer was lost is one all the same.
-      this.#revision = Math.max(this.#revision, found.revision);
-    } else if (found.revision > this.#revision && this.#state === "held") {
+      this.#revision = found.revision;
+    } else if (this.#state === "held" && (found.revision > this.#revision || !this.isSure)) {
+      // A read may be older than our own lease, but not for that long.
       this.#state = "lost";
       this.#onLost?.();
     }
