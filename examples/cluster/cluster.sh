@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Three NATS servers with JetStream, two Tailrace servers of one log in it, and nginx in front of them, all on this machine:
-# how the parts fit together (docs/guides/scaling.md). On machines of their own only the addresses differ.
+# Three NATS servers with JetStream, a Tailrace server with its log in them, another one that stands by, and nginx in front, all on
+# this machine: how the parts fit together (docs/guides/scaling.md). On machines of their own only the addresses differ.
 #
 #   examples/cluster/cluster.sh [DIRECTORY]      until Ctrl-C; everything is kept in DIRECTORY (default: ./cluster-data)
 #
@@ -49,8 +49,8 @@ for n in 1 2 3; do
   servers="$servers${servers:+,}127.0.0.1:$((port + 10 + n))"
 done
 
-# start_tailrace N: begins it again whenever it ends, as a supervisor would. It waits for the cluster to have a leader, and
-# gives up with a sentence while there is none.
+# start_tailrace N: begins it again whenever it ends, as a supervisor would. One of them has the log; the other gives up with a
+# sentence, again and again, until the first is gone, and so does each while the cluster has no leader.
 start_tailrace() {
   local child=""
   trap 'kill -TERM "$child" 2>/dev/null; wait "$child"; exit 0' TERM
@@ -72,8 +72,6 @@ mkdir -p "$directory/nginx"
 sed -e "s/LISTEN/$port/" -e "s/SERVER_1/$((port + 1))/" -e "s/SERVER_2/$((port + 2))/" "$here/nginx.conf" >"$directory/nginx/nginx.conf"
 begin nginx nginx -p "$directory/nginx" -c "$directory/nginx/nginx.conf"
 
-for n in 1 2; do
-  until curl --silent --fail --output /dev/null "http://127.0.0.1:$((port + n))/readyz"; do sleep 0.2; done
-done
+until curl --silent --fail --output /dev/null "http://127.0.0.1:$port/readyz"; do sleep 0.2; done
 echo "tailrace ready http://127.0.0.1:$port"
 wait
