@@ -24,7 +24,7 @@ async function firstPort(): Promise<number> {
   }
 }
 
-test("behind nginx the server that stands by goes on where the killed one was, and so it does without one NATS server", async () => {
+test("behind nginx the server that stands by goes on where the killed one was, and a watch has everything once", async () => {
   const directory = scratchDirectory();
   const port = await firstPort();
   const natsServer = execFileSync("bash", [join(root, "scripts/nats-server.sh")], { encoding: "utf8" }).trim();
@@ -61,15 +61,12 @@ test("behind nginx the server that stands by goes on where the killed one was, a
   );
   kill(first);
   await publish();
-  await active();
-  kill("nats1");
-  await publish();
-  expect(published).toHaveLength(3);
+  expect(published).toHaveLength(2);
   // The watch came back by itself, with its cursor: everything acknowledged is there once, and in order.
   await watch.until("stdout", new RegExp(base64(published.at(-1) as string)));
   const shown = watch.stdout.toString();
   const places = published.map((text) => [...shown.matchAll(new RegExp(base64(text), "g"))].map(({ index }) => index));
-  expect(places.map(({ length }) => length)).toEqual([1, 1, 1]);
+  expect(places.map(({ length }) => length)).toEqual([1, 1]);
   expect(places.flat()).toEqual(places.flat().toSorted((a, b) => a - b));
 
   cluster.child.kill("SIGTERM");

@@ -1,7 +1,7 @@
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { expect, onTestFinished, test } from "vitest";
-import { startNats, startNatsCluster } from "../support/nats.ts";
+import { startNats } from "../support/nats.ts";
 import { eventually } from "../support/until.ts";
 
 async function connected(servers: readonly string[]) {
@@ -31,24 +31,4 @@ test("a server without JetStream, and one with little room", async () => {
   await expect(
     manager.streams.add({ name: "S", subjects: ["s"], storage: "file", max_bytes: 2 * 1024 * 1024 }),
   ).rejects.toThrow("insufficient storage");
-});
-
-test("a cluster replicates, and goes on without the leader, killed or paused", async () => {
-  const cluster = await startNatsCluster();
-  const { manager, client } = await connected(cluster.urls);
-  await manager.streams.add({ name: "S", subjects: ["s.>"], num_replicas: 3 });
-  expect((await client.publish("s.a", "1")).seq).toBe(1);
-  const first = await cluster.leaderOf("S");
-  await first.kill();
-  expect((await eventually(() => client.publish("s.a", "2", { timeout: 500 }))).seq).toBeGreaterThanOrEqual(2);
-  await first.start();
-  const second = await eventually(() => cluster.leaderOf("S"));
-  second.pause();
-  const third = await eventually(async () => {
-    const leader = await cluster.leaderOf("S");
-    expect(leader.name).not.toBe(second.name);
-    return leader;
-  });
-  second.resume();
-  expect(cluster.servers).toContain(third);
 });

@@ -42,7 +42,7 @@ test("when the leader of the stream is killed, nothing acknowledged is lost and 
     await until(() => acknowledged.length > before + 100, what);
   };
   await more("acknowledgements before");
-  const leader = await cluster.leaderOf(streamOf(namespace));
+  const leader = await eventually(() => cluster.leaderOf(streamOf(namespace)));
   await leader.kill();
   await more("acknowledgements without the leader");
   await leader.start();

@@ -92,21 +92,19 @@ test("what was refused while NATS stood still may come late: who tries again by 
   const told: string[] = [];
   two.subscribe((block) => told.push(...texts(seenOf(block))));
   await one.append({ events: events("a", 2) });
-  for (let round = 1; round <= 2; round++) {
-    nats.pause();
-    const publish = () =>
-      one.append({ events: [event("p", `once ${round}`)], state: new Map([["producer/p", Uint8Array.of(round)]]) });
-    // Refused, unless somebody else lets NATS go on.
-    await publish().catch((error) => expect(hasReason(error, "log_unavailable")).toBe(true));
-    nats.resume();
-    await eventually(async () => {
-      // As a producer's retry is checked: what is there is not written again.
-      if (one.state("producer/p")?.[0] !== round) await publish();
-    });
-  }
+  nats.pause();
+  const publish = () =>
+    one.append({ events: [event("p", "once")], state: new Map([["producer/p", Uint8Array.of(1)]]) });
+  // Refused, unless somebody else lets NATS go on.
+  await publish().catch((error) => expect(hasReason(error, "log_unavailable")).toBe(true));
+  nats.resume();
+  await eventually(async () => {
+    // As a producer's retry is checked: what is there is not written again.
+    if (one.state("producer/p")?.[0] !== 1) await publish();
+  });
   const { last } = await eventually(() => one.append({ events: [event("z", "end")] }));
   await until(() => two.bounds(runtimeScope).head.sequence >= last.sequence, "the other to have it");
-  expect(texts(await readAll(one)).filter((text) => text.startsWith("once"))).toEqual(["once 1", "once 2"]);
+  expect(texts(await readAll(one)).filter((text) => text === "once")).toEqual(["once"]);
   expect(told).toEqual(texts(await readAll(one)));
   expect(texts(await readAll(two))).toEqual(told);
 });

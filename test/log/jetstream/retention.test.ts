@@ -1,5 +1,5 @@
 import { connect } from "@nats-io/transport-node";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, type TestContext, test } from "vitest";
 import { openJetStreamLog } from "../../../src/log/jetstream/index.ts";
 import { Lease } from "../../../src/log/jetstream/lease.ts";
 import { Meta } from "../../../src/log/jetstream/meta.ts";
@@ -17,15 +17,22 @@ import { asOperator, foldOf, freshNamespace } from "./support.ts";
 const nats = natsForFile();
 const scopes = [runtimeScope, workers("quiet"), workers("a"), workers("b"), job("j")];
 
-async function metaOf(namespace: string): Promise<Meta> {
+async function metaOf({ onTestFinished }: TestContext, namespace: string): Promise<Meta> {
   const connection = await connect({ servers: nats().url });
   onTestFinished(() => connection.close());
   return Meta.open(connection, namespace, 1);
 }
 
-test("two that look after the stream by accident do no harm: what they keep and take away is the same for all", async () => {
+test.concurrent("two that look after the stream by accident do no harm: what they keep and take away is the same for all", async (context) => {
   const namespace = freshNamespace();
   const options = { servers: [nats().url], namespace, shared: true, retention: { workerEvents: 20 } };
+  // Says what retention is to be.
+  await (await openJetStreamLog(options)).close();
+  const meta = await metaOf(context, namespace);
+  // Nobody else looks after the stream, however long this takes.
+  const keeper = new Lease(meta, () => undefined);
+  await keeper.start();
+  expect(keeper.isHeld).toBe(true);
   const one = await openJetStreamLog(options);
   await one.append({ events: [event("quiet", "1")] });
   for (let i = 0; i < 100; i++) {
@@ -33,7 +40,6 @@ test("two that look after the stream by accident do no harm: what they keep and 
     await one.append({ events: [...jobEvents("b", "j", 1, i), ...events("b", 1, i), ...events("a", 1, i)] });
   }
   const before = await viewOf(one, scopes);
-  const meta = await metaOf(namespace);
   const snapshots = new Snapshots(meta, one.identity.generation);
   // The second is behind the first: it knows less, and everything it knows is true.
   const behind = await foldOf(nats().url, namespace);
@@ -59,12 +65,13 @@ test("two that look after the stream by accident do no harm: what they keep and 
   await until(() => two.worker("quiet")?.lastOrdinal === 2, "the other to have it");
   await one.close();
   await two.close();
+  await keeper.stop();
 });
 
-test("one of several has the lease; another takes it when it is given back, or when nobody renews it", async () => {
+test.concurrent("one of several has the lease; another takes it when it is given back, or when nobody renews it", async (context) => {
   const namespace = freshNamespace();
   const taken: string[] = [];
-  const lease = async (name: string) => new Lease(await metaOf(namespace), () => taken.push(name));
+  const lease = async (name: string) => new Lease(await metaOf(context, namespace), () => taken.push(name));
   const [one, two] = [await lease("one"), await lease("two")];
   await Promise.all([one.start(), two.start()]);
   expect([one.isHeld, two.isHeld].filter(Boolean)).toHaveLength(1);
@@ -74,7 +81,7 @@ test("one of several has the lease; another takes it when it is given back, or w
   expect(holder.isHeld).toBe(false);
   // Somebody who does not renew.
   await other.stop();
-  const meta = await metaOf(namespace);
+  const meta = await metaOf(context, namespace);
   expect(await meta.swap("lease", new TextEncoder().encode("gone"), undefined)).toBeDefined();
   const third = await lease("three");
   await third.start();

@@ -13,13 +13,16 @@ test("the tail goes on when the server of NATS dies that sends it, and does not 
   onTestFinished(() => log.close());
   const seen: Seen[] = [];
   log.subscribe((block) => seen.push(...seenOf(block)));
-  await log.append({ events: [event("w", "before")] });
-  const sender = await asOperator(cluster.urls[0] as string, async (manager) => {
-    const [consumer] = await manager.consumers.list(streamOf(namespace)).next();
-    return cluster.servers.find(({ name }) => name === consumer?.cluster?.leader);
-  });
-  expect(sender).toBeDefined();
-  await sender?.kill();
+  await eventually(() => log.append({ events: [event("w", "before")] }));
+  const sender = await eventually(() =>
+    asOperator(cluster.urls[0] as string, async (manager) => {
+      const [consumer] = await manager.consumers.list(streamOf(namespace)).next();
+      const leader = cluster.servers.find(({ name }) => name === consumer?.cluster?.leader);
+      if (leader === undefined) throw new Error("the tail has no sender now");
+      return leader;
+    }),
+  );
+  await sender.kill();
   const result = await eventually(() => log.append({ events: [event("w", "after")] }));
   expect(seen.at(-1)).toMatchObject({ text: "after", sequence: result.firstSequence });
   const ordinals = seen.map(({ ordinal }) => ordinal);
