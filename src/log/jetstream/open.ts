@@ -27,7 +27,7 @@ export interface JetStreamLogOptions extends NatsConnectOptions {
   readonly maxBytes?: number | undefined;
   /** Id of the runtime, at most 256 bytes, for a log that does not exist yet. Default: a random one. */
   readonly runtimeId?: string | undefined;
-  /** What bounds the history; of several servers, that of the one that looks after the stream holds. Default: `defaultRetention`. */
+  /** What bounds the history; where a log is shared, that of the server that looks after the stream holds. Default: `defaultRetention`. */
   readonly retention?: Partial<RetentionLimits> | undefined;
   /** Says when events are accepted. Default: NATS does, by its own clock. */
   readonly clock?: Clock | undefined;
