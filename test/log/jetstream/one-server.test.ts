@@ -6,6 +6,7 @@ import { connect } from "@nats-io/transport-node";
 import { describe, expect, type TestContext, test } from "vitest";
 import type { EventLog } from "../../../src/log/contract.ts";
 import { type JetStreamLogOptions, openJetStreamLog } from "../../../src/log/jetstream/index.ts";
+import { Lease } from "../../../src/log/jetstream/lease.ts";
 import { Meta } from "../../../src/log/jetstream/meta.ts";
 import { natsForFile } from "../../support/nats.ts";
 import { eventually, until } from "../../support/until.ts";
@@ -41,8 +42,14 @@ async function expectAll(log: EventLog, acknowledged: readonly string[]): Promis
   expect(sequences.filter((sequence) => sequence > floor.sequence && !seen.has(sequence))).toEqual([]);
 }
 
+async function metaOf({ onTestFinished }: TestContext, namespace: string): Promise<Meta> {
+  const connection = await connect({ servers: nats().url });
+  onTestFinished(() => connection.close());
+  return Meta.open(connection, namespace, 1);
+}
+
 // Each waits for time to pass, so they wait together.
-describe.concurrent("the lease on a namespace", () => {
+describe.concurrent("leases", () => {
   test("a second server is told who has the log and what to do; once the first has closed it, it opens", async (context) => {
     const namespace = freshNamespace();
     const one = await openJetStreamLog({ servers: [nats().url], namespace });
@@ -119,5 +126,28 @@ describe.concurrent("the lease on a namespace", () => {
     await expect(server(context, namespace)).rejects.toMatchObject({ details: { cause: "locked" } });
     await one.append({ events: events("a", 1) });
     expect(one.health()).toEqual({ available: true });
+  });
+
+  test("one of several has the lease; another takes it when it is given back, or when nobody renews it", async (context) => {
+    const namespace = freshNamespace();
+    const taken: string[] = [];
+    const lease = async (name: string) => new Lease(await metaOf(context, namespace), () => taken.push(name));
+    const [one, two] = [await lease("one"), await lease("two")];
+    await Promise.all([one.start(), two.start()]);
+    expect([one.isHeld, two.isHeld].filter(Boolean)).toHaveLength(1);
+    const [holder, other] = one.isHeld ? [one, two] : [two, one];
+    await holder.stop();
+    await until(() => other.isHeld, "the other to take it");
+    expect(holder.isHeld).toBe(false);
+    // Somebody who does not renew.
+    await other.stop();
+    const meta = await metaOf(context, namespace);
+    expect(await meta.swap("lease", new TextEncoder().encode("gone"), undefined)).toBeDefined();
+    const third = await lease("three");
+    await third.start();
+    expect(third.isHeld).toBe(false);
+    await until(() => third.isHeld, "the one that is gone to count as gone");
+    await third.stop();
+    expect(taken).toHaveLength(3);
   });
 });
