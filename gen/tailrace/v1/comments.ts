@@ -618,7 +618,7 @@ export const comments: { readonly [name: string]: string } = {
   "tailrace.v1.Job.operation": "Operation that it runs.",
   "tailrace.v1.Job.params": "Parameters as the operation gets them, with defaults filled in.",
   "tailrace.v1.Job.state": "State.",
-  "tailrace.v1.Job.reason": "Machine-readable reason of the state: \"handler_failed\", \"exit_code\", \"signal\", \"cancel_requested\", \"total_timeout\", \"idle_timeout\", \"queue_timeout\", \"runtime_restarted\", \"runtime_closed\", or one of the handler's own, cut after 256 bytes. Empty: none.",
+  "tailrace.v1.Job.reason": "Machine-readable reason of the state: \"handler_failed\", \"exit_code\", \"signal\", \"cancel_requested\", \"total_timeout\", \"idle_timeout\", \"queue_timeout\", \"runtime_restarted\", \"runtime_closed\", \"invalid_params\", or one of the handler's own, cut after 256 bytes. Empty: none.",
   "tailrace.v1.Job.message": "Human-readable note on the state. Empty: none.",
   "tailrace.v1.Job.exit_code": "Exit code of the job's command. Unset: it had none.",
   "tailrace.v1.Job.deferred": "Whether it waits for StartJob.",

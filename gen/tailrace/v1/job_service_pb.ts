@@ -439,7 +439,7 @@ export type Job = Message<"tailrace.v1.Job"> & {
 
   /**
    * Machine-readable reason of the state: "handler_failed", "exit_code", "signal", "cancel_requested", "total_timeout",
-   * "idle_timeout", "queue_timeout", "runtime_restarted", "runtime_closed", or one of the handler's own, cut after 256
+   * "idle_timeout", "queue_timeout", "runtime_restarted", "runtime_closed", "invalid_params", or one of the handler's own, cut after 256
    * bytes. Empty: none.
    *
    * @generated from field: string reason = 5;

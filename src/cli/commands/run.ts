@@ -1,6 +1,6 @@
 import { usageError } from "../options/parse.ts";
 import { runtimeOptions, settingsOf } from "../options/runtime-options.ts";
-import { commandServerOption, namedCommandServer } from "../options/server-option.ts";
+import { commandServerOption, namedCommandServer, watchServer } from "../options/server-option.ts";
 import { defineCommand, flag, value } from "../options/spec.ts";
 import { serverUrl, workerId } from "../options/values.ts";
 
@@ -47,7 +47,9 @@ export const runCommandCommand = defineCommand({
       workerId: values.worker,
       quiet: values.quiet,
       target:
-        server === undefined ? { kind: "own", settings: settingsOf("run", values) } : { kind: "server", url: server },
+        server === undefined
+          ? { kind: "own", settings: settingsOf("run", values) }
+          : { kind: "server", url: server, watchUrl: watchServer(values) ?? server },
     });
   },
 });

@@ -43,6 +43,11 @@ export function chosenCommandServer(values: ServerValues): string {
   return namedCommandServer(values) ?? chosenServer(undefined);
 }
 
+/** The server that watchers of what is published would talk to; undefined: the one that takes the events, as far as is known. */
+export function watchServer(values: ServerValues): string | undefined {
+  return values.server ?? fromEnvironment("TAILRACE_SERVER");
+}
+
 /**
  * The same; undefined: nothing names one. TAILRACE_COMMAND_SERVER belongs to TAILRACE_SERVER: whoever gives another server
  * as an option must not command the one that the environment names.

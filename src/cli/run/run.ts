@@ -19,7 +19,7 @@ export interface RunRequest {
   readonly quiet: boolean;
   readonly target:
     | { readonly kind: "own"; readonly settings: RuntimeSettings }
-    | { readonly kind: "server"; readonly url: string };
+    | { readonly kind: "server"; readonly url: string; readonly watchUrl: string };
 }
 
 /** Signals that are the command's to answer. */
@@ -33,7 +33,7 @@ export async function run(request: RunRequest): Promise<number> {
   const target =
     request.target.kind === "own"
       ? await ownRuntime(request.target.settings)
-      : remoteServer(request.target.url, request.quiet);
+      : remoteServer(request.target.url, request.target.watchUrl, request.quiet);
   let end: CommandEnd;
   try {
     end = await record(request, target, workerId, name, signals);

@@ -39,7 +39,7 @@ export async function ownRuntime(settings: RuntimeSettings, boundMs = lingerMs):
 }
 
 /** A server elsewhere. It must answer at first; later its restarts are ridden out, and every event arrives once. */
-export function remoteServer(url: string, quiet: boolean): Target {
+export function remoteServer(url: string, watchUrl: string, quiet: boolean): Target {
   const giveUp = new AbortController();
   let begun = false;
   const publisher = createPublisher({
@@ -51,7 +51,7 @@ export function remoteServer(url: string, quiet: boolean): Target {
     },
   });
   return {
-    url,
+    url: watchUrl,
     publish: (events) => publisher.publish(events),
     begin: () => {
       begun = true;

@@ -44,10 +44,12 @@ export function commandEnded(commands: Commands, ended: CommandEnded, time: Time
   const known = commands.find((command) => command.commandId === commandId);
   // One that ended is over, and of one that was let go of nothing is left to tell.
   if (known === undefined || hasEnded(known)) return commands;
-  const { status, exitCode } = ended;
+  const { exitCode } = ended;
+  // That it ended is said, whether or not it is said how.
+  const unsaid = exitCode === undefined || exitCode === 0 ? CommandStatus.COMPLETED : CommandStatus.FAILED;
   return put(commands, {
     ...known,
-    status,
+    status: hasEnded(ended) ? ended.status : unsaid,
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(time === undefined ? {} : { endTime: time }),
   });

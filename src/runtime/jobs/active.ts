@@ -15,6 +15,8 @@ export class ActiveJob {
   cancelRequested = false;
   /** Whether it is bounded in silence. */
   timesSilence = false;
+  /** Whether it was submitted to a runtime before this one, whose operation may have taken other parameters. */
+  inherited = false;
   run: JobRun | undefined;
   stopQueueTimer: StopTimer | undefined;
 

@@ -242,6 +242,7 @@ export class Jobs {
     const { job } = this.#ledger.record(entry.id);
     const lane = this.#scheduler.lane(entry.operation);
     const active = new ActiveJob(entry, lane, job.deferred);
+    active.inherited = true;
     entry.active = active;
     if (entry.state === JobState.QUEUED) {
       lane.waiting++;

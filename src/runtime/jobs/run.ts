@@ -1,6 +1,8 @@
+import type { JsonObject } from "@bufbuild/protobuf";
 import type { Job } from "../../../gen/tailrace/v1/job_service_pb.ts";
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import type { Clock, StopTimer } from "../../base/clock.ts";
+import { hasReason } from "../../base/errors.ts";
 import { isInstance } from "../../base/incident.ts";
 import { boundsOf } from "../requests-jobs.ts";
 import type { ActiveJob } from "./active.ts";
@@ -12,6 +14,7 @@ import type { Operation } from "./lane.ts";
 import type { JobLedger } from "./ledger.ts";
 import { type JobEnd, step } from "./machine.ts";
 import { JobFailure } from "./operation.ts";
+import { checkParams } from "./params.ts";
 
 /** What a run needs of the runtime's jobs. */
 export interface RunParts {
@@ -102,12 +105,26 @@ export class JobRun {
     this.#handling = true;
     this.#own = this.#parts.enter(job, this);
     const { context } = this.#own;
-    const params = (job.params ?? {}) as never;
-    const handled = runInJob(context, async () => ends.succeeded(await this.#operation.handler(params, context)));
+    const handled = runInJob(context, async () => {
+      const given = job.params ?? {};
+      const params = this.active.inherited ? await this.#checkAgain(given) : given;
+      return ends.succeeded(await this.#operation.handler(params as never, context));
+    });
     handled.then(
       (end) => this.#settle(end),
       (error: unknown) => this.#settle(ends.failed(error), error),
     );
+  }
+
+  /** What was good for the operation as it was declared before a restart may not be now. */
+  async #checkAgain(params: JsonObject): Promise<JsonObject> {
+    try {
+      return await checkParams(this.#operation.params, params);
+    } catch (cause) {
+      const why = hasReason(cause, "invalid_request") ? cause.message : "they could not be checked";
+      const message = `The operation takes other parameters since the restart: ${why}`;
+      throw new JobFailure(message, { reason: "invalid_params", cause });
+    }
   }
 
   #settle(end: JobEnd, error?: unknown): void {

@@ -9,6 +9,9 @@ import { type JobEnd, step } from "./machine.ts";
 import type { JobTimeoutOptions } from "./operation.ts";
 import { JobRun, type RunParts } from "./run.ts";
 
+/** Milliseconds between two calls of a timer that does nothing but hold the process alive. */
+const holdMs = 60_000;
+
 /** Starts jobs when there is room, and ends those that wait. */
 export class Scheduler {
   readonly #ledger: JobLedger;
@@ -110,8 +113,15 @@ export class Scheduler {
   /** Ends everything that runs. Settles once all ends are committed. */
   async close(): Promise<void> {
     this.stop();
-    for (const run of this.#runs.keys()) run.abort(ends.runtimeClosed);
-    await Promise.all(this.#runs.values());
+    if (this.#runs.size === 0) return;
+    // Timers of the clock hold no process alive, and a handler that ignores its abort may be all that is left in this one.
+    const hold = setInterval(() => undefined, holdMs);
+    try {
+      for (const run of this.#runs.keys()) run.abort(ends.runtimeClosed);
+      await Promise.all(this.#runs.values());
+    } finally {
+      clearInterval(hold);
+    }
   }
 
   #pump(lane: Lane): void {

@@ -267,6 +267,14 @@ describe("commands", () => {
     const ended = say("commandEnded", { commandId: "c3", status: CommandStatus.FAILED, exitCode: 2 });
     const full = fold(...starts, ended);
     expect(full.commands[3]).toMatchObject({ status: CommandStatus.FAILED, exitCode: 2 });
+    const unsaid = (exitCode?: number) =>
+      fold(...starts, say("commandEnded", { commandId: "c3", ...(exitCode === undefined ? {} : { exitCode }) }))
+        .commands[3]?.status;
+    expect([unsaid(), unsaid(0), unsaid(2)]).toEqual([
+      CommandStatus.COMPLETED,
+      CommandStatus.COMPLETED,
+      CommandStatus.FAILED,
+    ]);
     const ids = (state: TranscriptState) => state.commands.map(({ commandId }) => commandId);
     expect(ids(fold(...starts, ended, say("commandStarted", { commandId: "new" })))).toEqual([
       "c0",

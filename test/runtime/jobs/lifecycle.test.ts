@@ -1,4 +1,7 @@
+import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { ManualClock, type StopTimer } from "../../../src/base/clock.ts";
@@ -296,6 +299,43 @@ test("a bound longer than the platform's timers holds", async () => {
   expect(await ended(runtime, jobId)).toMatchObject({ reason: "total_timeout" });
 });
 
+test("a job that waited over a restart runs only with parameters that its operation takes now", async () => {
+  const directory = scratchDirectory();
+  const first = new Runtime({ log: await openEmbeddedLog({ directory, durability: "process" }) });
+  first.operation("work", {}, () => undefined);
+  const fits = await first.submit("work", { n: 1 }, { deferred: true });
+  const doesNot = await first.submit("work", { n: "../../etc" }, { deferred: true });
+  await first.close();
+
+  const second = new Runtime({
+    log: await openEmbeddedLog({ directory, durability: "process" }),
+    onError: () => undefined,
+  });
+  const given: unknown[] = [];
+  const params = {
+    "~standard": {
+      version: 1 as const,
+      vendor: "test",
+      validate: (value: unknown) => {
+        const { n } = value as { n: unknown };
+        return typeof n === "number"
+          ? { value: { n, unit: "files" } }
+          : { issues: [{ message: "it is no number", path: ["n"] }] };
+      },
+    },
+  };
+  second.operation("work", { params }, (value) => {
+    given.push(value);
+  });
+  for (const { jobId } of [fits, doesNot]) await startJob(second, jobId);
+  expect((await ended(second, fits.jobId)).state).toBe(JobState.SUCCEEDED);
+  const refused = await ended(second, doesNot.jobId);
+  expect(refused).toMatchObject({ state: JobState.FAILED, reason: "invalid_params" });
+  expect(refused.message).toContain("params.n");
+  expect(given).toEqual([{ n: 1, unit: "files" }]);
+  await second.close();
+});
+
 test("over a restart what ran has failed, and what waited waits on and runs", async () => {
   const directory = scratchDirectory();
   const open = async () => {
@@ -388,4 +428,10 @@ test("nobody but the runtime says what state a job is in", async () => {
   await expect(runtime.publish([{ jobId, payload: forged }])).rejects.toMatchObject({ reason: "invalid_request" });
   await expect(calls[0]?.job.publish(forged)).rejects.toMatchObject({ reason: "invalid_request" });
   expect(getJob(runtime, jobId).state).toBe(JobState.RUNNING);
+});
+
+test("close settles also where nothing but a deaf handler is left in the process", async () => {
+  // It rejects if the process ends with another code than 0, as it does where its last await never settles.
+  const program = fileURLToPath(new URL("./closing.ts", import.meta.url));
+  expect((await promisify(execFile)(process.execPath, [program, scratchDirectory()])).stdout).toBe("closed\n");
 });
