@@ -5,6 +5,9 @@ export const optionalPackages = {
   "@connectrpc/connect": "2.2.0",
   "@connectrpc/connect-node": "2.2.0",
   "@connectrpc/connect-web": "2.2.0",
+  "@nats-io/jetstream": "3.4.0",
+  "@nats-io/kv": "3.4.0",
+  "@nats-io/transport-node": "3.4.0",
   ajv: "8.20.0",
 } as const;
 

@@ -26,8 +26,21 @@ export interface ProblemDetails {
   producer_unknown: { producerId: string };
   /** The cause stays in the server's own log, under this id. */
   internal: { incidentId: string };
-  /** A log can't be opened; the message says what to do. Never sent to a client. */
-  log_open_failed: { cause: "newer_format" | "corrupt" | "locked" | "read_only" | "full" | "not_a_log" | "io" };
+  /** A log can't be opened; the message says what to do. Never sent to a client. The last four are of a log on NATS. */
+  log_open_failed: {
+    cause:
+      | "newer_format"
+      | "corrupt"
+      | "locked"
+      | "read_only"
+      | "full"
+      | "not_a_log"
+      | "io"
+      | "unreachable"
+      | "denied"
+      | "unsupported"
+      | "other_configuration";
+  };
   /**
    * A client could not reach a server, or what answered is none. `code`: the Connect code in lower case ("unavailable").
    * `attempts`: tries in a row. Never sent by a server.

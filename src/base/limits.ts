@@ -58,6 +58,42 @@ export const limits = {
   /** Milliseconds between two tries of a watch to read a log that can't be read, and until the watch gives up. */
   logRetryMs: 1_000,
   logUnavailableMs: 30_000,
+  /** Milliseconds for a log on NATS to be opened in, and for one connection to be made in. */
+  natsOpenMs: 15_000,
+  natsConnectMs: 5_000,
+  /** Milliseconds between two pings of a connection to NATS, and pings without an answer after which it is given up. */
+  natsPingMs: 3_000,
+  natsPingsOut: 2,
+  /** Milliseconds for which the connection to NATS may be away until the log says that it is unavailable. */
+  natsAwayMs: 1_000,
+  /** Bytes of appends that go to NATS as one message, unless a single one is larger, and of one message of such a one. */
+  natsGroupBytes: 32 * 1024,
+  natsMessageBytes: 512 * 1024,
+  /** Messages' worth of appends, and bytes of them, on their way to NATS at once. Its streams refuse more than they can queue. */
+  natsGroupsInFlight: 256,
+  natsBytesInFlight: 16 * 1024 * 1024,
+  /** Milliseconds within which NATS has to acknowledge a write, and the write has to come back by the tail. */
+  natsAcknowledgeMs: 5_000,
+  natsComeBackMs: 15_000,
+  /** Milliseconds that an acknowledgement which is late may still be found to have come: a process that was paused has it unread. */
+  natsLateMs: 1_000,
+  /** Milliseconds for NATS to answer a question of a reader. */
+  natsAnswerMs: 10_000,
+  /** Messages that NATS sends ahead to the tail, and bytes of the newest ones that are kept for readers a little behind. */
+  natsTailAhead: 1_000,
+  natsRecentBytes: 16 * 1024 * 1024,
+  /** Messages that one question of a reader may be answered with. */
+  natsReadMessages: 64,
+  /** Milliseconds that a reader waits for a server that is behind the log. */
+  natsReachMs: 10_000,
+  /** Keys of the state whose last writer is remembered. Who was away for longer than it takes to put as many puts none. */
+  natsRememberedKeys: 65_536,
+  /** Milliseconds between two renewals of a lease (on the namespace, and on looking after the stream), and after which it is free. */
+  natsLeaseRenewMs: 3_000,
+  natsLeaseMs: 10_000,
+  /** Milliseconds between two looks at the stream, and at the least between two snapshots of what it says. */
+  natsLookMs: 1_000,
+  natsSnapshotMs: 10_000,
   /** Events that a filtered watch may pass over, and milliseconds at the least, between two bookmarks. */
   bookmarkEvents: 4_096,
   bookmarkMs: 1_000,

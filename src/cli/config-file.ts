@@ -4,9 +4,10 @@ import { invalidRequest, type TailraceError } from "../base/errors.ts";
 import type { RetentionLimits } from "../base/limits.ts";
 import { type OperationConfig, readOperations } from "./operations/config.ts";
 import { WrongConfig } from "./operations/wrong-config.ts";
+import type { NatsSettings } from "./options/nats-options.ts";
 import { nearest } from "./options/parse.ts";
 import type { RuntimeSettings } from "./options/runtime-options.ts";
-import { byteCount, count, durationMs, listenAddress, logKind, oneOf } from "./options/values.ts";
+import { anyText, byteCount, count, durationMs, listenAddress, logChoice, namespace, oneOf } from "./options/values.ts";
 
 /** Bytes of a configuration file at the most. */
 const maxConfigBytes = 1024 * 1024;
@@ -24,9 +25,19 @@ const number = (parse: (text: string) => unknown): ConfigKey => ({ accepts: "num
 const topLevel = {
   listen: text(listenAddress),
   commandListen: text(listenAddress),
-  data: text((path) => path),
-  log: text(logKind),
+  data: text(anyText),
+  log: text(logChoice),
   durability: text(oneOf("fsync", "process")),
+  namespace: text(namespace),
+  replicas: number(count),
+  natsUser: text(anyText),
+  natsPasswordFile: text(anyText),
+  natsTokenFile: text(anyText),
+  natsNkey: text(anyText),
+  natsCreds: text(anyText),
+  natsCa: text(anyText),
+  natsCert: text(anyText),
+  natsKey: text(anyText),
   insecure: { accepts: "flag", parse: (flag) => flag === "true" } as ConfigKey,
   retainWorkerEvents: number(count),
   retainWorkerBytes: number(byteCount),
@@ -47,6 +58,17 @@ const retention: Readonly<Record<string, keyof RetentionLimits>> = {
   retainBytes: "bytes",
   retainAge: "ageMs",
 };
+
+/** Keys of a log in NATS that name files, relative to the configuration. */
+const natsFiles = {
+  natsPasswordFile: "passwordFile",
+  natsTokenFile: "tokenFile",
+  natsNkey: "nkey",
+  natsCreds: "creds",
+  natsCa: "ca",
+  natsCert: "cert",
+  natsKey: "key",
+} as const satisfies Record<string, keyof NatsSettings>;
 
 /** What a configuration file says. */
 export interface Config {
@@ -93,17 +115,31 @@ async function configOfDocument(path: string, document: unknown): Promise<Config
     if (limit === undefined) values.set(key, parsed);
     else limits[limit] = parsed as number;
   }
-  const data = values.get("data") as string | undefined;
+  const file = (key: string) => {
+    const name = values.get(key) as string | undefined;
+    return name === undefined ? undefined : resolve(dirname(path), name);
+  };
   const settings: RuntimeSettings = {
     listen: values.get("listen") as string | undefined,
     commandListen: values.get("commandListen") as string | undefined,
-    data: data === undefined ? undefined : resolve(dirname(path), data),
+    data: file("data"),
     log: values.get("log") as RuntimeSettings["log"],
     durability: values.get("durability") as RuntimeSettings["durability"],
     insecure: values.get("insecure") === true,
+    nats: natsOf(values, file),
     retention: limits,
   };
   return { settings, operations };
+}
+
+function natsOf(values: ReadonlyMap<string, unknown>, file: (key: string) => string | undefined): NatsSettings {
+  const settings: Record<string, unknown> = {
+    namespace: values.get("namespace"),
+    replicas: values.get("replicas"),
+    user: values.get("natsUser"),
+  };
+  for (const [key, name] of Object.entries(natsFiles)) settings[name] = file(key);
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }
 
 async function operationsOf(path: string, entry: unknown): Promise<readonly OperationConfig[]> {

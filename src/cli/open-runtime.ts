@@ -3,6 +3,7 @@ import type { EventLog } from "../log/contract.ts";
 import { Runtime } from "../runtime/runtime.ts";
 import { createServer, type Server, type ServerOptions } from "../server/index.ts";
 import { earlierCommandsEnded } from "./operations/earlier-commands.ts";
+import { natsLogOptions } from "./options/nats-options.ts";
 import { defaultDirectory, defaultListen, type RuntimeSettings } from "./options/runtime-options.ts";
 import { say } from "./report.ts";
 
@@ -57,21 +58,25 @@ export async function openRuntime(settings: RuntimeSettings, signal?: AbortSigna
   }
 }
 
-/** Where the log is kept; undefined: in memory. */
+/** Where the log is kept; undefined: not in a directory. */
 export function dataDirectory({ log, data }: RuntimeSettings): string | undefined {
-  return log === "memory" ? undefined : resolve(data ?? defaultDirectory);
+  const isInDirectory = log === undefined || log === "embedded";
+  return isInDirectory ? resolve(data ?? defaultDirectory) : undefined;
 }
 
 async function openLog(settings: RuntimeSettings): Promise<EventLog> {
-  const { retention } = settings;
-  const directory = dataDirectory(settings);
-  if (directory === undefined) {
+  const { log, retention } = settings;
+  if (log === "memory") {
     const { MemoryLog } = await import("../log/memory/index.ts");
     return new MemoryLog({ retention });
   }
+  if (typeof log === "object") {
+    const { openJetStreamLog } = await import("../log/jetstream/index.ts");
+    return openJetStreamLog({ ...natsLogOptions(log, settings.nats ?? {}), retention });
+  }
   const { openEmbeddedLog } = await import("../log/embedded/index.ts");
   return openEmbeddedLog({
-    directory,
+    directory: resolve(settings.data ?? defaultDirectory),
     durability: settings.durability ?? "fsync",
     retention,
   });

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { cancelCommand } from "./commands/cancel.ts";
 import { jobCommand } from "./commands/job.ts";
 import { jobsCommand } from "./commands/jobs.ts";
+import { migrateCommand } from "./commands/migrate.ts";
 import { narrateCommand } from "./commands/narrate.ts";
 import { publishCommand } from "./commands/publish.ts";
 import { runCommandCommand } from "./commands/run.ts";
@@ -31,6 +32,7 @@ const commands = [
   startCommand,
   cancelCommand,
   narrateCommand,
+  migrateCommand,
 ] as unknown as readonly Command[];
 
 /** Runs a command line and ends the process with its exit code. */

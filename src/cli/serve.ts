@@ -1,5 +1,7 @@
-import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import type { TailraceError } from "../base/errors.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { dataDirectory, openRuntime, type ServedRuntime } from "./open-runtime.ts";
 import type { OperationConfig } from "./operations/config.ts";
@@ -14,6 +16,9 @@ import { GracefulStop } from "./stop-signals.ts";
  */
 const closeGraceMs = 5_000;
 const closeBoundMs = 10_000;
+
+/** Milliseconds between two looks at whether the log has ended. */
+const lookMs = 500;
 
 /** `tailrace serve`: a runtime, with operations that jobs run, until someone says stop. */
 export async function serve(settings: RuntimeSettings, operations: readonly OperationConfig[]): Promise<number> {
@@ -42,7 +47,8 @@ export async function serve(settings: RuntimeSettings, operations: readonly Oper
   }
   if (served.commands !== undefined) process.stdout.write(`tailrace commands ${served.commands.url}\n`);
   process.stdout.write(`tailrace ready ${served.server.url}\n`);
-  if (!stop.signal.aborted) await once(stop.signal, "abort");
+  const failure = await stopOrFailure(served.runtime, stop.signal);
+  if (failure !== undefined) say(failure.message);
   const boundMs = closeBoundMs + Math.max(0, ...operations.map(({ cancelGraceMs }) => cancelGraceMs));
   const bound = setTimeout(() => {
     say(`could not close within ${boundMs / 1000} s; ending now. What was acknowledged is kept.`);
@@ -50,5 +56,15 @@ export async function serve(settings: RuntimeSettings, operations: readonly Oper
   }, boundMs);
   await served.close(closeGraceMs);
   clearTimeout(bound);
-  return exitCodes.ok;
+  return failure === undefined ? exitCodes.ok : exitCodes.failed;
+}
+
+/** Waits until someone says stop, or the log has ended, and gives what that says: a supervisor starts the server again then. */
+async function stopOrFailure(runtime: Runtime, stop: AbortSignal): Promise<TailraceError | undefined> {
+  while (!stop.aborted) {
+    const health = runtime.health();
+    if (!health.available && health.ended === true) return health.error;
+    await delay(lookMs, undefined, { signal: stop }).catch(() => undefined);
+  }
+  return undefined;
 }

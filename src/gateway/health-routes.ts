@@ -15,8 +15,12 @@ export const readyzBody = {
       type: "array",
       items: {
         type: "object",
-        properties: { reason: { type: "string" }, since: { type: "string", format: "date-time" } },
-        required: ["reason"],
+        properties: {
+          reason: { type: "string" },
+          message: { type: "string" },
+          since: { type: "string", format: "date-time" },
+        },
+        required: ["reason", "message"],
       },
     },
   },
@@ -28,13 +32,14 @@ export function healthz(response: HttpResponse): void {
   sendJson(response, 200, { status: "ok" });
 }
 
-/** Whether the server takes work, and why not. Tells reasons only: messages of a log may name paths of the host. */
+/** Whether the server takes work, and why not: what clients are told, so nothing of the host. */
 export function readyz({ runtime, isClosing }: GatewayContext, response: HttpResponse): void {
   const reasons: object[] = [];
-  if (isClosing()) reasons.push({ reason: "server_closing" });
+  if (isClosing()) reasons.push({ reason: "server_closing", message: "The server is closing." });
   const health = runtime.health();
   if (!health.available) {
-    reasons.push({ reason: health.error.reason, since: new Date(health.sinceMs).toISOString() });
+    const { reason, message } = health.error;
+    reasons.push({ reason, message, since: new Date(health.sinceMs).toISOString() });
   }
   sendJson(response, reasons.length === 0 ? 200 : 503, { ready: reasons.length === 0, reasons });
 }

@@ -32,8 +32,12 @@ export interface PendingEvent {
   readonly body: Uint8Array;
 }
 
-/** A value, null to remove it, or how to make it once the place of the batch is known (must not throw). */
-export type StatePut = Uint8Array | null | ((result: AppendResult) => Uint8Array);
+/**
+ * A value, null to remove it, or a value that says where its batch went: the log writes the encoded `AppendResult`
+ * (`resultBytes`, src/log/state-put.ts) over the bytes from `resultAt`. A value and no function, because it may be
+ * another process that learns the place first.
+ */
+export type StatePut = Uint8Array | null | { readonly bytes: Uint8Array; readonly resultAt: number };
 
 /** Key of the state that has a hold (`EventLog.holdAfter`) which outlives the process: a sequence, as decimal text. */
 export const holdKey = "hold";
@@ -51,6 +55,11 @@ export interface AppendBatch {
    * against its workers from then on, and what lies at or below their floors is gone. Unknown ones are left alone.
    */
   readonly forgetJobs?: readonly string[];
+  /**
+   * Keys of the state that the batch depends on, as are those that it puts: if another process put one of them since this
+   * one last saw it, nothing is committed. Of use where several processes share a log.
+   */
+  readonly fence?: readonly string[];
 }
 
 /** Where a batch went. */
@@ -132,10 +141,13 @@ export interface JobRecord {
   readonly retainedBytes: number;
 }
 
-/** Whether the log can be used right now. */
+/**
+ * Whether the log can be used right now. What the error says is shown to clients: its cause alone may name the host's own.
+ * `ended`: it stays so, and may be opened again at once.
+ */
 export type LogHealth =
   | { readonly available: true }
-  | { readonly available: false; readonly sinceMs: number; readonly error: TailraceError };
+  | { readonly available: false; readonly sinceMs: number; readonly error: TailraceError; readonly ended?: true };
 
 /**
  * An ordered, bounded, durable sequence of events. Promises, which the shared suite proves of every implementation:
@@ -165,7 +177,8 @@ export interface EventLog {
   /**
    * Commits a batch.
    * @throws TailraceError `limit_exceeded` if too much waits already, there are too many workers, or a wall of the store is met (nothing was written),
-   *   `log_unavailable` if the store failed or the log is closed (the batch may or may not have been written).
+   *   `log_unavailable` if the store failed or the log is closed (the batch may or may not have been written),
+   *   or if another process put some of the state that the batch puts or depends on (it was not).
    */
   append(batch: AppendBatch): Promise<AppendResult>;
 
@@ -179,6 +192,13 @@ export interface EventLog {
    * again is another one.
    */
   bounds(scope: Scope): ScopeBounds;
+
+  /**
+   * Settles when the head has come as far as a sequence, which it has not yet. False: it can't have been given out. Where
+   * several processes share a log, another one may have given it out, so that this one waits for a while.
+   * @throws TailraceError `log_unavailable` if this process is still behind then.
+   */
+  reach(sequence: number): Promise<boolean>;
 
   /** Makes one pass. @throws TailraceError `log_unavailable`. */
   read(request: ReadRequest): Promise<ReadPage>;

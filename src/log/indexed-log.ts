@@ -1,66 +1,29 @@
 import type { Clock, StopTimer } from "../base/clock.ts";
-import { TailraceError } from "../base/errors.ts";
-import type { Position } from "../events/cursor.ts";
 import type { EventBlock } from "./block.ts";
 import { type PendingAppend, PendingAppends } from "./commit/pending.ts";
 import { maxGroupBytes, type PreparedGroup, stageGroup } from "./commit/stage.ts";
-import {
-  type AppendBatch,
-  type AppendResult,
-  type EventLog,
-  holdKey,
-  type JobRecord,
-  type LogHealth,
-  type LogIdentity,
-  type ReadPage,
-  type ReadRequest,
-  type Scope,
-  type ScopeBounds,
-  type Seek,
-  type WorkerRecord,
-} from "./contract.ts";
-import { blockOf, type Layout, layOut } from "./index/extents.ts";
-import { type LogIndex, recordOfJob, recordOfWorker } from "./index/log-index.ts";
-import { boundsOf } from "./index/scope.ts";
-import { seekPosition } from "./index/seek.ts";
-import { selectRows } from "./index/selection.ts";
+import { type AppendBatch, type AppendResult, holdKey } from "./contract.ts";
+import type { LogIndex } from "./index/log-index.ts";
 import type { EventArrays, Placement } from "./index/staged.ts";
-import type { Subjects } from "./subjects.ts";
+import { ReadableLog } from "./readable-log.ts";
 
 /** Age is looked after at most this often, in milliseconds: events that fall due together go together. */
 const minAgeCheckMs = 1_000;
 
-/** Milliseconds after which a client whose append met a failed or closed log should ask again. */
-const retryAfterMs = 5_000;
-
-/** Bytes of a page, and where its events lie in them. */
-export interface FetchedBytes {
-  readonly bytes: Uint8Array;
-  readonly starts: Uint32Array;
-  readonly ends: Uint32Array;
-}
-
 /**
- * A log whose index is in the memory of this process. It gathers appends into groups, one of which is committed at a
- * time; where the bytes go is the matter of the logs that extend it.
+ * A log that only this process writes to. It gathers appends into groups, one of which is committed at a time; where the
+ * bytes go is the matter of the logs that extend it.
  */
-export abstract class IndexedLog implements EventLog {
-  abstract readonly identity: LogIdentity;
-  protected readonly index: LogIndex;
-  protected readonly clock: Clock;
+export abstract class IndexedLog extends ReadableLog {
   readonly #pending: PendingAppends;
-  readonly #listeners = new Set<(block: EventBlock) => void>();
   #running: Promise<void> | undefined;
-  #closedAtMs: number | undefined;
   #closing: Promise<void> | undefined;
-  #failure: { sinceMs: number; error: TailraceError } | undefined;
   #stopAgeTimer: StopTimer | undefined;
   /** What is to be trimmed though nothing is appended: what is due by now, or (once, when the log is opened) everyone. */
   #trimDue: "no" | "aged" | "all" = "no";
 
   protected constructor(index: LogIndex, clock: Clock) {
-    this.index = index;
-    this.clock = clock;
+    super(index, clock);
     this.#pending = new PendingAppends(index);
   }
 
@@ -73,20 +36,10 @@ export abstract class IndexedLog implements EventLog {
    * throws, the group was not written, unless `fail` was called before.
    */
   protected abstract write(group: PreparedGroup): Promise<EventBlock | undefined> | EventBlock | undefined;
-  /** Fetches the bytes of a page, into `memory` where there is some and they fit. */
-  protected abstract fetch(layout: Layout, memory: Uint8Array | undefined): Promise<FetchedBytes> | FetchedBytes;
   /** A group was committed and what it removes is removed: time to give space back. */
   protected abstract reclaim(): void;
   /** Lets go of everything. Nothing is being written any more. */
   protected abstract release(): Promise<void>;
-
-  get subjects(): Subjects {
-    return this.index.subjects;
-  }
-
-  get jobSubjects(): Subjects {
-    return this.index.jobSubjects;
-  }
 
   append(batch: AppendBatch): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
@@ -97,48 +50,8 @@ export abstract class IndexedLog implements EventLog {
     });
   }
 
-  subscribe(listener: (block: EventBlock) => void): () => void {
-    // A function of its own per subscription, so that the same listener may subscribe twice.
-    const own = (block: EventBlock) => listener(block);
-    this.#listeners.add(own);
-    return () => this.#listeners.delete(own);
-  }
-
-  bounds(scope: Scope): ScopeBounds {
-    return boundsOf(this.index, scope);
-  }
-
-  async read(request: ReadRequest): Promise<ReadPage> {
-    this.assertUsable();
-    const selection = selectRows(this.index, request);
-    if (selection.kind === "expired") return selection;
-    const { rows, through } = selection;
-    if (rows === undefined) return { kind: "page", block: undefined, through };
-    const { bytes, starts, ends } = await this.fetch(layOut(rows), request.memory);
-    return { kind: "page", block: blockOf(rows, this.subjects, this.jobSubjects, bytes, starts, ends), through };
-  }
-
-  async seek(scope: Scope, seek: Seek): Promise<Position> {
-    this.assertUsable();
-    return seekPosition(this.index, scope, seek);
-  }
-
-  worker(workerId: string): WorkerRecord | undefined {
-    const entry = this.index.workers.entryOf(workerId);
-    return entry === undefined ? undefined : recordOfWorker(entry);
-  }
-
-  *workers(): Iterable<WorkerRecord> {
-    for (const entry of this.index.workers.existing()) yield recordOfWorker(entry);
-  }
-
-  job(jobId: string): JobRecord | undefined {
-    const entry = this.index.jobs.entryOf(jobId);
-    return entry === undefined ? undefined : recordOfJob(entry);
-  }
-
-  *jobs(): Iterable<JobRecord> {
-    for (const entry of this.index.jobs.existing()) yield recordOfJob(entry);
+  async reach(sequence: number): Promise<boolean> {
+    return this.index.head.sequence >= sequence;
   }
 
   holdAfter(sequence: number): void {
@@ -148,58 +61,17 @@ export abstract class IndexedLog implements EventLog {
     if (moves) this.#trim("aged");
   }
 
-  state(key: string): Uint8Array | undefined {
-    return this.index.state.get(key);
-  }
-
-  *stateEntries(prefix: string): Iterable<readonly [string, Uint8Array]> {
-    for (const entry of this.index.state) if (entry[0].startsWith(prefix)) yield entry;
-  }
-
-  health(): LogHealth {
-    if (this.#failure !== undefined) return { available: false, ...this.#failure };
-    if (this.#closedAtMs !== undefined) {
-      return { available: false, sinceMs: this.#closedAtMs, error: this.unavailable("The log is closed.") };
-    }
-    return { available: true };
-  }
-
   async close(): Promise<void> {
     this.#closing ??= this.#close();
     await this.#closing;
   }
 
   async #close(): Promise<void> {
-    this.#closedAtMs = this.clock.now();
+    this.markClosed();
     this.#stopAgeTimer?.();
     while (this.#running !== undefined) await this.#running;
-    this.#listeners.clear();
+    this.dropListeners();
     await this.release();
-  }
-
-  /** Whether the log can't be written to any more for good. */
-  protected get failed(): boolean {
-    return this.#failure !== undefined;
-  }
-
-  /** Gives the log up: nothing that is on its way may be trusted. */
-  protected fail(message: string, cause: unknown): TailraceError {
-    this.#failure ??= { sinceMs: this.clock.now(), error: this.unavailable(message, cause) };
-    return this.#failure.error;
-  }
-
-  protected unavailable(message: string, cause?: unknown): TailraceError {
-    return new TailraceError(
-      "log_unavailable",
-      { sinceMs: this.clock.now(), retryAfterMs },
-      message,
-      cause === undefined ? {} : { cause },
-    );
-  }
-
-  protected assertUsable(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#closedAtMs !== undefined) throw this.unavailable("The log is closed.");
   }
 
   /** Removes what is beyond the limits, which may be smaller than when the log was last open, and is not held. */
@@ -211,7 +83,7 @@ export abstract class IndexedLog implements EventLog {
   }
 
   #trim(what: "aged" | "all"): void {
-    if (this.#closedAtMs !== undefined || this.failed) return;
+    if (this.closed || this.failed) return;
     if (this.#trimDue !== "all") this.#trimDue = what;
     this.#start();
   }
@@ -262,7 +134,7 @@ export abstract class IndexedLog implements EventLog {
     const { index } = this;
     index.commit(group, group.placement);
     this.#pending.settled(group.appends);
-    if (block !== undefined) for (const listener of [...this.#listeners]) listener(block);
+    if (block !== undefined) this.tell(block);
     index.raise(group.raises);
     this.reclaim();
     for (const [i, { resolve }] of group.appends.entries()) resolve(group.results[i] as AppendResult);
@@ -277,14 +149,13 @@ export abstract class IndexedLog implements EventLog {
   #rejectWaiting(): void {
     const waiting = this.#pending.take(Number.POSITIVE_INFINITY);
     this.#pending.settled(waiting);
-    for (const { reject } of waiting) reject(this.#failure?.error);
+    for (const { reject } of waiting) reject(this.failure);
   }
 
   /** Comes back when the oldest event falls due. */
   #watchAge(): void {
     const { maxAgeMs } = this.index.retention;
-    if (this.#stopAgeTimer !== undefined || maxAgeMs === Number.POSITIVE_INFINITY || this.#closedAtMs !== undefined)
-      return;
+    if (this.#stopAgeTimer !== undefined || maxAgeMs === Number.POSITIVE_INFINITY || this.closed) return;
     const oldest = this.index.retention.oldestTime();
     if (oldest === undefined) return;
     // Events that are kept for a moment only are looked after as often as that.

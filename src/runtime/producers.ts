@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { AppendResult, EventLog, PendingEvent, StatePut } from "../log/contract.ts";
+import { readResult, resultBytes, writeResult } from "../log/state-put.ts";
 
 /** A batch that a producer published: enough to know it again and to answer it again. */
 interface RememberedBatch {
@@ -26,7 +27,8 @@ interface Producer {
 /** Appends the events with this state, in one batch. */
 export type AppendWithState = (state: ReadonlyMap<string, StatePut>) => Promise<AppendResult>;
 
-const statePrefix = "producer/";
+/** Where the log's state keeps what is remembered of a producer. */
+export const producerPrefix = "producer/";
 
 /**
  * Makes retries harmless (docs/protocol.md, "Publishing"): one batch of a producer at a time, a repeat gets its first
@@ -42,10 +44,9 @@ export class Producers {
 
   constructor(log: EventLog, clock: Clock) {
     this.#clock = clock;
-    const decoder = new TextDecoder();
     const entries: [string, Producer][] = [];
-    for (const [key, value] of log.stateEntries(statePrefix)) {
-      entries.push([key.slice(statePrefix.length), JSON.parse(decoder.decode(value))]);
+    for (const [key, value] of log.stateEntries(producerPrefix)) {
+      entries.push([key.slice(producerPrefix.length), readProducer(value)]);
     }
     entries.sort((a, b) => a[1].lastUseMs - b[1].lastUseMs);
     for (const [id, producer] of entries) this.#known.set(id, producer);
@@ -96,15 +97,14 @@ export class Producers {
     const kept = batches.slice(1 - limits.maxProducerBatches);
     const state = new Map<string, StatePut>();
     for (const id of this.#outdated(producerId, now)) {
-      state.set(`${statePrefix}${id}`, null);
+      state.set(`${producerPrefix}${id}`, null);
       this.#known.delete(id);
     }
-    const remember = (result: AppendResult): Producer => ({ batches: [...kept, { ...batch, result }], lastUseMs: now });
-    state.set(`${statePrefix}${producerId}`, (result) => new TextEncoder().encode(JSON.stringify(remember(result))));
+    state.set(`${producerPrefix}${producerId}`, { bytes: encodeProducer(kept, batch, now), resultAt: newestResultAt });
     const result = await append(state);
     // Last in the map is last used.
     this.#known.delete(producerId);
-    this.#known.set(producerId, remember(result));
+    this.#known.set(producerId, { batches: [...kept, { ...batch, result }], lastUseMs: now });
     return { result, duplicate: false };
   }
 
@@ -141,6 +141,58 @@ export class Producers {
       yield id;
     }
   }
+}
+
+/** Where the result of the newest batch lies, behind the time of the last use. */
+const newestResultAt = 8;
+/** First, count and checksum of a batch, and its result. */
+const batchBytes = 3 * 8 + resultBytes;
+
+/** What is remembered of a producer as the log's state keeps it: the newest batch first, with room for its result. */
+function encodeProducer(
+  kept: readonly RememberedBatch[],
+  newest: Omit<RememberedBatch, "result">,
+  lastUseMs: number,
+): Uint8Array {
+  const value = new Uint8Array(8 + (kept.length + 1) * batchBytes);
+  const view = new DataView(value.buffer);
+  view.setFloat64(0, lastUseMs);
+  let at = newestResultAt;
+  for (const batch of [newest, ...kept.toReversed()]) {
+    if ("result" in batch) writeResult(value, at, batch.result as AppendResult);
+    view.setFloat64(at + resultBytes, batch.first);
+    view.setFloat64(at + resultBytes + 8, batch.count);
+    view.setFloat64(at + resultBytes + 16, batch.checksum);
+    at += batchBytes;
+  }
+  return value;
+}
+
+function readProducer(value: Uint8Array): Producer {
+  const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  const batches: RememberedBatch[] = [];
+  for (let at = newestResultAt; at < value.length; at += batchBytes) {
+    batches.push({
+      first: view.getFloat64(at + resultBytes),
+      count: view.getFloat64(at + resultBytes + 8),
+      checksum: view.getFloat64(at + resultBytes + 16),
+      result: readResult(value, at),
+    });
+  }
+  return { batches: batches.reverse(), lastUseMs: view.getFloat64(0) };
+}
+
+/** Where the batches went that a producer is remembered by. */
+export function resultsOfProducer(value: Uint8Array): AppendResult[] {
+  return readProducer(value).batches.map(({ result }) => result);
+}
+
+/** The same producer in a log that its batches were copied to. */
+export function movedProducer(value: Uint8Array, move: (result: AppendResult) => AppendResult): Uint8Array {
+  const moved = value.slice();
+  for (let at = newestResultAt; at < moved.length; at += batchBytes)
+    writeResult(moved, at, move(readResult(moved, at)));
+  return moved;
 }
 
 function checksumOf(events: readonly PendingEvent[]): number {

@@ -7,11 +7,12 @@ import { changesFacts, foldWorker, unknownWorker, type WorkerFacts } from "../ev
 import type { EventBlock } from "../log/block.ts";
 import type { EventLog } from "../log/contract.ts";
 
-const statePrefix = "worker/";
+/** Where the log's state keeps what is known of a worker. */
+export const factsPrefix = "worker/";
 
 /** Key and value under which the log keeps what is known of a worker, next to the events that say so. */
 export function factsKey(workerId: string): string {
-  return `${statePrefix}${workerId}`;
+  return `${factsPrefix}${workerId}`;
 }
 
 export function encodeFacts(workerId: string, facts: WorkerFacts): Uint8Array {
@@ -39,9 +40,9 @@ export class WorkerProjection {
 
   constructor(log: EventLog, cursors: CursorCodec) {
     this.#cursors = cursors;
-    for (const [key, value] of log.stateEntries(statePrefix)) {
+    for (const [key, value] of log.stateEntries(factsPrefix)) {
       const { state, info, ended } = fromBinary(WorkerSchema, value);
-      this.#committed.set(key.slice(statePrefix.length), { facts: { state, info, ended }, endSequence: 0 });
+      this.#committed.set(key.slice(factsPrefix.length), { facts: { state, info, ended }, endSequence: 0 });
     }
   }
 

@@ -26,13 +26,14 @@ export async function resolveStart(log: EventLog, cursors: CursorCodec, spec: St
   if (missing !== undefined) throw withCursor(missing, cursors.encode(log.bounds({ kind: "runtime" }).head, true));
   if (start.kind !== "cursor") return { position: await log.seek(scope, start), gap: undefined };
 
+  if (!start.otherGeneration && start.position.sequence > log.bounds(scope).head.sequence) {
+    const reached = await log.reach(start.position.sequence);
+    if (!reached) throw withCursor(unknown("beyond_head"), cursors.encode(log.bounds(scope).head, true));
+  }
   const bounds = log.bounds(scope);
   if (start.otherGeneration) {
     if (!spec.continueWithGap) throw withCursor(unknown("other_generation"), cursors.encode(bounds.head, true));
     return { position: bounds.floor, gap: gapNotice(cursors, "", bounds, { events: 0, exact: false }) };
-  }
-  if (start.position.sequence > bounds.head.sequence) {
-    throw withCursor(unknown("beyond_head"), cursors.encode(bounds.head, true));
   }
   if (start.position.sequence >= bounds.floor.sequence) {
     return { position: inScope(scope, start.position, bounds), gap: undefined };

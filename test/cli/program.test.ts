@@ -14,7 +14,7 @@ test("help names every command, and every command has help with examples", async
   const listed = text.slice(text.indexOf("Commands:"), text.indexOf("Options:"));
   const commands = [...listed.matchAll(/^ {2}([a-z]+) {2}/gm)].map((match) => match[1] as string);
   expect(commands).toEqual(expect.arrayContaining(["serve", "run", "watch", "publish", "workers", "submit", "jobs"]));
-  expect(commands).toEqual(expect.arrayContaining(["job", "start", "cancel", "narrate"]));
+  expect(commands).toEqual(expect.arrayContaining(["job", "start", "cancel", "narrate", "migrate"]));
   for (const command of commands) {
     const own = tailrace([command, "--help"]);
     expect(await own.ended).toBe(0);
@@ -53,7 +53,8 @@ test("usage errors are one line that says what to do, and exit code 2", async ()
     [["serve", "--listen", "nowhere"], "must be HOST:PORT"],
     [["serve", "--listen", "0.0.0.0:0", "--log", "memory"], "other machines"],
     [["serve", "--log", "memory", "--data", "x"], "Not with --log memory"],
-    [["serve", "--log", "nats://localhost"], "not part of this release"],
+    [["serve", "--log", "nats://localhost"], "A log in NATS needs a name: --namespace NAME."],
+    [["serve", "--log", "paper"], "is not one of embedded, memory, nats://HOST:PORT"],
     [["serve", "--retain-bytes", "lots"], "is no number of bytes"],
     [["publish", "--text"], "Text lines need a worker"],
     [["submit"], "The operation is missing: tailrace submit OPERATION"],

@@ -52,6 +52,10 @@ export class FaultyLog implements EventLog {
     return this.#log.subscribe(listener);
   }
 
+  reach(sequence: number) {
+    return this.#log.reach(sequence);
+  }
+
   bounds(scope: Scope) {
     return this.#log.bounds(scope);
   }

@@ -31,7 +31,9 @@ async function refusing(error: unknown): Promise<{ url: string; reported: [unkno
     health: () => ({
       available: false,
       sinceMs: 0,
-      error: new TailraceError("log_unavailable", { sinceMs: 0, retryAfterMs: 1 }, `${secret} is full`),
+      error: new TailraceError("log_unavailable", { sinceMs: 0, retryAfterMs: 1 }, "The log is full.", {
+        cause: new Error(`${secret} is full`),
+      }),
     }),
   };
   const server = createServer(
@@ -172,7 +174,10 @@ describe("readiness", () => {
     expect(answer.status).toBe(503);
     expect(JSON.parse(body)).toEqual({
       ready: false,
-      reasons: [{ reason: "server_closing" }, { reason: "log_unavailable", since: "1970-01-01T00:00:00.000Z" }],
+      reasons: [
+        { reason: "server_closing", message: "The server is closing." },
+        { reason: "log_unavailable", message: "The log is full.", since: "1970-01-01T00:00:00.000Z" },
+      ],
     });
     expect(body).not.toContain(secret);
   });

@@ -85,6 +85,7 @@ describe("installed whole", () => {
         tailrace: expect.arrayContaining(["Runtime", "MemoryLog", "openEmbeddedLog", "TailraceError"]),
         "tailrace/server": expect.arrayContaining(["createServer"]),
         "tailrace/client": expect.arrayContaining(["watch", "createPublisher", "createWorkers", "fileCheckpoint"]),
+        "tailrace/jetstream": ["openJetStreamLog"],
         "tailrace/package.json": ["default"],
       });
       expect(status).toBe(0);
@@ -180,6 +181,13 @@ describe("installed with --omit=optional", () => {
           ),
         });
       }
+    });
+
+    test("the log on JetStream says so too", async () => {
+      const { stdout } = await runOn(node, directory, "node", "doors.ts");
+      const { "tailrace/jetstream": door } = JSON.parse(stdout) as Record<string, unknown>;
+      const packages = ["@nats-io/transport-node", "@nats-io/jetstream", "@nats-io/kv"];
+      expect(door).toMatchObject({ reason: "part_missing", details: { part: "tailrace/jetstream", packages } });
     });
 
     test("the command line still shows its help", async () => {

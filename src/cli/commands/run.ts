@@ -36,6 +36,9 @@ export const runCommandCommand = defineCommand({
     if (given !== undefined && own !== undefined) {
       throw usageError("run", `--${own}`, `Not together with --${given}, which has a runtime already.`);
     }
+    if (typeof values.log === "object") {
+      throw usageError("run", "--log", "A log in NATS is for `tailrace serve`; run the command with --server then.");
+    }
     const server = own === undefined ? namedCommandServer(values) : undefined;
     const { run } = await import("../run/run.ts");
     return run({

@@ -1,3 +1,4 @@
+import { natsOptions, natsSettingsOf } from "../options/nats-options.ts";
 import { layered, runtimeOptions, settingsOf } from "../options/runtime-options.ts";
 import { defineCommand, value } from "../options/spec.ts";
 import { anyText, listenAddress } from "../options/values.ts";
@@ -11,6 +12,7 @@ export const serveCommand = defineCommand({
   ],
   options: {
     ...runtimeOptions,
+    ...natsOptions,
     "command-listen": value(
       "HOST:PORT",
       "Serve jobs and publishing here, and nothing but watching and reading on --listen. Default: everything on --listen.",
@@ -26,10 +28,18 @@ export const serveCommand = defineCommand({
     ["tailrace serve", "on 127.0.0.1:7433, with the log in ./tailrace-data"],
     ["tailrace serve --listen 127.0.0.1:0 --log memory", "on a free port, for a test"],
     ["tailrace serve --data /var/lib/tailrace --retain-worker-age 2d", "with less history"],
+    [
+      "tailrace serve --log nats://10.0.0.1,10.0.0.2 --namespace build --replicas 3 --nats-creds ./creds",
+      "one of several servers of one log",
+    ],
     ["tailrace serve --config tailrace.json", "with settings from a file"],
   ],
   async run(values) {
-    const given = { ...settingsOf("serve", values), commandListen: values["command-listen"] };
+    const given = {
+      ...settingsOf("serve", values),
+      commandListen: values["command-listen"],
+      nats: natsSettingsOf(values),
+    };
     const { readConfigFile } = await import("../config-file.ts");
     const config = values.config === undefined ? undefined : await readConfigFile(values.config);
     const settings = config === undefined ? given : layered(config.settings, given);

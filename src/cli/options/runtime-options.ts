@@ -1,7 +1,8 @@
 import type { RetentionLimits } from "../../base/limits.ts";
+import type { NatsSettings } from "./nats-options.ts";
 import { usageError } from "./parse.ts";
 import { flag, type OptionValues, value } from "./spec.ts";
-import { anyText, byteCount, count, durationMs, listenAddress, logKind, oneOf } from "./values.ts";
+import { anyText, byteCount, count, durationMs, type LogChoice, listenAddress, logChoice, oneOf } from "./values.ts";
 
 /** Where a runtime of ours listens and keeps its log, unless told otherwise. */
 export const defaultListen = "127.0.0.1:7433";
@@ -15,7 +16,11 @@ export const runtimeOptions = {
     listenAddress,
   ),
   data: value("DIR", `Directory of the log; made if it is not there. Default: ${defaultDirectory}.`, anyText),
-  log: value("KIND", "embedded (default: durable, in --data) or memory (nothing survives the process).", logKind),
+  log: value(
+    "KIND",
+    "embedded (default: durable, in --data), memory (nothing survives the process), or nats://HOST:PORT,HOST:PORT (in NATS JetStream, which replicates it).",
+    logChoice,
+  ),
   durability: value(
     "MODE",
     "What an acknowledged event survives: fsync (default: a loss of power) or process (a crash of the process).",
@@ -36,7 +41,9 @@ export interface RuntimeSettings {
   /** Where jobs and publishing are served, apart from what observes. Absent: where everything is. */
   readonly commandListen?: string | undefined;
   readonly data: string | undefined;
-  readonly log: "embedded" | "memory" | undefined;
+  readonly log: LogChoice | undefined;
+  /** Of a log in NATS only. */
+  readonly nats?: NatsSettings;
   readonly durability: "fsync" | "process" | undefined;
   readonly insecure: boolean;
   readonly retention: Partial<RetentionLimits>;
@@ -57,8 +64,12 @@ export type RetentionName = keyof typeof retentionNames;
 /** The settings that the command line gives. @throws TailraceError for options that contradict each other. */
 export function settingsOf(command: string, values: OptionValues<typeof runtimeOptions>): RuntimeSettings {
   for (const name of ["data", "durability"] as const) {
-    if (values.log === "memory" && values[name] !== undefined) {
+    if (values[name] === undefined) continue;
+    if (values.log === "memory") {
       throw usageError(command, `--${name}`, "Not with --log memory, which writes nothing to disk.");
+    }
+    if (typeof values.log === "object") {
+      throw usageError(command, `--${name}`, "Not with a log in NATS, which decides that itself.");
     }
   }
   const retention: Partial<Record<keyof RetentionLimits, number>> = {};
@@ -77,6 +88,7 @@ export function layered(lower: RuntimeSettings, upper: RuntimeSettings): Runtime
     commandListen: upper.commandListen ?? lower.commandListen,
     data: upper.data ?? lower.data,
     log: upper.log ?? lower.log,
+    nats: { ...lower.nats, ...upper.nats },
     durability: upper.durability ?? lower.durability,
     insecure: upper.insecure || lower.insecure,
     retention: { ...lower.retention, ...upper.retention },

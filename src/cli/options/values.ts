@@ -1,6 +1,8 @@
 import { hasReason } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { kindOfName } from "../../events/kinds.ts";
+import { parseNatsServer } from "../../log/jetstream/address.ts";
+import { isNamespace } from "../../log/jetstream/subjects.ts";
 import { parseListenAddress } from "../../server/listen-address.ts";
 
 /**
@@ -130,10 +132,44 @@ export function listenAddress(text: string): string {
   return text;
 }
 
+/** A log in NATS, by the addresses of servers. */
+export interface NatsLogChoice {
+  readonly servers: readonly string[];
+}
+
 /** Which log a runtime has. */
-export function logKind(text: string): "embedded" | "memory" {
-  if (text.startsWith("nats://")) throw new Error("a log in NATS is not part of this release; use embedded or memory");
-  return oneOf("embedded", "memory")(text);
+export type LogChoice = "embedded" | "memory" | NatsLogChoice;
+
+/** Reads "embedded", "memory" or "nats://HOST:PORT,HOST:PORT". */
+export function logChoice(text: string): LogChoice {
+  const scheme = /^(nats|tls):\/\//.exec(text)?.[0];
+  if (scheme === undefined) {
+    if (text === "embedded" || text === "memory") return text;
+    throw new Error(`"${text}" is not one of embedded, memory, nats://HOST:PORT`);
+  }
+  const servers = text.split(",").map((server) => (server.includes("://") ? server : scheme + server));
+  for (const server of servers) {
+    try {
+      parseNatsServer(server, "log");
+    } catch (error) {
+      // Without the text, which may hold a password.
+      if (hasReason(error, "invalid_request")) throw new Error(`an address ${error.details.description}`);
+      throw error;
+    }
+  }
+  return { servers };
+}
+
+/** Where a log is: a directory, or NATS. */
+export function logPlace(text: string): string | NatsLogChoice {
+  const choice = /^(nats|tls):\/\//.test(text) ? logChoice(text) : text;
+  return typeof choice === "string" ? text : choice;
+}
+
+/** Name of a log in NATS. */
+export function namespace(text: string): string {
+  if (!isNamespace(text)) throw new Error(`"${text}" is no name: letters, digits, - and _, at most 64`);
+  return text;
 }
 
 /** One of a few words. */

@@ -3,6 +3,7 @@ import { limits } from "../../base/limits.ts";
 import type { AppendBatch, AppendResult } from "../contract.ts";
 import type { LogIndex } from "../index/log-index.ts";
 import type { ScopeTable } from "../index/scope-table.ts";
+import { sizeOf } from "../state-put.ts";
 import { maxTimeBytes } from "./time.ts";
 
 /** What an event takes while it waits, apart from its bytes. */
@@ -21,8 +22,8 @@ export interface PendingAppend {
  *
  * While one group is being written the next one gathers here; nothing else bounds how much that can become.
  */
-export class PendingAppends {
-  #waiting: PendingAppend[] = [];
+export class PendingAppends<T extends PendingAppend = PendingAppend> {
+  #waiting: T[] = [];
   #bytes = 0;
   readonly #workers: Newcomers;
   readonly #jobs: Newcomers;
@@ -62,9 +63,7 @@ export class PendingAppends {
       }
     }
     for (const [key, put] of batch.state ?? []) {
-      // What is made later is small by contract.
-      const size = typeof put === "function" ? eventOverheadBytes : (put?.length ?? 0);
-      bytes += key.length * 2 + size + eventOverheadBytes;
+      bytes += key.length * 2 + sizeOf(put) + eventOverheadBytes;
     }
     if (this.#bytes + bytes > limits.maxPendingAppendBytes) {
       throw new TailraceError(
@@ -84,13 +83,13 @@ export class PendingAppends {
     return bytes;
   }
 
-  push(pending: PendingAppend): void {
+  push(pending: T): void {
     this.#waiting.push(pending);
     this.#bytes += pending.bytes;
   }
 
   /** The next group: whole batches in order, at least one, of `maxBytes` in all unless the first alone is larger. */
-  take(maxBytes: number): PendingAppend[] {
+  take(maxBytes: number): T[] {
     let count = 0;
     let bytes = 0;
     for (const pending of this.#waiting) {

@@ -4,6 +4,7 @@ import type { AppendResult } from "../contract.ts";
 import type { LogIndex } from "../index/log-index.ts";
 import type { ScopeEntry } from "../index/scope-entry.ts";
 import { type EventArrays, newEventArrays, type Placement, type StagedGroup, setJob } from "../index/staged.ts";
+import { valueToPut } from "../state-put.ts";
 import type { PendingAppend } from "./pending.ts";
 import { encodeTime } from "./time.ts";
 
@@ -47,7 +48,7 @@ export function stageGroup(
     const state = new Map<string, Uint8Array | null>();
     for (const [i, { batch }] of appends.entries()) {
       for (const [key, put] of batch.state ?? []) {
-        state.set(key, typeof put === "function" ? put(results[i] as AppendResult) : put);
+        state.set(key, valueToPut(put, results[i] as AppendResult));
       }
     }
     const placement = place(events, storedBytes);

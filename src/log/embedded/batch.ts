@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib";
+import { unsetBytes } from "../binary.ts";
 import type { EventArrays } from "../index/staged.ts";
-import { unsetBytes } from "./binary.ts";
 
 /**
  * A batch in a segment: header, one row per event, the stored bytes of the events, and what else is committed with them

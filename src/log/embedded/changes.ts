@@ -1,6 +1,6 @@
+import { BinaryReader, BinaryWriter } from "../binary.ts";
 import type { PreparedGroup } from "../commit/stage.ts";
 import type { Floor } from "../index/scope-entry.ts";
-import { BinaryReader, BinaryWriter } from "./binary.ts";
 
 const defineWorker = 1;
 const raiseFloor = 2;

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import { BinaryReader, BinaryWriter } from "../binary.ts";
 import type { LogIndex } from "../index/log-index.ts";
 import { noFloor, type ScopeEntry } from "../index/scope-entry.ts";
-import { BinaryReader, BinaryWriter } from "./binary.ts";
 import { readFloor, writeFloor } from "./changes.ts";
 import { codeOf, type FileSystem } from "./file-system.ts";
 import { corrupt, newerFormat } from "./open-errors.ts";

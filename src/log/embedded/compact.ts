@@ -1,8 +1,8 @@
 import { join } from "node:path";
+import { unsetBytes } from "../binary.ts";
 import type { Chunk } from "../index/chunk.ts";
 import { type EventArrays, newEventArrays, setJob } from "../index/staged.ts";
 import { bytesBeforeEvents, compacted, encodeBatch } from "./batch.ts";
-import { unsetBytes } from "./binary.ts";
 import type { OpenedFiles } from "./opened-files.ts";
 import { encodeSegmentHeader, Segment, segmentHeaderBytes, segmentName } from "./segment.ts";
 

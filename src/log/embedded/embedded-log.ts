@@ -1,13 +1,14 @@
 import type { Clock } from "../../base/clock.ts";
 import { TailraceError } from "../../base/errors.ts";
+import { unsetBytes } from "../binary.ts";
 import { type EventBlock, jobsOf } from "../block.ts";
 import { boundsOfStoredBytes, type PreparedGroup, writeStoredBytes } from "../commit/stage.ts";
 import type { LogHealth, LogIdentity } from "../contract.ts";
 import { type Extent, type Layout, pick } from "../index/extents.ts";
 import type { EventArrays, Placement } from "../index/staged.ts";
-import { type FetchedBytes, IndexedLog } from "../indexed-log.ts";
+import { IndexedLog } from "../indexed-log.ts";
+import type { FetchedBytes } from "../readable-log.ts";
 import { asCommitted, bytesBeforeEvents, encodeBatch } from "./batch.ts";
-import { unsetBytes } from "./binary.ts";
 import { encodeChanges } from "./changes.ts";
 import { isFull } from "./file-system.ts";
 import type { OpenedFiles } from "./opened-files.ts";

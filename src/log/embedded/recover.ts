@@ -1,9 +1,9 @@
 import { join } from "node:path";
+import { unsetBytes } from "../binary.ts";
 import type { LogIndex } from "../index/log-index.ts";
 import { restoreEvent, settle } from "../index/restore.ts";
 import { type FloorRaise, noFloor, type ScopeEntry } from "../index/scope-entry.ts";
 import { type DecodedBatch, decodeBatch, headerBytes } from "./batch.ts";
-import { unsetBytes } from "./binary.ts";
 import { type Change, decodeChanges } from "./changes.ts";
 import { type CheckpointScan, restoreCheckpoint, restoreWorker } from "./checkpoint.ts";
 import type { FileSystem, LogFile } from "./file-system.ts";

@@ -25,7 +25,7 @@ export interface Head {
  */
 export class LogIndex {
   readonly columns = new EventColumns();
-  readonly uses = new SegmentUses();
+  readonly uses: SegmentUses;
   readonly state = new Map<string, Uint8Array>();
   readonly holders = new Holders();
   readonly retention: Retention;
@@ -33,7 +33,9 @@ export class LogIndex {
   #floor: Floor = noFloor;
   #forgottenFloor: Floor = noFloor;
 
-  constructor(limits: RetentionLimits) {
+  /** @param uses counts what of each segment is retained. Default: by segment. */
+  constructor(limits: RetentionLimits, uses = new SegmentUses()) {
+    this.uses = uses;
     this.retention = new Retention(limits, this.columns, this.holders);
   }
 
@@ -154,6 +156,27 @@ export class LogIndex {
     this.#pack(touched);
   }
 
+  /**
+   * Removes what was lost though retention kept it, as if retention had removed everything of those workers and jobs up
+   * to there.
+   * @param through which sequence, by worker or job. What a job loses its workers lose too.
+   */
+  lose(through: ReadonlyMap<ScopeEntry, number>): void {
+    const all = new Map(through);
+    for (const [job, sequence] of through) {
+      if (!job.isJob) continue;
+      for (let i = job.queue.indexAfter(sequence) - 1; i >= 0; i--) {
+        const own = job.queue.at(i);
+        const chunk = this.columns.chunkOf(own);
+        const worker = this.holders.workerOf(chunk, chunk.rowAfter(own - 1));
+        if ((all.get(worker) ?? 0) < own) all.set(worker, own);
+      }
+    }
+    const raises = [...all].flatMap(([entry, sequence]) => this.#raiseTo(entry, sequence) ?? []);
+    this.raise(raises.toSorted((a, b) => Number(b.entry.isJob) - Number(a.entry.isJob)));
+    for (const { entry } of raises) this.retention.takeBack(entry);
+  }
+
   /** Jobs are only names from now on. What they held counts against their workers, or goes. */
   forgetJobs(jobs: readonly ScopeEntry[]): void {
     if (jobs.length === 0) return;
@@ -213,6 +236,18 @@ export class LogIndex {
       if (value === null) this.state.delete(key);
       else this.state.set(key, value);
     }
+  }
+
+  /** The raise that takes everything in the scope of an entry up to a sequence; undefined: that is nothing. */
+  #raiseTo(entry: ScopeEntry, through: number): FloorRaise | undefined {
+    const drops = entry.queue.indexAfter(through);
+    if (drops === 0) return undefined;
+    const sequence = entry.queue.at(drops - 1);
+    const chunk = this.columns.chunkOf(sequence);
+    const row = chunk.rowAfter(sequence - 1);
+    const ordinals = entry.isJob ? chunk.jobOrdinals : chunk.workerOrdinals;
+    const ordinal = chunk.ordinals[row] as number;
+    return { entry, sequence, ordinal, scopeOrdinal: ordinals?.[row] as number };
   }
 
   #jobAt(number: number): ScopeEntry | undefined {

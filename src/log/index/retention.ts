@@ -28,7 +28,7 @@ export function resolveRetention(given: Partial<RetentionLimits> = {}): Retentio
  * one that publishes little keeps its history however much the others publish.
  */
 export class Retention {
-  readonly limits: RetentionLimits;
+  #limits: RetentionLimits;
   readonly #columns: EventColumns;
   readonly #holders: Holders;
   /** Those that hold something, by their slots, which are given out again: so the heaps stay as small as they are many. */
@@ -46,9 +46,19 @@ export class Retention {
   #bytes = 0;
 
   constructor(limits: RetentionLimits, columns: EventColumns, holders: Holders) {
-    this.limits = limits;
+    this.#limits = limits;
     this.#columns = columns;
     this.#holders = holders;
+  }
+
+  get limits(): RetentionLimits {
+    return this.#limits;
+  }
+
+  /** From the next plan on. */
+  set limits(limits: RetentionLimits) {
+    this.#limits = limits;
+    this.#allHeld = false;
   }
 
   /** Milliseconds after which an event goes. Both age limits are the same for every worker, so the smaller one holds. */
@@ -87,8 +97,8 @@ export class Retention {
       entry.slot = this.#freeSlots.pop() ?? this.#bySlot.length;
       this.#bySlot[entry.slot] = entry;
     }
-    this.#byEvents.set(entry.slot, entry.plannedEvents);
-    this.#byBytes.set(entry.slot, entry.plannedBytes);
+    this.#byEvents.set(entry.slot, entry.plannedEvents, entry.rank);
+    this.#byBytes.set(entry.slot, entry.plannedBytes, entry.rank);
     if (entry.plannedEvents > 0) return;
     this.#bySlot[entry.slot] = undefined;
     this.#freeSlots.push(entry.slot);
@@ -145,6 +155,12 @@ export class Retention {
     return ofJobs.length === 0 ? ofWorkers : [...ofJobs, ...ofWorkers];
   }
 
+  /** Looks at these entries again with the next plan: they may hold more than they should. */
+  lookAgainAt(entries: Iterable<ScopeEntry>): void {
+    for (const entry of entries) this.#delayed.add(entry);
+    this.#allHeld = false;
+  }
+
   /** When the oldest event that may go came in; undefined if there is none, or if it is held. */
   oldestTime(): number | undefined {
     for (const chunk of this.#columns.chunks) {
@@ -190,7 +206,7 @@ export class Retention {
       }
       const entry = this.#bySlot[slot] as ScopeEntry;
       if (this.#takeOldest(entry)) continue;
-      heap.set(slot, 0);
+      heap.set(slot, 0, 0);
       held ??= [];
       held.push(entry);
     }

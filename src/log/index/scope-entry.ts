@@ -53,10 +53,13 @@ export class ScopeEntry {
   /** How many at the front of the queue the group being committed removes. */
   plannedDrops = 0;
   plannedForgotten = false;
+  /** Decides between those that hold equally much: the same for the same id, wherever it is. */
+  readonly rank: number;
   /** Its place among those that are compared by what they hold; -1: it holds nothing. */
   slot = -1;
 
-  constructor(isJob: boolean, number: number, id: string, firstSequence: number, floor: Floor) {
+  constructor(isJob: boolean, number: number, id: string, hash: number, firstSequence: number, floor: Floor) {
+    this.rank = isJob ? hash + 2 ** 32 : hash;
     this.isJob = isJob;
     this.number = number;
     this.id = id;

@@ -15,7 +15,7 @@ export class ScopeTable {
 
   constructor(isJob: boolean) {
     this.#isJob = isJob;
-    this.none = new ScopeEntry(isJob, 0, "", 0, noFloor);
+    this.none = new ScopeEntry(isJob, 0, "", 0, 0, noFloor);
     this.#byNumber.set(0, this.none);
   }
 
@@ -107,7 +107,8 @@ export class ScopeTable {
 
   #create(id: string, firstSequence: number, floor: Floor): ScopeEntry {
     const number = this.subjects.add(id);
-    const entry = new ScopeEntry(this.#isJob, number, id, this.#isJob ? firstSequence : 0, floor);
+    const hash = this.subjects.hashOf(number);
+    const entry = new ScopeEntry(this.#isJob, number, id, hash, this.#isJob ? firstSequence : 0, floor);
     this.#byNumber.set(number, entry);
     return entry;
   }

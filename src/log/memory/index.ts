@@ -9,7 +9,8 @@ import type { Layout } from "../index/extents.ts";
 import { LogIndex } from "../index/log-index.ts";
 import { resolveRetention } from "../index/retention.ts";
 import type { EventArrays, Placement } from "../index/staged.ts";
-import { type FetchedBytes, IndexedLog } from "../indexed-log.ts";
+import { IndexedLog } from "../indexed-log.ts";
+import type { FetchedBytes } from "../readable-log.ts";
 import { Slabs } from "./slabs.ts";
 
 export interface MemoryLogOptions {

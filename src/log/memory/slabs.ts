@@ -2,7 +2,7 @@ import type { Chunk } from "../index/chunk.ts";
 import { type Layout, pick } from "../index/extents.ts";
 import type { LogIndex } from "../index/log-index.ts";
 import type { Placement } from "../index/staged.ts";
-import type { FetchedBytes } from "../indexed-log.ts";
+import type { FetchedBytes } from "../readable-log.ts";
 
 /** Bytes that are taken from the system at once. */
 const slabBytes = 1024 * 1024;

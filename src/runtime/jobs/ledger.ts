@@ -15,6 +15,7 @@ import type { LevelName } from "./operation.ts";
 import {
   encodeKeyUse,
   encodeRecord,
+  endedRecord,
   type KeyUse,
   keyPrefix,
   type RecordHeader,
@@ -22,6 +23,7 @@ import {
   readJob,
   recordPrefix,
   removal,
+  submittedRecord,
 } from "./record.ts";
 import type { JobEntry } from "./table.ts";
 
@@ -55,11 +57,8 @@ export class JobLedger {
   /** Commits a new job. @throws TailraceError as `EventLog.append`. */
   submitted(job: Job, key: string, use: KeyUse | undefined): Promise<AppendResult> {
     const state = new Map<string, StatePut>();
-    state.set(`${recordPrefix}${job.jobId}`, ({ firstSequence, last }) => {
-      const beforeSequence = firstSequence - 1;
-      const beforeOrdinal = last.ordinal - (last.sequence - beforeSequence);
-      return encodeRecord(headerOf(JobState.QUEUED, { beforeSequence, beforeOrdinal }), job);
-    });
+    const unknown = { beforeSequence: 0, beforeOrdinal: 0 };
+    state.set(recordKey(job), submittedRecord(headerOf(JobState.QUEUED, unknown), job));
     if (use !== undefined) state.set(`${keyPrefix}${key}`, encodeKeyUse(use));
     return this.#append(job, [stateChanged(job, JobState.QUEUED)], state);
   }
@@ -110,8 +109,7 @@ export class JobLedger {
       }),
       stateChanged(job, end.state),
     ];
-    const put: StatePut = ({ last }) =>
-      encodeRecord({ ...headerOf(end.state, header), endSequence: last.sequence, endTimeMs }, job);
+    const put = endedRecord({ ...headerOf(end.state, header), endTimeMs }, job);
     await this.#insist(() => this.#append(job, events, new Map([[recordKey(job), put]])));
   }
 

@@ -1,7 +1,9 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Job, JobSchema } from "../../../gen/tailrace/v1/job_service_pb.ts";
 import type { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
+import { origin } from "../../events/cursor.ts";
 import type { StatePut } from "../../log/contract.ts";
+import { readResult, resultBytes, writeResult } from "../../log/state-put.ts";
 
 /** Where the log's state keeps the record of a job, and what an idempotency key stands for. */
 export const recordPrefix = "job/";
@@ -19,45 +21,75 @@ export interface RecordHeader {
 }
 
 const version = 1;
-/** Version, state, four numbers, and the length of the operation's name, which follows. */
-const headerBytes = 2 + 4 * 8 + 2;
+/** Where the place of the batch that submitted the job lies, that of the batch that ended it, and the time of its end. */
+const submittedAt = 2;
+const endedAt = submittedAt + resultBytes;
+const endTimeAt = endedAt + resultBytes;
+/** Then follow the length of the operation's name, the name, and the job. */
+const headerBytes = endTimeAt + 8;
+const nameAt = headerBytes + 2;
+
+/** A record that is committed with the batch that submits the job, and says where that went. */
+export function submittedRecord(header: RecordHeader, job: Job): StatePut {
+  return { bytes: encodeRecord(header, job), resultAt: submittedAt };
+}
+
+/** A record that is committed with the batch that ends the job, and says where that went. */
+export function endedRecord(header: RecordHeader, job: Job): StatePut {
+  return { bytes: encodeRecord(header, job), resultAt: endedAt };
+}
 
 /**
  * A record as the log's state keeps it: the header, and `tailrace.v1.Job` without what the log counts. Remembered jobs are
  * in memory in this form only, because there may be a hundred thousand of them.
  */
 export function encodeRecord(header: RecordHeader, job: Job): Uint8Array {
-  const body = toBinary(JobSchema, job);
   const name = new TextEncoder().encode(job.operation);
-  const record = new Uint8Array(headerBytes + name.length + body.length);
+  const body = toBinary(JobSchema, job);
+  const rest = new Uint8Array(2 + name.length + body.length);
+  new DataView(rest.buffer).setUint16(0, name.length);
+  rest.set(name, 2);
+  rest.set(body, 2 + name.length);
+  return withHeader(header, rest);
+}
+
+/** The same job in another log, whose header says where its events are there. */
+export function movedRecord(record: Uint8Array, header: RecordHeader): Uint8Array {
+  return withHeader(header, record.subarray(headerBytes));
+}
+
+function withHeader(header: RecordHeader, rest: Uint8Array): Uint8Array {
+  const record = new Uint8Array(headerBytes + rest.length);
   const view = new DataView(record.buffer);
   view.setUint8(0, version);
   view.setUint8(1, header.state);
-  view.setFloat64(2, header.beforeSequence);
-  view.setFloat64(10, header.beforeOrdinal);
-  view.setFloat64(18, header.endSequence);
-  view.setFloat64(26, header.endTimeMs);
-  view.setUint16(34, name.length);
-  record.set(name, headerBytes);
-  record.set(body, headerBytes + name.length);
+  const { beforeSequence, beforeOrdinal, endSequence } = header;
+  const before = { ...origin, sequence: beforeSequence, ordinal: beforeOrdinal };
+  writeResult(record, submittedAt, { firstSequence: beforeSequence + 1, last: before });
+  writeResult(record, endedAt, { firstSequence: endSequence, last: { ...origin, sequence: endSequence } });
+  view.setFloat64(endTimeAt, header.endTimeMs);
+  record.set(rest, headerBytes);
   return record;
 }
 
 export function readHeader(record: Uint8Array): RecordHeader {
   const view = viewOf(record);
   if (view.getUint8(0) !== version) throw new Error(`a job's record has version ${view.getUint8(0)}, not ${version}`);
+  const { firstSequence, last } = readResult(record, submittedAt);
+  const beforeSequence = firstSequence - 1;
   return {
     state: view.getUint8(1) as JobState,
-    beforeSequence: view.getFloat64(2),
-    beforeOrdinal: view.getFloat64(10),
-    endSequence: view.getFloat64(18),
-    endTimeMs: view.getFloat64(26),
+    beforeSequence,
+    // The events of one batch follow each other without holes.
+    beforeOrdinal: last.ordinal - (last.sequence - beforeSequence),
+    endSequence: readResult(record, endedAt).last.sequence,
+    endTimeMs: view.getFloat64(endTimeAt),
   };
 }
 
 /** The operation of a record, which a start must know of every job: decoding a hundred thousand of them takes seconds. */
 export function readOperation(record: Uint8Array): string {
-  return new TextDecoder().decode(record.subarray(headerBytes, bodyStart(record)));
+  return new TextDecoder().decode(record.subarray(nameAt, bodyStart(record)));
 }
 
 /** The job of a record: a message of its own. */
@@ -66,7 +98,7 @@ export function readJob(record: Uint8Array): Job {
 }
 
 function bodyStart(record: Uint8Array): number {
-  return headerBytes + viewOf(record).getUint16(34);
+  return nameAt + viewOf(record).getUint16(headerBytes);
 }
 
 function viewOf(record: Uint8Array): DataView {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { readResult, resultBytes } from "../../../src/log/state-put.ts";
 import { event, events, type Implementation, readAll, workers } from "../harness.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -32,19 +33,24 @@ export function stateSuite({ create }: Implementation): void {
       await log.close();
     });
 
-    test("may be made from where its batch went", async () => {
+    test("may say where its batch went", async () => {
       const log = await create().open();
+      const room = new Uint8Array(resultBytes);
       await log.append({ events: events("a", 2) });
       const results = await Promise.all(
         ["x", "y"].map((key) =>
           log.append({
             events: events("a", 3),
-            state: new Map([[key, (result) => bytes(`${result.firstSequence} ${result.last.workerOrdinal}`)]]),
+            state: new Map([[key, { bytes: Uint8Array.from([...bytes(key), ...room, 7]), resultAt: 1 }]]),
           }),
         ),
       );
-      expect(log.state("x")).toEqual(bytes(`${results[0]?.firstSequence} 5`));
-      expect(log.state("y")).toEqual(bytes(`${results[1]?.firstSequence} 8`));
+      for (const [i, key] of ["x", "y"].entries()) {
+        const value = log.state(key) as Uint8Array;
+        expect([value.at(0), value.at(-1), value.length]).toEqual([bytes(key)[0], 7, resultBytes + 2]);
+        expect(readResult(value, 1)).toEqual(results[i]);
+        expect(results[i]?.last.workerOrdinal).toBe(5 + 3 * i);
+      }
       await log.close();
     });
 

@@ -3,6 +3,7 @@ const doors: Record<string, () => Promise<object>> = {
   tailrace: () => import("tailrace"),
   "tailrace/server": () => import("tailrace/server"),
   "tailrace/client": () => import("tailrace/client"),
+  "tailrace/jetstream": () => import("tailrace/jetstream"),
   "tailrace/package.json": () => import("tailrace/package.json", { with: { type: "json" } }),
 };
 

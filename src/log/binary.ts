@@ -32,8 +32,23 @@ export class BinaryWriter {
     this.#view.setFloat64(at, value, true);
   }
 
+  /** A whole number from 0 to 2^53, in as few bytes as it needs. */
+  varint(value: number): void {
+    let rest = value;
+    while (rest >= 0x80) {
+      this.u8((rest % 0x80) | 0x80);
+      rest = Math.floor(rest / 0x80);
+    }
+    this.u8(rest);
+  }
+
   data(value: Uint8Array): void {
     this.u32(value.length);
+    this.raw(value);
+  }
+
+  /** Bytes whose length the reader knows otherwise. */
+  raw(value: Uint8Array): void {
     const at = this.#advance(value.length);
     this.#bytes.set(value, at);
   }
@@ -83,11 +98,27 @@ export class BinaryReader {
     return this.#view.getFloat64(this.#advance(8), true);
   }
 
+  varint(): number {
+    let value = 0;
+    for (let scale = 1; ; scale *= 0x80) {
+      const byte = this.u8();
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+    }
+  }
+
   data(): Uint8Array {
     const length = this.u32();
     const from = this.#advance(length);
     // A Buffer's own slice would be a view that keeps the whole file in memory.
     return new Uint8Array(this.#bytes.subarray(from, from + length));
+  }
+
+  /** The same as `data`, without a copy: good as long as nobody changes the bytes that are read. */
+  view(): Uint8Array {
+    const length = this.u32();
+    const from = this.#advance(length);
+    return this.#bytes.subarray(from, from + length);
   }
 
   text(): string {

@@ -1,0 +1,225 @@
+import { JetStreamApiError } from "@nats-io/jetstream";
+import { errors as natsErrors } from "@nats-io/transport-node";
+import { type ProblemDetails, TailraceError } from "../../base/errors.ts";
+
+type OpenCause = ProblemDetails["log_open_failed"]["cause"];
+
+/** The oldest nats-server that writes several messages whole or not at all. */
+export const lowestServer = { major: 2, minor: 12 } as const;
+
+/** Bytes of a message that a server must take at the least: a run of events and its headers. */
+export const lowestMaxPayload = 1024 * 1024;
+
+/** Error codes of the JetStream API (errors.json of nats-server) that tell something to do. */
+const apiCodes = {
+  accountLimit: 10002,
+  noSuitablePeers: 10005,
+  insufficientResources: 10023,
+  tooManyStreams: 10027,
+  memoryExceeded: 10028,
+  notEnabledForAccount: 10039,
+  storageExceeded: 10047,
+  nameInUse: 10058,
+  subjectsOverlap: 10065,
+  replicasWithoutCluster: 10074,
+  notEnabled: 10076,
+  storeFailed: 10077,
+  maxBytesRequired: 10113,
+  streamBytesExceeded: 10122,
+} as const;
+
+const noRoom: ReadonlySet<number> = new Set([
+  apiCodes.accountLimit,
+  apiCodes.insufficientResources,
+  apiCodes.memoryExceeded,
+  apiCodes.storageExceeded,
+  apiCodes.storeFailed,
+  apiCodes.streamBytesExceeded,
+]);
+
+export function openFailed(cause: OpenCause, message: string, error?: unknown): TailraceError<"log_open_failed"> {
+  return new TailraceError("log_open_failed", { cause }, message, error === undefined ? {} : { cause: error });
+}
+
+/** A server lacks what the log stands on: an atomic batch, and room for a run of events. */
+export function tooOld(server: string, version: string): TailraceError<"log_open_failed"> {
+  const lowest = `${lowestServer.major}.${lowestServer.minor}`;
+  return openFailed(
+    "unsupported",
+    `${server} runs nats-server ${version}, and a log on JetStream needs ${lowest} or later, which can write several messages whole or not at all. Upgrade every server of the cluster.`,
+  );
+}
+
+export function payloadTooSmall(server: string, maxPayload: number): TailraceError<"log_open_failed"> {
+  return openFailed(
+    "unsupported",
+    `${server} takes messages of ${maxPayload} bytes at the most, and a log needs ${lowestMaxPayload}. Set max_payload to 1MB or more on every server of the cluster.`,
+  );
+}
+
+/** How a stream differs from what the log needs. Values are as the server's configuration has them. */
+export interface ConfigDifference {
+  readonly name: string;
+  readonly wanted: unknown;
+  readonly found: unknown;
+}
+
+/** A stream of this name is there already, and is not ours or was changed. */
+export function otherConfiguration(
+  stream: string,
+  differences: readonly ConfigDifference[],
+  error?: unknown,
+): TailraceError<"log_open_failed"> {
+  const found = differences.map(
+    ({ name, wanted, found }) =>
+      `${name} is ${JSON.stringify(found) ?? "not set"} instead of ${JSON.stringify(wanted)}`,
+  );
+  const how = found.length === 0 ? "" : `: ${found.join(", ")}`;
+  return openFailed(
+    "other_configuration",
+    `The stream ${stream} exists with another configuration${how}. Change it to that (nats stream edit ${stream}), or choose another namespace.`,
+    error,
+  );
+}
+
+/**
+ * What a failure means to the operator who opens a log. `servers`: where, without credentials. `replicas`: how many were
+ * asked for.
+ */
+export function openErrorOf(servers: string, error: unknown, replicas = 1): TailraceError {
+  if (error instanceof TailraceError) return error;
+  const refused = permissionOf(error);
+  if (refused !== undefined) {
+    return openFailed(
+      "denied",
+      `The user of NATS at ${servers} has no permission for ${refused.operation === "publish" ? "publishing to" : "subscribing to"} ${refused.subject}. Give it the permissions of docs/guides/scaling.md.`,
+      error,
+    );
+  }
+  if (
+    error instanceof natsErrors.AuthorizationError ||
+    error instanceof natsErrors.UserAuthenticationExpiredError ||
+    error instanceof natsErrors.ProtocolError
+  ) {
+    return openFailed(
+      "denied",
+      `NATS at ${servers} does not let this server in (${error.message}). Give it a user and password, a token, an nkey or a credentials file that NATS knows.`,
+      error,
+    );
+  }
+  if (isJetStreamOff(error)) {
+    return openFailed(
+      "unsupported",
+      `NATS at ${servers} runs without JetStream, or the account may not use it. Start nats-server with -js, or enable JetStream for the account.`,
+      error,
+    );
+  }
+  const code = apiCodeOf(error);
+  if (code === apiCodes.replicasWithoutCluster || code === apiCodes.noSuitablePeers) {
+    return openFailed(
+      "unsupported",
+      `NATS at ${servers} has not enough servers for ${replicas} replicas of the log. Join that many servers with JetStream into a cluster, or ask for fewer replicas.`,
+      error,
+    );
+  }
+  if (code !== undefined && noRoom.has(code)) {
+    return openFailed(
+      "full",
+      `NATS at ${servers} has no room left for the log (${(error as Error).message}). Give JetStream or the account more storage, then open it again.`,
+      error,
+    );
+  }
+  if (code === apiCodes.tooManyStreams || code === apiCodes.maxBytesRequired) {
+    return openFailed(
+      "denied",
+      `The account of NATS at ${servers} does not allow the log's stream (${(error as Error).message}). Change the limits of the account.`,
+      error,
+    );
+  }
+  if (code === apiCodes.nameInUse) {
+    return openFailed(
+      "other_configuration",
+      `The log's stream exists at ${servers} with another configuration. Choose another namespace.`,
+      error,
+    );
+  }
+  if (code === apiCodes.subjectsOverlap) {
+    return openFailed(
+      "other_configuration",
+      `Another stream of NATS at ${servers} takes subjects of the log. Delete it or its subjects, or choose another namespace.`,
+      error,
+    );
+  }
+  if (isUnreachable(error)) {
+    return openFailed(
+      "unreachable",
+      `No NATS server answers at ${servers} (${reasonOf(error)}). Start one, or name the right addresses.`,
+      error,
+    );
+  }
+  return openFailed("io", `The log on NATS at ${servers} can't be opened: ${(error as Error).message}.`, error);
+}
+
+/**
+ * What a failed write means to whoever appends. Nothing was written where JetStream refused it; else nobody knows. The
+ * message names no host, since it goes to clients.
+ */
+export function appendErrorOf(error: unknown, sinceMs: number): TailraceError {
+  if (error instanceof TailraceError) return error;
+  const code = apiCodeOf(error);
+  if (code !== undefined && noRoom.has(code)) {
+    return new TailraceError(
+      "limit_exceeded",
+      { limit: "storage", maximum: 0, retryAfterMs: 5_000 },
+      "There is no room left in the log's stream. Nothing was written; publish again when there is.",
+      { cause: error },
+    );
+  }
+  return unavailable(sinceMs, "NATS did not acknowledge the write. It may or may not be there; try again.", error);
+}
+
+/** The log can't be used since then (milliseconds since the epoch). */
+export function unavailable(sinceMs: number, message: string, cause?: unknown): TailraceError<"log_unavailable"> {
+  return new TailraceError(
+    "log_unavailable",
+    { sinceMs, retryAfterMs: 1_000 },
+    message,
+    cause === undefined ? {} : { cause },
+  );
+}
+
+/** Number of an error that the JetStream API answered with; undefined: it is another error. */
+export function apiCodeOf(error: unknown): number | undefined {
+  return error instanceof JetStreamApiError ? error.code : undefined;
+}
+
+/** Whether nobody answers for JetStream: it is off, or (while a cluster has no leader) can't be used right now. */
+export function isJetStreamOff(error: unknown): boolean {
+  // Its class is not exported.
+  if (error instanceof Error && error.name === "JetStreamNotEnabled") return true;
+  if (error instanceof natsErrors.NoRespondersError) return true;
+  if (error instanceof natsErrors.RequestError && error.isNoResponders()) return true;
+  const code = apiCodeOf(error);
+  return code === apiCodes.notEnabled || code === apiCodes.notEnabledForAccount;
+}
+
+function permissionOf(error: unknown): InstanceType<typeof natsErrors.PermissionViolationError> | undefined {
+  const inner = error instanceof natsErrors.RequestError ? error.cause : error;
+  return inner instanceof natsErrors.PermissionViolationError ? inner : undefined;
+}
+
+/** Errors of the system while connecting: no host, no route, TLS that does not fit. */
+function isUnreachable(error: unknown): boolean {
+  return (
+    error instanceof natsErrors.ConnectionError ||
+    error instanceof natsErrors.TimeoutError ||
+    error instanceof natsErrors.ClosedConnectionError ||
+    error instanceof natsErrors.RequestError ||
+    typeof (error as NodeJS.ErrnoException)?.code === "string"
+  );
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof natsErrors.TimeoutError) return "no answer in time";
+  return (error as Error).message;
+}

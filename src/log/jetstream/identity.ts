@@ -1,0 +1,64 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import type { StreamInfo } from "@nats-io/jetstream";
+import type { Meta } from "./meta.ts";
+
+const key = "identity";
+
+/** Sequences that are left out when a log begins anew: more than can have been given out since the mark was raised. */
+const skippedSequences = 2 ** 30;
+
+/** What is known of a log apart from its stream, so that a stream that was made again, or restored, is noticed. */
+export interface Identity {
+  readonly runtimeId: string;
+  readonly generation: bigint;
+  /** When the stream was made, as the server has it. */
+  readonly streamCreated: string;
+  /** Sequence of events after which those of this generation begin. */
+  readonly baseSequence: number;
+  /** The last sequence of the stream when the generation began: up to there messages may be missing. */
+  readonly bornAt: number;
+  /** The stream and the events had come at least this far. */
+  readonly highWater: { readonly stream: number; readonly sequence: number };
+}
+
+/** An identity as the bucket has it. */
+export interface KeptIdentity {
+  readonly identity: Identity;
+  readonly revision: number;
+}
+
+export async function readIdentity(meta: Meta): Promise<KeptIdentity | undefined> {
+  const entry = await meta.get(key);
+  if (entry === undefined) return undefined;
+  const fields = JSON.parse(new TextDecoder().decode(entry.value));
+  return { identity: { ...fields, generation: BigInt(`0x${fields.generation}`) }, revision: entry.revision };
+}
+
+/** Replaces the identity. Undefined: somebody else was first. */
+export async function writeIdentity(
+  meta: Meta,
+  identity: Identity,
+  revision: number | undefined,
+): Promise<KeptIdentity | undefined> {
+  const text = JSON.stringify({ ...identity, generation: identity.generation.toString(16).padStart(16, "0") });
+  const written = await meta.swap(key, new TextEncoder().encode(text), revision);
+  return written === undefined ? undefined : { identity, revision: written };
+}
+
+/** Whether a stream still is the one that the identity was last seen with, or a continuation of it. */
+export function fits(identity: Identity, stream: StreamInfo): boolean {
+  return stream.created === identity.streamCreated && stream.state.last_seq >= identity.highWater.stream;
+}
+
+/** An identity of a stream that is new, or not what it was: nothing that was told of `before` may be taken for true. */
+export function bornNow(stream: StreamInfo, before: Identity | undefined, runtimeId: string | undefined): Identity {
+  const { last_seq: bornAt } = stream.state;
+  return {
+    runtimeId: before?.runtimeId ?? runtimeId ?? randomUUID(),
+    generation: randomBytes(8).readBigUInt64BE(),
+    streamCreated: stream.created,
+    baseSequence: before === undefined ? 0 : before.highWater.sequence + skippedSequences,
+    bornAt,
+    highWater: { stream: bornAt, sequence: before?.highWater.sequence ?? 0 },
+  };
+}

@@ -1,0 +1,294 @@
+import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
+import type { Clock, StopTimer } from "../../base/clock.ts";
+import { TailraceError } from "../../base/errors.ts";
+import { limits, type RetentionLimits } from "../../base/limits.ts";
+import { PendingAppends } from "../commit/pending.ts";
+import type { AppendBatch, AppendResult, LogHealth, LogIdentity } from "../contract.ts";
+import type { Layout } from "../index/extents.ts";
+import { type FetchedBytes, ReadableLog } from "../readable-log.ts";
+import type { NatsLink } from "./connect.ts";
+import type { Fold, StreamMessage } from "./fold.ts";
+import type { KeptIdentity } from "./identity.ts";
+import { Lease } from "./lease.ts";
+import { lostRows } from "./lost.ts";
+import { Maintenance } from "./maintenance.ts";
+import type { Meta } from "./meta.ts";
+import { type Control, Publisher } from "./publisher.ts";
+import { MissingMessages, Reader } from "./reader.ts";
+import type { ServerLease } from "./server-lease.ts";
+import type { Snapshots } from "./snapshots.ts";
+import { streamOf } from "./subjects.ts";
+import { StreamTail } from "./tail.ts";
+
+/** Age is looked after at most this often, in milliseconds: events that fall due together go together. */
+const minAgeCheckMs = 1_000;
+
+/** What a log on JetStream is made of. */
+export interface LogParts {
+  readonly link: NatsLink;
+  readonly client: JetStreamClient;
+  readonly manager: JetStreamManager;
+  readonly meta: Meta;
+  readonly snapshots: Snapshots;
+  readonly namespace: string;
+  readonly kept: KeptIdentity;
+  readonly fold: Fold;
+  /** What this server wants of retention, which holds for all as long as it has the lease. */
+  readonly retention: RetentionLimits;
+  readonly clock: Clock;
+  /** Whether events are of the time of `clock`; else of that of the stream. */
+  readonly saysTime: boolean;
+  /** Keeps the namespace for this server; undefined: it is shared. */
+  readonly server: ServerLease | undefined;
+}
+
+/**
+ * A log in a stream of NATS JetStream. Every server that has it open folds the whole stream into an index of its own, so all
+ * know the same as soon as they have come as far. Made by `openJetStreamLog`.
+ */
+export class JetStreamLog extends ReadableLog {
+  readonly identity: LogIdentity;
+  readonly #parts: LogParts;
+  readonly #publisher: Publisher;
+  readonly #reader: Reader;
+  readonly #lease: Lease;
+  readonly #maintenance: Maintenance;
+  #tail: StreamTail | undefined;
+  #waiting: { readonly isReached: () => boolean; readonly settle: (error?: unknown) => void }[] = [];
+  #stopAgeTimer: StopTimer | undefined;
+  /** What was asked of `holdAfter` last; undefined: nothing yet. */
+  #hold: number | undefined;
+  #taken: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+  #stopped: Error | undefined;
+
+  constructor(parts: LogParts) {
+    super(parts.fold.index, parts.clock);
+    const { link, namespace, clock, fold, manager, kept } = parts;
+    const { runtimeId, generation } = kept.identity;
+    this.identity = { runtimeId, generation };
+    this.#parts = parts;
+    const pending = new PendingAppends<never>(this.index);
+    this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, {
+      folded: () => fold.last,
+      assertMayWrite: () => this.#assertMine(),
+    });
+    this.#reader = new Reader(manager, namespace, fold, () => this.#assertReachable());
+    this.#lease = new Lease(parts.meta, () => {
+      this.#taken = this.#tookLease();
+    });
+    this.#maintenance = new Maintenance(parts, this.#lease, {
+      lost: (sequences) => this.#reportLost((sequence) => sequences(sequence)),
+      failed: (message, cause) => this.#giveUp(message, cause),
+    });
+  }
+
+  /**
+   * Follows the stream and settles when everything is folded up to a sequence in it.
+   * @param there the newest one that can come.
+   * @throws StreamGap where messages are missing.
+   */
+  async follow(through: number, there: number): Promise<void> {
+    const { link, client, namespace, fold } = this.#parts;
+    this.#tail = await StreamTail.open(link, client, streamOf(namespace), fold.last + 1, (message) =>
+      this.#take(message),
+    );
+    await this.#until(() => fold.last >= Math.min(through, there), undefined);
+    fold.passOver(through);
+  }
+
+  /** Begins to take part: tries to get the lease, and to keep what comes with it. */
+  async start(): Promise<void> {
+    await this.#lease.start();
+    await this.#taken;
+    this.#parts.server?.onLost(() =>
+      this.#giveUp("Another server has taken over the log. Start this one again when that is gone.", undefined),
+    );
+    this.#maintenance.start();
+    this.#watchAge();
+  }
+
+  /** Lets go of everything without having taken part. */
+  async abandon(): Promise<void> {
+    this.markClosed();
+    await this.#tail?.close();
+  }
+
+  append(batch: AppendBatch): Promise<AppendResult> {
+    return new Promise((resolve, reject) => {
+      this.assertUsable();
+      this.#assertReachable();
+      this.#assertMine();
+      this.#publisher.append(batch).then(resolve, reject);
+    });
+  }
+
+  async reach(sequence: number): Promise<boolean> {
+    this.assertUsable();
+    const isReached = () => this.index.head.sequence >= sequence;
+    if (isReached()) return true;
+    const through = await this.#newest();
+    await this.#until(() => isReached() || this.#parts.fold.last >= through, limits.natsReachMs);
+    // Everything that was in the stream is folded: nobody gave this one out.
+    return isReached();
+  }
+
+  holdAfter(sequence: number): void {
+    const changes = sequence !== (this.#hold ?? this.index.retention.hold);
+    this.#hold = sequence;
+    // Another server that gets the lease later says what it wants itself.
+    if (changes && this.#lease.isHeld && !this.closed) this.#say({ hold: sequence });
+  }
+
+  override health(): LogHealth {
+    const health = super.health();
+    if (health.available) return this.#parts.link.health();
+    return this.failed ? { ...health, ended: true } : health;
+  }
+
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  protected async fetch(layout: Layout, memory: Uint8Array | undefined): Promise<FetchedBytes | undefined> {
+    try {
+      return await this.#reader.fetch(layout, memory);
+    } catch (error) {
+      if (error instanceof TailraceError) throw error;
+      if (!(error instanceof MissingMessages)) throw this.unavailable("The log can't be read right now.", error);
+      const missing = new Set(error.sequences);
+      await this.#reportLost((sequence) => missing.has(sequence));
+      return undefined;
+    }
+  }
+
+  /** @throws TailraceError `log_unavailable` if there has been no connection for a while. */
+  #assertReachable(): void {
+    const health = this.#parts.link.health();
+    if (!health.available) throw health.error;
+  }
+
+  /** @throws TailraceError `log_unavailable` if another server may have taken over. */
+  #assertMine(): void {
+    if (this.#parts.server?.isSure === false) {
+      throw this.failure ?? this.unavailable("The log does not know yet whether another server has taken over.");
+    }
+  }
+
+  #take(message: StreamMessage): void {
+    if (this.#stopped !== undefined) return;
+    try {
+      const folded = this.#parts.fold.take(message, (block) => this.tell(block));
+      if (folded !== undefined) this.#publisher.folded(folded);
+    } catch (error) {
+      this.#stopped = error as Error;
+      for (const { settle } of this.#waiting.splice(0)) settle(error);
+      this.#giveUp("The log's stream is not what this server knew of it. Start the server again.", error);
+      return;
+    }
+    if (this.#waiting.length > 0) this.#settleReached();
+    this.#watchAge();
+  }
+
+  /** Settles when so much is folded that something holds. `withinMs` undefined: however long that takes. */
+  #until(isReached: () => boolean, withinMs: number | undefined): Promise<void> {
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
+    if (isReached()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const late = () => {
+        this.#waiting = this.#waiting.filter((one) => one !== waiting);
+        settle(this.unavailable("This server is behind the log. Try again."));
+      };
+      const timer = withinMs === undefined ? undefined : setTimeout(late, withinMs);
+      const settle = (error?: unknown) => {
+        clearTimeout(timer);
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const waiting = { isReached, settle };
+      this.#waiting.push(waiting);
+    });
+  }
+
+  #settleReached(): void {
+    const reached = this.#waiting.filter(({ isReached }) => isReached());
+    if (reached.length === 0) return;
+    this.#waiting = this.#waiting.filter((one) => !reached.includes(one));
+    for (const { settle } of reached) settle();
+  }
+
+  /**
+   * Messages are gone that retention kept: everyone takes them for removed, with what came before them, so that readers
+   * are told what they lost. Settles when this server did.
+   */
+  async #reportLost(isLost: (streamSequence: number) => boolean): Promise<void> {
+    try {
+      // Retention may have removed them meanwhile, and this server not know it yet.
+      const through = await this.#newest();
+      await this.#until(() => this.#parts.fold.last >= through, limits.natsReachMs);
+      const lost = lostRows(this.#parts.fold, isLost);
+      if (lost.length > 0) await this.#publisher.control({ lost });
+    } catch (error) {
+      if (error instanceof TailraceError) throw error;
+      throw this.failure ?? this.unavailable("The log can't be read right now.", error);
+    }
+  }
+
+  /** Sequence of the newest message in the stream, as the leader has it. @throws TailraceError `log_unavailable`. */
+  async #newest(): Promise<number> {
+    this.#assertReachable();
+    try {
+      return (await this.#parts.manager.streams.info(streamOf(this.#parts.namespace))).state.last_seq;
+    } catch (error) {
+      throw this.failure ?? this.unavailable("The log can't be asked right now.", error);
+    }
+  }
+
+  async #tookLease(): Promise<void> {
+    const { retention } = this.#parts;
+    await this.#publisher.control({ retention, hold: this.#hold ?? "state", trimsAll: true }).catch(() => undefined);
+  }
+
+  #say(control: Control): void {
+    // What is not said now is said with the next one, or by whoever gets the lease.
+    void this.#publisher.control(control).catch(() => undefined);
+  }
+
+  #giveUp(message: string, cause: unknown): void {
+    if (this.closed && this.#closing === undefined) return;
+    this.#publisher.abort(this.fail(message, cause));
+    // The next server need not wait for this one.
+    void this.#maintenance.stop(false).then(() => this.#lease.stop());
+    void this.#parts.server?.release(this.#parts.link.health().available);
+  }
+
+  async #close(): Promise<void> {
+    this.markClosed();
+    this.#stopAgeTimer?.();
+    await this.#publisher.drained();
+    await this.#maintenance.stop(this.failure === undefined);
+    await this.#lease.stop();
+    this.dropListeners();
+    await this.#tail?.close().catch(() => undefined);
+    await this.#parts.server?.release(this.#parts.link.health().available);
+    await this.#parts.link.close();
+  }
+
+  /** Comes back when the oldest event falls due: whoever has the lease lets everyone know what time it is. */
+  #watchAge(): void {
+    const { retention } = this.index;
+    const { maxAgeMs } = retention;
+    if (this.#stopAgeTimer !== undefined || maxAgeMs === Number.POSITIVE_INFINITY || this.closed) return;
+    const oldest = retention.oldestTime();
+    if (oldest === undefined) return;
+    const dueInMs = oldest + maxAgeMs + 1 - this.clock.now();
+    const waitMs = Math.max(dueInMs, Math.min(minAgeCheckMs, maxAgeMs), 1);
+    // A timer can't wait longer than 2^31 - 1 milliseconds.
+    this.#stopAgeTimer = this.clock.after(Math.min(waitMs, 0x7fff_ffff), () => {
+      this.#stopAgeTimer = undefined;
+      if (this.#lease.isHeld && !this.closed && !this.failed) this.#say({});
+      else this.#watchAge();
+    });
+  }
+}

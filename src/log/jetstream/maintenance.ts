@@ -1,0 +1,120 @@
+import { limits } from "../../base/limits.ts";
+import { fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
+import type { LogParts } from "./jetstream-log.ts";
+import type { Lease } from "./lease.ts";
+import { purge } from "./purge.ts";
+import { SnapshotCut } from "./snapshot.ts";
+import { findStream } from "./stream.ts";
+import { streamOf } from "./subjects.ts";
+
+/** A snapshot takes its time; at least so many times as long passes until the next one. */
+const restFactor = 20;
+
+/** What is done with what is found. */
+export interface MaintenanceActions {
+  /** Messages are gone that retention kept. */
+  lost(isLost: (streamSequence: number) => boolean): Promise<void>;
+  /** The log can't go on. */
+  failed(message: string, cause: unknown): void;
+}
+
+/**
+ * Looks after the stream: every server sees whether it still is the one it knew; the one with the lease raises the mark,
+ * keeps snapshots, and then removes what nobody needs.
+ */
+export class Maintenance {
+  readonly #parts: LogParts;
+  readonly #lease: Lease;
+  readonly #actions: MaintenanceActions;
+  #kept: KeptIdentity;
+  #keptThrough: number;
+  #nextSnapshotMs = performance.now() + limits.natsSnapshotMs;
+  #timer: NodeJS.Timeout | undefined;
+  #turn: Promise<void> | undefined;
+
+  constructor(parts: LogParts, lease: Lease, actions: MaintenanceActions) {
+    this.#parts = parts;
+    this.#lease = lease;
+    this.#actions = actions;
+    this.#kept = parts.kept;
+    this.#keptThrough = parts.fold.last;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => {
+      // What fails now is done the next time; that NATS is away is said elsewhere.
+      this.#turn ??= this.#look()
+        .catch(() => undefined)
+        .finally(() => {
+          this.#turn = undefined;
+        });
+    }, limits.natsLookMs);
+    this.#timer.unref();
+  }
+
+  /** Stops. `inOrder`: with a last mark and snapshot, so that the next one to open has little to fold. */
+  async stop(inOrder: boolean): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#turn;
+    if (!inOrder || !this.#lease.isHeld || !this.#parts.link.health().available) return;
+    try {
+      await this.#mark();
+      await this.#snapshot();
+    } catch {
+      // It costs the next one some time, and nothing else.
+    }
+  }
+
+  async #look(): Promise<void> {
+    const { manager, namespace, fold } = this.#parts;
+    const { last } = fold;
+    const stream = await findStream(manager, streamOf(namespace));
+    const known = { ...this.#kept.identity, highWater: { stream: last, sequence: 0 } };
+    if (stream === undefined || !fits(known, stream)) {
+      this.#actions.failed(
+        "The log's stream was deleted, made again or restored from a backup. Start the server again: it begins a new generation.",
+        new Error(
+          stream === undefined ? "no stream" : `made ${stream.created}, at ${stream.state.last_seq}, was at ${last}`,
+        ),
+      );
+      return;
+    }
+    if (!this.#lease.isHeld) return;
+    const { first_seq: first } = stream.state;
+    await this.#actions.lost((sequence) => sequence < first);
+    await this.#mark();
+    if (performance.now() < this.#nextSnapshotMs || fold.last === this.#keptThrough) return;
+    const startedAtMs = performance.now();
+    const through = await this.#snapshot();
+    await purge(manager, namespace, fold, through);
+    const tookMs = performance.now() - startedAtMs;
+    this.#nextSnapshotMs = performance.now() + Math.max(limits.natsSnapshotMs, tookMs * restFactor);
+  }
+
+  /** Raises the mark to where the log is. */
+  async #mark(): Promise<void> {
+    const { fold, meta } = this.#parts;
+    const highWater = { stream: fold.last, sequence: fold.index.head.sequence };
+    if (highWater.stream === this.#kept.identity.highWater.stream) return;
+    const written = await writeIdentity(meta, { ...this.#kept.identity, highWater }, this.#kept.revision);
+    if (written !== undefined) {
+      this.#kept = written;
+      return;
+    }
+    const found = await readIdentity(meta);
+    if (found?.identity.generation !== this.#kept.identity.generation) {
+      this.#actions.failed(
+        "The log has begun a new generation. Start the server again.",
+        new Error("other generation"),
+      );
+    } else if (found !== undefined) {
+      this.#kept = found;
+    }
+  }
+
+  async #snapshot(): Promise<number> {
+    const { fold, snapshots } = this.#parts;
+    if (fold.last !== this.#keptThrough) this.#keptThrough = await snapshots.write(new SnapshotCut(fold));
+    return this.#keptThrough;
+  }
+}

@@ -1,0 +1,226 @@
+import type { RetentionLimits } from "../../base/limits.ts";
+import { BinaryReader, BinaryWriter } from "../binary.ts";
+import type { AppendBatch, PendingEvent, StatePut } from "../contract.ts";
+
+/** Tells our messages from those that somebody else put into the stream. */
+const magic = [0x54, 0x52] as const;
+const formatVersion = 1;
+
+/** A message, or a snapshot, that a newer release wrote. */
+export class NewerFormat extends Error {
+  override readonly name = "NewerFormat";
+
+  constructor(what: string, version: number) {
+    super(`${what} has format ${version}, and this release reads up to ${formatVersion}`);
+  }
+}
+
+/** What a group says apart from the events: the same at every server that folds it. */
+export interface GroupHead {
+  /** Who wrote it: drawn anew whenever that one gave up on something that may have been written. */
+  readonly writer: string;
+  /** Number of the group among those of its writer. */
+  readonly number: number;
+  /** When its events were accepted, in milliseconds since the epoch; 0: when the stream took the message. */
+  readonly timeMs: number;
+  /** The appends, in order. Their events are those of the group, one after the other. */
+  readonly appends: readonly GroupAppend[];
+  /** From here on, for everyone. */
+  readonly retention?: RetentionLimits;
+  /** Retention removes nothing after this sequence from here on; "state": after the one in the state, if there is one. */
+  readonly hold?: number | "state";
+  /** Every worker and job may be beyond its limits, not only those that grow. */
+  readonly trimsAll?: boolean;
+  /** What is not in the stream any more though retention kept it: up to which sequence, by worker and by job. */
+  readonly lost?: readonly { readonly isJob: boolean; readonly id: string; readonly sequence: number }[];
+}
+
+/** An append but for its events, and how many those are. */
+export interface GroupAppend extends Omit<AppendBatch, "events"> {
+  readonly count: number;
+  /** Sequence in the stream that its writer had folded when it was asked for. */
+  readonly base: number;
+}
+
+/** One message of a group. */
+export interface GroupMessage {
+  /** Its number in the group, from 1, and how many the group has. */
+  readonly index: number;
+  readonly of: number;
+  /** A piece of the encoded head. */
+  readonly head: Uint8Array;
+  readonly events: readonly PendingEvent[];
+}
+
+export function encodeMessage(message: GroupMessage): Uint8Array {
+  const { events } = message;
+  const writer = new BinaryWriter();
+  for (const byte of magic) writer.u8(byte);
+  writer.u8(formatVersion);
+  writer.u32(message.index);
+  writer.u32(message.of);
+  writer.data(message.head);
+  for (let from = 0; from < events.length; ) {
+    const { workerId, jobId } = events[from] as PendingEvent;
+    let to = from + 1;
+    while (to < events.length && events[to]?.workerId === workerId && events[to]?.jobId === jobId) to++;
+    writer.text(workerId);
+    writer.text(jobId);
+    writer.u32(to - from);
+    for (const { kind, body } of events.slice(from, to)) {
+      writer.u32(kind);
+      writer.data(body);
+    }
+    from = to;
+  }
+  return writer.bytes;
+}
+
+/** @throws NewerFormat, or another error where the bytes are none that `encodeMessage` wrote. */
+export function decodeMessage(bytes: Uint8Array): GroupMessage {
+  const reader = new BinaryReader(bytes);
+  for (const byte of magic) if (reader.u8() !== byte) throw new RangeError("this is no message of a log");
+  const version = reader.u8();
+  if (version > formatVersion) throw new NewerFormat("a message", version);
+  const [index, of, head] = [reader.u32(), reader.u32(), reader.data()];
+  const events: PendingEvent[] = [];
+  while (!reader.isAtEnd) {
+    const [workerId, jobId] = [reader.text(), reader.text()];
+    for (let left = reader.u32(); left > 0; left--) {
+      events.push({ workerId, jobId, kind: reader.u32(), body: reader.view() });
+    }
+  }
+  return { index, of, head, events };
+}
+
+const withRetention = 1;
+const withHold = 2;
+const withStateHold = 4;
+const trimsAll = 8;
+const withLost = 16;
+
+export function encodeHead(head: GroupHead): Uint8Array {
+  const writer = new BinaryWriter();
+  writer.text(head.writer);
+  writer.f64(head.number);
+  writer.f64(head.timeMs);
+  const { retention, hold, lost } = head;
+  writer.u8(
+    (retention === undefined ? 0 : withRetention) |
+      (typeof hold === "number" ? withHold : 0) |
+      (hold === "state" ? withStateHold : 0) |
+      (head.trimsAll ? trimsAll : 0) |
+      (lost === undefined ? 0 : withLost),
+  );
+  if (retention !== undefined) writeRetention(writer, retention);
+  if (typeof hold === "number") writer.f64(hold);
+  if (lost !== undefined) {
+    writer.u32(lost.length);
+    for (const { isJob, id, sequence } of lost) {
+      writer.u8(isJob ? 1 : 0);
+      writer.text(id);
+      writer.f64(sequence);
+    }
+  }
+  writer.u32(head.appends.length);
+  for (const append of head.appends) writeAppend(writer, append);
+  return writer.bytes;
+}
+
+/** Throws where the bytes are none that `encodeHead` wrote. */
+export function decodeHead(bytes: Uint8Array): GroupHead {
+  const reader = new BinaryReader(bytes);
+  const head = { writer: reader.text(), number: reader.f64(), timeMs: reader.f64() };
+  const parts = reader.u8();
+  const retention = (parts & withRetention) === 0 ? undefined : readRetention(reader);
+  const hold = (parts & withHold) !== 0 ? reader.f64() : (parts & withStateHold) !== 0 ? ("state" as const) : undefined;
+  const lost = (parts & withLost) === 0 ? undefined : readMany(reader, () => readLost(reader));
+  const appends = readMany(reader, () => readAppend(reader));
+  return {
+    ...head,
+    appends,
+    ...(retention === undefined ? {} : { retention }),
+    ...(hold === undefined ? {} : { hold }),
+    ...((parts & trimsAll) === 0 ? {} : { trimsAll: true }),
+    ...(lost === undefined ? {} : { lost }),
+  };
+}
+
+export function writeRetention(writer: BinaryWriter, retention: RetentionLimits): void {
+  writer.f64(retention.workerEvents);
+  writer.f64(retention.workerBytes);
+  writer.f64(retention.workerAgeMs);
+  writer.f64(retention.events);
+  writer.f64(retention.bytes);
+  writer.f64(retention.ageMs);
+}
+
+export function readRetention(reader: BinaryReader): RetentionLimits {
+  return {
+    workerEvents: reader.f64(),
+    workerBytes: reader.f64(),
+    workerAgeMs: reader.f64(),
+    events: reader.f64(),
+    bytes: reader.f64(),
+    ageMs: reader.f64(),
+  };
+}
+
+function readLost(reader: BinaryReader) {
+  return { isJob: reader.u8() === 1, id: reader.text(), sequence: reader.f64() };
+}
+
+const removes = 0;
+const puts = 1;
+const putsWithResult = 2;
+
+function writeAppend(writer: BinaryWriter, append: GroupAppend): void {
+  writer.u32(append.count);
+  writer.f64(append.base);
+  const state = append.state ?? new Map<string, StatePut>();
+  writer.u32(state.size);
+  for (const [key, put] of state) {
+    writer.text(key);
+    if (put === null) {
+      writer.u8(removes);
+    } else if (put instanceof Uint8Array) {
+      writer.u8(puts);
+      writer.data(put);
+    } else {
+      writer.u8(putsWithResult);
+      writer.data(put.bytes);
+      writer.u32(put.resultAt);
+    }
+  }
+  for (const ids of [append.forgetWorkers ?? [], append.forgetJobs ?? [], append.fence ?? []]) {
+    writer.u32(ids.length);
+    for (const id of ids) writer.text(id);
+  }
+}
+
+function readAppend(reader: BinaryReader): GroupAppend {
+  const [count, base] = [reader.u32(), reader.f64()];
+  const state = new Map<string, StatePut>(readMany(reader, () => [reader.text(), readPut(reader)]));
+  const [forgetWorkers, forgetJobs, fence] = [0, 1, 2].map(() => readMany(reader, () => reader.text()));
+  return {
+    count,
+    base,
+    ...(state.size === 0 ? {} : { state }),
+    ...(forgetWorkers?.length ? { forgetWorkers } : {}),
+    ...(forgetJobs?.length ? { forgetJobs } : {}),
+    ...(fence?.length ? { fence } : {}),
+  };
+}
+
+function readPut(reader: BinaryReader): StatePut {
+  const kind = reader.u8();
+  if (kind === removes) return null;
+  const bytes = reader.data();
+  return kind === puts ? bytes : { bytes, resultAt: reader.u32() };
+}
+
+function readMany<T>(reader: BinaryReader, readOne: () => T): T[] {
+  const many: T[] = [];
+  for (let left = reader.u32(); left > 0; left--) many.push(readOne());
+  return many;
+}

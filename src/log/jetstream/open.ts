@@ -1,0 +1,186 @@
+import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { type Clock, systemClock } from "../../base/clock.ts";
+import { invalidRequest } from "../../base/errors.ts";
+import { limits, type RetentionLimits } from "../../base/limits.ts";
+import type { EventLog } from "../contract.ts";
+import { resolveRetention } from "../index/retention.ts";
+import { type NatsLink, openLink } from "./connect.ts";
+import type { NatsConnectOptions } from "./connect-options.ts";
+import { isJetStreamOff, openErrorOf, openFailed } from "./errors.ts";
+import { Fold, StreamGap } from "./fold.ts";
+import { bornNow, fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
+import { JetStreamLog } from "./jetstream-log.ts";
+import { NewerFormat } from "./messages.ts";
+import { Meta } from "./meta.ts";
+import { ServerLease } from "./server-lease.ts";
+import { restoreSnapshot } from "./snapshot.ts";
+import { Snapshots } from "./snapshots.ts";
+import { ensureStream, type StreamOptions } from "./stream.ts";
+import { isNamespace, streamOf, subjectsOf } from "./subjects.ts";
+
+export interface JetStreamLogOptions extends NatsConnectOptions {
+  /** Names the log among those on the same NATS: 1 to 64 letters, digits, "_" and "-". */
+  readonly namespace: string;
+  /** Servers of NATS that hold each event, 1 to 5. Default: 1. More than one needs a cluster. */
+  readonly replicas?: number | undefined;
+  /** Bytes that the stream may take, a wall that publishers meet. Default: what NATS allows. */
+  readonly maxBytes?: number | undefined;
+  /** Id of the runtime, at most 256 bytes, for a log that does not exist yet. Default: a random one. */
+  readonly runtimeId?: string | undefined;
+  /** What bounds the history; where a log is shared, that of the server that looks after the stream holds. Default: `defaultRetention`. */
+  readonly retention?: Partial<RetentionLimits> | undefined;
+  /** Says when events are accepted. Default: NATS does, by its own clock. */
+  readonly clock?: Clock | undefined;
+  /**
+   * Opens the log beside a server that has it open, which it is not kept from either. For what only reads and follows it, and for
+   * tests of the log: no Runtime may publish or run jobs on it, since what it knows of producers and jobs it read at its start.
+   * Default: false, one server at a time, and another one from 10 s after it was last heard of.
+   */
+  readonly shared?: boolean | undefined;
+}
+
+/** Milliseconds that NATS has to make what sends the tail. It is asked again, perhaps another server by then. */
+const answerMs = 2_000;
+
+/** Times that a log is opened again because its stream was changed meanwhile. */
+const maxTries = 5;
+
+/** Milliseconds that one question to JetStream may take while opening, and until it is asked again. */
+const questionMs = 2_000;
+const askAgainMs = 100;
+
+/**
+ * Opens the log of a namespace, or makes one. One server at a time has it, unless `shared`. Where one was killed this takes 10 s.
+ *
+ * @throws TailraceError `log_open_failed`, whose message says what to do (`locked`: another server has it), or
+ *   `invalid_request` for options.
+ */
+export async function openJetStreamLog(options: JetStreamLogOptions): Promise<EventLog> {
+  const retention = resolveRetention(options.retention);
+  const stream = streamOptionsOf(options);
+  const { runtimeId } = options;
+  if (runtimeId !== undefined && (runtimeId === "" || Buffer.byteLength(runtimeId) > limits.maxIdBytes)) {
+    throw invalidRequest("runtimeId", `must have 1 to ${limits.maxIdBytes} bytes`);
+  }
+  const clock = options.clock ?? systemClock;
+  const link = await openLink(options, clock);
+  const taken: Taken = { isWanted: options.shared !== true, lease: undefined };
+  try {
+    const manager = await jetstreamManager(link.connection, { checkAPI: false, timeout: questionMs });
+    const saysTime = clock !== systemClock;
+    const opening = { link, manager, stream, retention, runtimeId, clock, saysTime, taken };
+    const deadline = performance.now() + limits.natsOpenMs;
+    for (let left = maxTries; left > 0; ) {
+      try {
+        const log = await tryToOpen(opening);
+        if (log !== undefined) return log;
+        left--;
+      } catch (error) {
+        // A cluster that lost a server a moment ago has streams without a leader.
+        if (!isNoAnswer(error) || performance.now() > deadline) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, askAgainMs));
+    }
+    throw openFailed(
+      "io",
+      `The stream of the log ${stream.namespace} keeps changing. Open it again when that is over.`,
+    );
+  } catch (error) {
+    await taken.lease?.release(true);
+    await link.close();
+    if (error instanceof NewerFormat) {
+      throw openFailed(
+        "newer_format",
+        `The log ${stream.namespace} was written by a newer release (${error.message}). Use that release.`,
+        error,
+      );
+    }
+    throw openErrorOf(link.servers, error, stream.replicas);
+  }
+}
+
+function isNoAnswer(error: unknown): boolean {
+  return (error as Error).name === "TimeoutError" || isJetStreamOff(error);
+}
+
+/** The lease on the namespace, which is kept over all tries to open the log. */
+interface Taken {
+  readonly isWanted: boolean;
+  lease: ServerLease | undefined;
+}
+
+interface Opening {
+  readonly link: NatsLink;
+  readonly manager: JetStreamManager;
+  readonly stream: StreamOptions;
+  readonly retention: RetentionLimits;
+  readonly runtimeId: string | undefined;
+  readonly clock: Clock;
+  readonly saysTime: boolean;
+  readonly taken: Taken;
+}
+
+/** Undefined: what is known of the stream had to be changed first. */
+async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
+  const { link, manager, stream, runtimeId, taken } = opening;
+  const { namespace } = stream;
+  const found = await ensureStream(manager, stream);
+  const meta = await Meta.open(link.connection, namespace, stream.replicas);
+  if (taken.isWanted) taken.lease ??= await ServerLease.take(meta, namespace);
+  const before = await readIdentity(meta);
+  const isKnown = before !== undefined && fits(before.identity, found);
+  const identity = isKnown ? before.identity : bornNow(found, before?.identity, runtimeId);
+  // Written also where nothing changed: what was read may be old, and only the newest can be replaced.
+  const kept = await writeIdentity(meta, identity, before?.revision);
+  if (kept === undefined) return undefined;
+  const snapshots = new Snapshots(meta, identity.generation);
+  const fold = new Fold(opening.retention, identity.baseSequence, identity.bornAt);
+  const snapshot = await snapshots.read();
+  if (snapshot !== undefined) restoreSnapshot(fold, snapshot.bytes);
+  const client = jetstream(link.connection, { timeout: answerMs });
+  const patient = await jetstreamManager(link.connection, { checkAPI: false, timeout: limits.natsAnswerMs });
+  const log = new JetStreamLog({
+    ...opening,
+    manager: patient,
+    client,
+    meta,
+    snapshots,
+    namespace,
+    kept,
+    fold,
+    server: taken.lease,
+  });
+  try {
+    await log.follow(found.state.last_seq, await newestThere(manager, namespace));
+    await log.start();
+    return log;
+  } catch (error) {
+    await log.abandon();
+    if (!(error instanceof StreamGap)) throw error;
+    await beginAnew(meta, kept, opening);
+    return undefined;
+  }
+}
+
+/** Sequence of the newest message that is in the stream, which somebody may have taken the end of; 0: none is. */
+async function newestThere(manager: JetStreamManager, namespace: string): Promise<number> {
+  const last_by_subj = subjectsOf(namespace);
+  return (await manager.streams.getMessage(streamOf(namespace), { last_by_subj }))?.seq ?? 0;
+}
+
+/** Messages are missing that nobody folded: what was told of them can't be kept. */
+async function beginAnew(meta: Meta, kept: KeptIdentity, { manager, stream, runtimeId }: Opening): Promise<void> {
+  const found = await ensureStream(manager, stream);
+  await writeIdentity(meta, bornNow(found, kept.identity, runtimeId), kept.revision);
+}
+
+function streamOptionsOf({ namespace, replicas = 1, maxBytes }: JetStreamLogOptions): StreamOptions {
+  if (!isNamespace(namespace)) throw invalidRequest("namespace", 'must be 1 to 64 letters, digits, "_" and "-"');
+  if (!Number.isInteger(replicas) || replicas < 1 || replicas > 5) {
+    throw invalidRequest("replicas", "must be a whole number from 1 to 5");
+  }
+  if (maxBytes !== undefined && !(Number.isSafeInteger(maxBytes) && maxBytes > 0)) {
+    throw invalidRequest("maxBytes", "must be a whole number of bytes from 1 up");
+  }
+  return { namespace, replicas, maxBytes };
+}

@@ -1,0 +1,246 @@
+import { randomUUID } from "node:crypto";
+import { JetStreamApiError } from "@nats-io/jetstream";
+import { headers } from "@nats-io/transport-node";
+import type { Clock } from "../../base/clock.ts";
+import { limits } from "../../base/limits.ts";
+import type { PendingAppend, PendingAppends } from "../commit/pending.ts";
+import type { AppendBatch, AppendResult } from "../contract.ts";
+import type { NatsLink } from "./connect.ts";
+import { appendErrorOf, unavailable } from "./errors.ts";
+import type { FoldedGroup } from "./fold.ts";
+import { messagesOf, type OutgoingMessage } from "./groups.ts";
+import type { GroupHead } from "./messages.ts";
+
+/** What a group may say besides its appends. */
+export type Control = Omit<GroupHead, "writer" | "number" | "timeMs" | "appends">;
+
+/** An append that waits. */
+export interface WaitingAppend extends PendingAppend {
+  readonly base: number;
+}
+
+interface Group {
+  readonly appends: readonly WaitingAppend[];
+  readonly control: Control;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface SentGroup extends Group {
+  readonly bytes: number;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** What the publisher asks of its log. */
+export interface PublishingLog {
+  /** Sequence of the stream up to which it is folded. */
+  folded(): number;
+  /** @throws TailraceError if nothing may be sent now. What waited while the server was paused may be another's to write by now. */
+  assertMayWrite(): void;
+}
+
+/**
+ * Sends appends to the stream, in the order of the calls, many at once. Those of one turn of the event loop go as one
+ * group. An append settles when its group comes back by the tail, whatever became of the acknowledgement.
+ */
+export class Publisher {
+  readonly #link: NatsLink;
+  readonly #namespace: string;
+  readonly #pending: PendingAppends<WaitingAppend>;
+  readonly #clock: Clock;
+  /** Whether events are of the time that the clock says; else of that when the stream takes them. */
+  readonly #saysTime: boolean;
+  readonly #log: PublishingLog;
+  #writer = randomUUID();
+  #lastNumber = 0;
+  readonly #queue: Group[] = [];
+  /** By writer and number. */
+  readonly #sent = new Map<string, SentGroup>();
+  #sentBytes = 0;
+  #starting = false;
+  #idle: (() => void)[] = [];
+
+  constructor(
+    link: NatsLink,
+    namespace: string,
+    pending: PendingAppends<WaitingAppend>,
+    clock: Clock,
+    saysTime: boolean,
+    log: PublishingLog,
+  ) {
+    this.#link = link;
+    this.#namespace = namespace;
+    this.#pending = pending;
+    this.#clock = clock;
+    this.#saysTime = saysTime;
+    this.#log = log;
+  }
+
+  /** @throws TailraceError as `PendingAppends.admit`. */
+  append(batch: AppendBatch): Promise<AppendResult> {
+    return new Promise((resolve, reject) => {
+      const bytes = this.#pending.admit(batch);
+      const waiting: WaitingAppend = { batch, bytes, base: this.#log.folded(), resolve, reject };
+      this.#pending.push(waiting);
+      this.#start();
+    });
+  }
+
+  /** Sends what is no append, after those before it. Settles when it was folded. */
+  control(control: Control): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    while (this.#pending.length > 0) this.#gather();
+    this.#queue.push({ appends: [], control, resolve, reject });
+    this.#start();
+    return promise;
+  }
+
+  /** A group came by the tail: if it is one of ours, its appends are over. */
+  folded({ head, results }: FoldedGroup): void {
+    const group = this.#take(idOf(head.writer, head.number));
+    if (group === undefined) return;
+    for (const [i, { resolve, reject }] of group.appends.entries()) {
+      const result = results[i];
+      if (result !== undefined) resolve(result);
+      else
+        reject(
+          unavailable(
+            this.#clock.now(),
+            "Another server changed what this depends on. Nothing was written; try again.",
+          ),
+        );
+    }
+    group.resolve();
+    this.#pump();
+  }
+
+  /** Settles when nothing waits and nothing is on its way. */
+  async drained(): Promise<void> {
+    await Promise.resolve();
+    this.#pump();
+    if (this.#pending.length === 0 && this.#queue.length === 0 && this.#sent.size === 0) return;
+    await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Gives up on everything. */
+  abort(error: unknown): void {
+    while (this.#pending.length > 0) this.#gather();
+    for (const group of this.#queue.splice(0)) this.#settle(group, error);
+    for (const id of [...this.#sent.keys()]) this.#giveUp(id, error);
+  }
+
+  #start(): void {
+    if (this.#starting) return;
+    this.#starting = true;
+    queueMicrotask(() => {
+      this.#starting = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    while (this.#sent.size < limits.natsGroupsInFlight && this.#sentBytes < limits.natsBytesInFlight) {
+      if (this.#queue.length === 0 && this.#pending.length > 0) this.#gather();
+      const group = this.#queue.shift();
+      if (group === undefined) break;
+      this.#send(group);
+    }
+    if (this.#sent.size > 0 || this.#queue.length > 0 || this.#pending.length > 0) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #gather(): void {
+    const appends = this.#pending.take(limits.natsGroupBytes);
+    this.#queue.push({ appends, control: {}, resolve: () => undefined, reject: () => undefined });
+  }
+
+  #send(group: Group): void {
+    try {
+      this.#log.assertMayWrite();
+    } catch (error) {
+      this.#settle(group, error);
+      return;
+    }
+    const number = ++this.#lastNumber;
+    const writer = this.#writer;
+    const head: GroupHead = {
+      ...group.control,
+      writer,
+      number,
+      timeMs: this.#saysTime ? Math.max(1, Math.floor(this.#clock.now())) : 0,
+      appends: group.appends.map(({ base, batch: { events, ...rest } }) => ({ ...rest, base, count: events.length })),
+    };
+    const messages = messagesOf(
+      this.#namespace,
+      head,
+      group.appends.flatMap(({ batch }) => batch.events),
+    );
+    const id = idOf(writer, number);
+    const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
+    const late = () => this.#giveUp(id, new Error("the tail is behind"));
+    const timer = setTimeout(late, limits.natsComeBackMs);
+    timer.unref();
+    this.#sent.set(id, { ...group, bytes, timer });
+    this.#sentBytes += bytes;
+    void this.#publish(id, messages).catch((error) => {
+      // What has come meanwhile is read first.
+      setTimeout(() => this.#giveUp(id, error), limits.natsLateMs).unref();
+    });
+  }
+
+  async #publish(id: string, messages: readonly OutgoingMessage[]): Promise<void> {
+    const { connection } = this.#link;
+    let answer: Uint8Array | undefined;
+    for (const [i, { subject, payload }] of messages.entries()) {
+      const isLast = i === messages.length - 1;
+      const options = messages.length === 1 ? {} : { headers: batchHeaders(id, i + 1, isLast) };
+      if (isLast)
+        answer = (await connection.request(subject, payload, { timeout: limits.natsAcknowledgeMs, ...options })).data;
+      else connection.publish(subject, payload, options);
+    }
+    const acknowledgement = JSON.parse(new TextDecoder().decode(answer));
+    if (acknowledgement.error === undefined) return;
+    const group = this.#take(id);
+    if (group === undefined) return;
+    // Refused: it was not written, and what comes after it may be.
+    this.#settle(group, appendErrorOf(new JetStreamApiError(acknowledgement.error), this.#clock.now()), true);
+    this.#pump();
+  }
+
+  /** Nobody knows whether a group was written. Should it come late, it must not count as known to what comes now. */
+  #giveUp(id: string, error: unknown): void {
+    const group = this.#take(id);
+    if (group === undefined) return;
+    this.#writer = randomUUID();
+    this.#settle(group, appendErrorOf(error, this.#clock.now()), true);
+    this.#pump();
+  }
+
+  #settle(group: Group, error: unknown, wasSent = false): void {
+    if (!wasSent) this.#pending.settled(group.appends);
+    for (const { reject } of group.appends) reject(error);
+    group.reject(error);
+  }
+
+  #take(id: string): SentGroup | undefined {
+    const group = this.#sent.get(id);
+    if (group === undefined) return undefined;
+    clearTimeout(group.timer);
+    this.#sent.delete(id);
+    this.#sentBytes -= group.bytes;
+    this.#pending.settled(group.appends);
+    return group;
+  }
+}
+
+function idOf(writer: string, number: number): string {
+  return `${writer}.${number}`;
+}
+
+function batchHeaders(id: string, number: number, isLast: boolean) {
+  const own = headers();
+  own.set("Nats-Batch-Id", id);
+  own.set("Nats-Batch-Sequence", String(number));
+  if (isLast) own.set("Nats-Batch-Commit", "1");
+  return own;
+}

@@ -1,0 +1,102 @@
+import type { JetStreamManager } from "@nats-io/jetstream";
+import type { Fold } from "./fold.ts";
+import { eventSubject, streamOf, subjectsOf } from "./subjects.ts";
+
+/** Messages of a subject that must be dead, beside as many as are alive, for it to be worth a purge of its own. */
+const minDead = 64;
+/** Messages that are deleted one by one in one go. */
+const maxDeletes = 2_000;
+
+/** The first message, and how many, of a subject that something retained is in. */
+interface LiveMessages {
+  first: number;
+  last: number;
+  count: number;
+}
+
+/**
+ * Removes messages in which nothing is retained any more: those before the first that something is in, and, behind that,
+ * those of workers and jobs that gave more than they keep.
+ *
+ * @param through sequence in the stream up to which a snapshot holds everything: what comes later is needed by whoever
+ *   opens the log next.
+ */
+export async function purge(manager: JetStreamManager, namespace: string, fold: Fold, through: number): Promise<void> {
+  const stream = streamOf(namespace);
+  const live = liveMessages(namespace, fold);
+  const first = Math.min(through + 1, ...[...live.values()].map((messages) => messages.first));
+  const { state } = await manager.streams.info(stream);
+  if (first > state.first_seq) await manager.streams.purge(stream, { seq: first });
+  if (first > through) return;
+  const info = await manager.streams.info(stream, { subjects_filter: subjectsOf(namespace) });
+  for (const [subject, count] of Object.entries(info.state.subjects ?? {})) {
+    const own = live.get(subject);
+    if (count < 2 * (own?.count ?? 0) + minDead) continue;
+    const seq = Math.min(through + 1, own?.first ?? through + 1);
+    if (seq > first) await manager.streams.purge(stream, { filter: subject, seq });
+  }
+  await deleteDead(manager, stream, fold, first, through);
+}
+
+/**
+ * Deletes dead messages one by one, which is slow: those with events of several, behind a message that stays for long.
+ * Others went by their subjects.
+ */
+async function deleteDead(
+  manager: JetStreamManager,
+  stream: string,
+  fold: Fold,
+  first: number,
+  through: number,
+): Promise<void> {
+  const live = liveSequences(fold);
+  const { state } = await manager.streams.info(stream);
+  const deadAtMost = state.messages - live.size - Math.max(0, state.last_seq - through);
+  if (deadAtMost < live.size + minDead) return;
+  const { state: details } = await manager.streams.info(stream, { deleted_details: true });
+  const gone = new Set(details.deleted ?? []);
+  let left = maxDeletes;
+  for (let sequence = first; sequence <= through && left > 0; sequence++) {
+    if (live.has(sequence) || gone.has(sequence)) continue;
+    await manager.streams.deleteMessage(stream, sequence, false);
+    left--;
+  }
+}
+
+function liveSequences(fold: Fold): Set<number> {
+  const live = new Set<number>();
+  for (const chunk of fold.index.columns.chunks) {
+    for (let row = 0; row < chunk.length; row++) {
+      if (fold.index.isLive(chunk, row)) live.add(fold.streamSequenceOf(chunk.segments[row] as number));
+    }
+  }
+  return live;
+}
+
+/** By subject, also by those of messages with events of several, whichever it was. */
+function liveMessages(namespace: string, fold: Fold): Map<string, LiveMessages> {
+  const { index } = fold;
+  const live = new Map<string, LiveMessages>();
+  for (const chunk of index.columns.chunks) {
+    for (let row = 0; row < chunk.length; row++) {
+      if (!index.isLive(chunk, row)) continue;
+      const sequence = fold.streamSequenceOf(chunk.segments[row] as number);
+      const workerId = index.holders.workerOf(chunk, row).id;
+      const jobId = index.holders.jobOf(chunk, row)?.id ?? "";
+      for (const worker of [workerId, undefined]) {
+        for (const job of [jobId, undefined]) note(live, eventSubject(namespace, worker, job), sequence);
+      }
+    }
+  }
+  return live;
+}
+
+function note(live: Map<string, LiveMessages>, subject: string, sequence: number): void {
+  const messages = live.get(subject);
+  if (messages === undefined) {
+    live.set(subject, { first: sequence, last: sequence, count: 1 });
+  } else if (messages.last !== sequence) {
+    messages.last = sequence;
+    messages.count++;
+  }
+}

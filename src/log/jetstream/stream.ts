@@ -1,0 +1,62 @@
+import {
+  DiscardPolicy,
+  type JetStreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamInfo,
+} from "@nats-io/jetstream";
+import { apiCodeOf, type ConfigDifference, otherConfiguration } from "./errors.ts";
+import { streamOf, subjectsOf } from "./subjects.ts";
+
+/** Error code of JetStream for a stream that does not exist. */
+const streamNotFound = 10059;
+
+export interface StreamOptions {
+  readonly namespace: string;
+  /** Servers that hold each message. */
+  readonly replicas: number;
+  /** Bytes that the stream may have, a wall that appends meet. Undefined: what the server allows. */
+  readonly maxBytes: number | undefined;
+}
+
+/**
+ * The stream of a namespace, made if it does not exist. What is there is read back: a server that does not know a setting
+ * leaves it out without a word.
+ *
+ * @throws TailraceError `log_open_failed` for a stream with another configuration, and what the client throws.
+ */
+export async function ensureStream(manager: JetStreamManager, options: StreamOptions): Promise<StreamInfo> {
+  const name = streamOf(options.namespace);
+  const wanted = {
+    subjects: [subjectsOf(options.namespace)],
+    storage: StorageType.File,
+    retention: RetentionPolicy.Limits,
+    // Its own limits must never remove anything: only Tailrace knows what may go.
+    discard: DiscardPolicy.New,
+    max_age: 0,
+    max_msgs: -1,
+    max_msgs_per_subject: -1,
+    allow_atomic: true,
+    allow_direct: true,
+    num_replicas: options.replicas,
+    ...(options.maxBytes === undefined ? {} : { max_bytes: options.maxBytes }),
+  };
+  const info = await findStream(manager, name);
+  // Whoever makes it at the same time makes the same.
+  const made = info ?? (await manager.streams.add({ name, ...wanted }));
+  const found = made.config as unknown as Record<string, unknown>;
+  const differences: ConfigDifference[] = Object.entries(wanted)
+    .filter(([setting, value]) => JSON.stringify(found[setting]) !== JSON.stringify(value))
+    .map(([setting, value]) => ({ name: setting, wanted: value, found: found[setting] }));
+  if (differences.length > 0) throw otherConfiguration(name, differences);
+  return made;
+}
+
+export async function findStream(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
+  try {
+    return await manager.streams.info(name);
+  } catch (error) {
+    if (apiCodeOf(error) === streamNotFound) return undefined;
+    throw error;
+  }
+}

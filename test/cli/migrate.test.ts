@@ -1,0 +1,90 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { startNats } from "../support/nats.ts";
+import { scratchDirectory } from "../support/scratch.ts";
+import { startServe, tailrace } from "./support.ts";
+
+function listEvents(url: string, request: object): Promise<Response> {
+  return fetch(`${url}/tailrace.v1.EventStreamService/ListEvents`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ workerIds: ["w"], ...request }),
+  });
+}
+
+/** What a server shows of worker w, but for numbers and positions of its log; and its last cursor. */
+async function shown(args: readonly string[]) {
+  const { process, url } = await startServe(["--listen", "127.0.0.1:0", ...args]);
+  const answer = await listEvents(url, {});
+  const { events, cursor } = (await answer.json()) as { events: Record<string, unknown>[]; cursor: string };
+  const content = events.map(({ sequence, workerSequence, cursor, ...rest }) => rest);
+  return { content, cursor, url, stop: () => stop(process) };
+}
+
+async function stop(process: Awaited<ReturnType<typeof startServe>>["process"]): Promise<void> {
+  process.child.kill("SIGTERM");
+  expect(await process.ended).toBe(0);
+}
+
+test("a log goes into NATS and back with its events in order and their times, and old cursors are unknown", async () => {
+  const nats = await startNats();
+  const [from, back] = [join(scratchDirectory(), "from"), join(scratchDirectory(), "back")];
+  const inNats = ["--log", nats.url, "--namespace", "moved"];
+  const first = await startServe(["--listen", "127.0.0.1:0", "--data", from]);
+  const input = Array.from({ length: 500 }, (_, i) => `line ${i}\n`).join("");
+  for (const worker of ["w", "v"]) {
+    const publish = tailrace(["publish", "-q", "--server", first.url, "--worker", worker, "--text"], { input });
+    expect(await publish.ended).toBe(0);
+  }
+  await stop(first.process);
+
+  const before = await shown(["--data", from]);
+  expect(before.content.length).toBeGreaterThan(1);
+  await before.stop();
+  const into = tailrace(["migrate", "--from", from, "--to", nats.url, "--namespace", "moved"]);
+  expect([await into.ended, into.stderr]).toEqual([0, expect.stringMatching(/^tailrace: copied \d+ events\. Cursors/)]);
+
+  const during = await shown(inNats);
+  expect(during.content).toEqual(before.content);
+  const old = await listEvents(during.url, { cursor: before.cursor });
+  expect([old.status, await old.text()]).toEqual([400, expect.stringContaining("cursorUnknown")]);
+  await during.stop();
+
+  const again = tailrace(["migrate", "--from", from, "--to", nats.url, "--namespace", "moved"]);
+  expect([await again.ended, again.stderr]).toEqual([2, expect.stringMatching(/--to: The log is not empty/)]);
+
+  const out = tailrace(["migrate", "--from", nats.url, "--namespace", "moved", "--to", back]);
+  expect([await out.ended, out.stderr]).toEqual([0, expect.stringMatching(/copied \d+ events/)]);
+  const after = await shown(["--data", back]);
+  expect(after.content).toEqual(before.content);
+  await after.stop();
+});
+
+test("what can't be copied is said", async () => {
+  const [log, used] = [join(scratchDirectory(), "log"), scratchDirectory()];
+  writeFileSync(join(used, "file"), "");
+  const serving = await startServe(["--listen", "127.0.0.1:0", "--data", log]);
+  const fresh = join(scratchDirectory(), "fresh");
+  mkdirSync(fresh);
+  const cases: [args: readonly string[], code: number, says: RegExp][] = [
+    [["--from", log], 2, /--to: Name the log to copy to\./],
+    [["--to", log], 2, /--from: Name the log to copy\./],
+    [["--from", join(fresh, "none"), "--to", fresh], 2, /--from: There is no log in /],
+    [["--from", log, "--to", used], 2, /--to: .* is not empty\. Name a new directory\./],
+    [["--from", log, "--to", fresh], 1, /is open already/],
+    [["--from", used, "--to", fresh], 1, /is no log: it holds "file"/],
+    [["--from", log, "--to", "nats://127.0.0.1:1"], 2, /--namespace/],
+  ];
+  for (const [args, code, says] of cases) {
+    const migrate = tailrace(["migrate", ...args]);
+    expect([args, await migrate.ended]).toEqual([args, code]);
+    expect(migrate.stderr).toMatch(says);
+  }
+  await stop(serving.process);
+  const into = tailrace(["migrate", "--from", log, "--to", "nats://127.0.0.1:1", "--namespace", "n"]);
+  expect([await into.ended, into.stderr]).toEqual([
+    1,
+    expect.stringMatching(/No NATS server answers at 127\.0\.0\.1:1/),
+  ]);
+});

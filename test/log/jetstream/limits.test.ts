@@ -1,0 +1,105 @@
+import { connect } from "@nats-io/transport-node";
+import { expect, onTestFinished, test } from "vitest";
+import { hasReason } from "../../../src/base/errors.ts";
+import type { PendingEvent } from "../../../src/log/contract.ts";
+import { type JetStreamLogOptions, openJetStreamLog } from "../../../src/log/jetstream/index.ts";
+import { streamOf } from "../../../src/log/jetstream/subjects.ts";
+import { natsForFile } from "../../support/nats.ts";
+import { until } from "../../support/until.ts";
+import { event, events, readAll, runtimeScope, type Seen, seenOf, workers } from "../harness.ts";
+import { viewOf } from "../view.ts";
+import { asOperator, freshNamespace } from "./support.ts";
+
+const nats = natsForFile();
+
+async function open(namespace: string, options: Partial<JetStreamLogOptions> = {}) {
+  const log = await openJetStreamLog({ servers: [nats().url], namespace, shared: true, ...options });
+  onTestFinished(() => log.close());
+  return log;
+}
+
+function large(workerId: string, i: number): PendingEvent {
+  return event(workerId, `${i}`.padEnd(16_000, "."));
+}
+
+test("an append larger than a message is there whole, live and read again", async () => {
+  const namespace = freshNamespace();
+  const one = await open(namespace);
+  const told: Seen[] = [];
+  one.subscribe((block) => told.push(...seenOf(block)));
+  const many = Array.from({ length: 200 }, (_, i) => large(i % 3 === 0 ? "a" : "b", i));
+  const state = new Map([["big", new Uint8Array(2_000_000).fill(7)]]);
+  const { firstSequence, last } = await one.append({ events: many, state });
+  expect(last.sequence).toBe(firstSequence + 199);
+  expect(told.map((seen) => seen.text)).toEqual(many.map((_, i) => `${i}`.padEnd(16_000, ".")));
+  const { state: stream } = await asOperator(nats().url, (manager) => manager.streams.info(streamOf(namespace)));
+  expect(stream.messages).toBeGreaterThan(6);
+  // Not from anyone's memory.
+  await one.close();
+  const two = await open(namespace);
+  expect(await readAll(two)).toEqual(told);
+  expect(await readAll(two, { scope: workers("b"), maxEvents: 7 })).toEqual(
+    told.filter((seen) => seen.workerId === "b"),
+  );
+  expect(two.state("big")).toEqual(state.get("big"));
+});
+
+test("a server that opens later than everything was written folds it in pieces, with messages between that are gone", async () => {
+  const namespace = freshNamespace();
+  const one = await open(namespace, { retention: { workerEvents: 50 } });
+  for (let i = 0; i < 300; i++) await one.append({ events: events(i % 10 === 0 ? "quiet" : "loud", 1, i) });
+  const view = await viewOf(one, [runtimeScope, workers("quiet"), workers("loud")]);
+  await one.close();
+  const two = await open(namespace, { retention: { workerEvents: 50 } });
+  expect(await viewOf(two, [runtimeScope, workers("quiet"), workers("loud")])).toEqual(view);
+});
+
+test("the stream's own limit is a wall: appends are refused, nothing of them is written, and nothing is removed", async () => {
+  const namespace = freshNamespace();
+  const log = await open(namespace, { maxBytes: 300_000 });
+  const results = await Promise.allSettled(
+    Array.from({ length: 30 }, (_, i) => log.append({ events: [large("a", i)] })),
+  );
+  const refused = results.filter((result) => result.status === "rejected");
+  expect(refused.length).toBeGreaterThan(10);
+  for (const { reason } of refused) {
+    expect(hasReason(reason, "limit_exceeded") && reason.details).toMatchObject({ limit: "storage" });
+  }
+  const seen = await readAll(log);
+  expect(seen).toHaveLength(30 - refused.length);
+  expect(seen.map((one) => one.ordinal)).toEqual(seen.map((_, i) => i + 1));
+  expect(log.health()).toEqual({ available: true });
+});
+
+async function publish(namespace: string, payload: Uint8Array): Promise<void> {
+  const connection = await connect({ servers: nats().url });
+  await connection.request(`tailrace.${namespace}.c`, payload);
+  await connection.close();
+}
+
+test("messages that others put into the stream say nothing to any server", async () => {
+  const namespace = freshNamespace();
+  const one = await open(namespace);
+  await one.append({ events: events("a", 2) });
+  for (const foreign of ["", "hello", "TR", "TR\u0001\u0000"])
+    await publish(namespace, new TextEncoder().encode(foreign));
+  const { last } = await one.append({ events: events("a", 1, 3) });
+  expect(last).toMatchObject({ sequence: 3, ordinal: 3 });
+  const two = await open(namespace);
+  expect(await readAll(two)).toEqual(await readAll(one));
+});
+
+test("a message of a newer release ends the log with a sentence that says so, also when it is opened", async () => {
+  const namespace = freshNamespace();
+  const log = await open(namespace);
+  await log.append({ events: events("a", 2) });
+  await publish(namespace, Uint8Array.of(0x54, 0x52, 99));
+  await until(() => !log.health().available, "the log to end");
+  expect(log.health()).toMatchObject({ available: false, error: { reason: "log_unavailable" } });
+  expect(log.worker("a")?.lastOrdinal).toBe(2);
+  await expect(open(namespace)).rejects.toMatchObject({
+    reason: "log_open_failed",
+    details: { cause: "newer_format" },
+    message: expect.stringContaining("newer release"),
+  });
+});

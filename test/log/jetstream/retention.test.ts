@@ -1,0 +1,69 @@
+import { connect } from "@nats-io/transport-node";
+import { expect, type TestContext, test } from "vitest";
+import { openJetStreamLog } from "../../../src/log/jetstream/index.ts";
+import { Lease } from "../../../src/log/jetstream/lease.ts";
+import { Meta } from "../../../src/log/jetstream/meta.ts";
+import { purge } from "../../../src/log/jetstream/purge.ts";
+import { SnapshotCut } from "../../../src/log/jetstream/snapshot.ts";
+import { Snapshots } from "../../../src/log/jetstream/snapshots.ts";
+import { streamOf } from "../../../src/log/jetstream/subjects.ts";
+import { natsForFile } from "../../support/nats.ts";
+import { until } from "../../support/until.ts";
+import { expectExactExpiry } from "../expiry.ts";
+import { event, events, job, jobEvents, runtimeScope, workers } from "../harness.ts";
+import { viewOf } from "../view.ts";
+import { asOperator, foldOf, freshNamespace } from "./support.ts";
+
+const nats = natsForFile();
+const scopes = [runtimeScope, workers("quiet"), workers("a"), workers("b"), job("j")];
+
+async function metaOf({ onTestFinished }: TestContext, namespace: string): Promise<Meta> {
+  const connection = await connect({ servers: nats().url });
+  onTestFinished(() => connection.close());
+  return Meta.open(connection, namespace, 1);
+}
+
+test("two that look after the stream by accident do no harm: what they keep and take away is the same for all", async (context) => {
+  const namespace = freshNamespace();
+  const options = { servers: [nats().url], namespace, shared: true, retention: { workerEvents: 20 } };
+  // Says what retention is to be.
+  await (await openJetStreamLog(options)).close();
+  const meta = await metaOf(context, namespace);
+  // Nobody else looks after the stream, however long this takes.
+  const keeper = new Lease(meta, () => undefined);
+  await keeper.start();
+  expect(keeper.isHeld).toBe(true);
+  const one = await openJetStreamLog(options);
+  await one.append({ events: [event("quiet", "1")] });
+  for (let i = 0; i < 100; i++) {
+    await one.append({ events: events("a", 2, i) });
+    await one.append({ events: [...jobEvents("b", "j", 1, i), ...events("b", 1, i), ...events("a", 1, i)] });
+  }
+  const before = await viewOf(one, scopes);
+  const snapshots = new Snapshots(meta, one.identity.generation);
+  // The second is behind the first: it knows less, and everything it knows is true.
+  const behind = await foldOf(nats().url, namespace);
+  await one.append({ events: [...events("a", 5, 300), ...jobEvents("b", "j", 5, 300)] });
+  const ahead = await foldOf(nats().url, namespace);
+  const now = await viewOf(one, scopes);
+  expect(now).not.toEqual(before);
+  await asOperator(nats().url, async (manager) => {
+    await Promise.all([snapshots.write(new SnapshotCut(ahead)), snapshots.write(new SnapshotCut(behind))]);
+    const through = (await snapshots.read())?.through ?? 0;
+    await Promise.all([purge(manager, namespace, behind, through), purge(manager, namespace, ahead, through)]);
+    const { state } = await manager.streams.info(streamOf(namespace));
+    // The message of the quiet worker is the second, and keeps nothing of the others alive.
+    expect(state.first_seq).toBe(2);
+    expect(state.messages).toBeLessThan(150);
+  });
+  expect(await viewOf(one, scopes)).toEqual(now);
+  for (const scope of scopes) await expectExactExpiry(one, scope);
+  const two = await openJetStreamLog(options);
+  expect(two.identity).toEqual(one.identity);
+  expect(await viewOf(two, scopes)).toEqual(now);
+  await one.append({ events: events("quiet", 1, 2) });
+  await until(() => two.worker("quiet")?.lastOrdinal === 2, "the other to have it");
+  await one.close();
+  await two.close();
+  await keeper.stop();
+});
