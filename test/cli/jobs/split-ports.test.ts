@@ -41,8 +41,8 @@ test("submit, jobs, job, cancel and publish find both addresses, by options and 
   expect([await publish.ended, publish.stderr]).toEqual([0, ""]);
   const narrate = tailrace(["narrate", "--worker", "w", "said"], { env });
   expect([await narrate.ended, narrate.stderr]).toEqual([0, ""]);
-  const run = tailrace(["run", "-q", "--worker", "r", "--", "true"], { env });
-  expect([await run.ended, run.stderr]).toEqual([0, ""]);
+  const run = tailrace(["run", "--worker", "r", "--", "true"], { env });
+  expect([await run.ended, run.stderr]).toEqual([0, expect.stringContaining(`watch --server ${watched} --worker r\n`)]);
   const workers = tailrace(["workers", "--format", "json"], { env });
   expect([await workers.ended, workers.stdout.toString().match(/"workerId": ?"\w"/g)]).toEqual([0, expect.any(Array)]);
   expect(workers.stdout.toString().trim().split("\n")).toHaveLength(2);
