@@ -14,8 +14,11 @@ export interface ProblemDetails {
   };
   worker_not_found: { workerId: string };
   job_not_found: { jobId: string };
-  /** `sinceMs`: milliseconds since the epoch. `retryAfterMs`: milliseconds. */
-  log_unavailable: { sinceMs: number; retryAfterMs: number };
+  /**
+   * `sinceMs`: milliseconds since the epoch. `retryAfterMs`: milliseconds. `conflict`: another server that shares the log was
+   * first, so nothing was written; it stays in the process.
+   */
+  log_unavailable: { sinceMs: number; retryAfterMs: number; conflict?: true };
   server_closing: { retryAfterMs: number };
   access_expired: Record<never, never>;
   access_denied: { grant: string };

@@ -1,4 +1,4 @@
-import type { TailraceError } from "../base/errors.ts";
+import { hasReason, type TailraceError } from "../base/errors.ts";
 import type { Position } from "../events/cursor.ts";
 import type { EventBlock } from "./block.ts";
 import type { Subjects } from "./subjects.ts";
@@ -62,6 +62,14 @@ export interface AppendBatch {
   readonly fence?: readonly string[];
 }
 
+/**
+ * Whether an append was refused because another process that shares the log put state that the batch puts or depends on.
+ * Nothing was committed, and this process knows by now what the other one put: decide again, and append that.
+ */
+export function isConflict(error: unknown): boolean {
+  return hasReason(error, "log_unavailable") && error.details.conflict === true;
+}
+
 /** Where a batch went. */
 export interface AppendResult {
   /** Sequence of the first event; of the head where the batch had none. */
@@ -114,6 +122,9 @@ export type Seek =
   | { readonly kind: "time"; readonly timeMs: number }
   /** Before the last `count` events of the scope and kinds. */
   | { readonly kind: "last"; readonly count: number; readonly kinds: KindFilter };
+
+/** Hears of a committed put: its key, and its value or, where it was removed, undefined. */
+export type StateListener = (key: string, value: Uint8Array | undefined) => void;
 
 /** What the log knows of a worker. */
 export interface WorkerRecord {
@@ -171,6 +182,16 @@ export interface EventLog {
   readonly identity: LogIdentity;
   /** Numbers for the worker ids in blocks of this log. */
   readonly subjects: Subjects;
+  /**
+   * Whether other processes may append to the log. What is decided from committed state then needs a fence, and is to be
+   * decided again where that refuses it (`isConflict`).
+   */
+  readonly isShared: boolean;
+  /**
+   * Whether this process looks after what one is enough for: forgetting, keeping projections. Always where the log is not
+   * shared. It changes with time, and for a moment two may have it, which fences make harmless.
+   */
+  readonly isKeeper: boolean;
   /** The same for job ids. A number is let go once the job is forgotten and nothing retained names it. */
   readonly jobSubjects: Subjects;
 
@@ -178,7 +199,7 @@ export interface EventLog {
    * Commits a batch.
    * @throws TailraceError `limit_exceeded` if too much waits already, there are too many workers, or a wall of the store is met (nothing was written),
    *   `log_unavailable` if the store failed or the log is closed (the batch may or may not have been written),
-   *   or if another process put some of the state that the batch puts or depends on (it was not).
+   *   or if another process put some of the state that the batch puts or depends on (it was not: `isConflict`).
    */
   append(batch: AppendBatch): Promise<AppendResult>;
 
@@ -228,7 +249,16 @@ export interface EventLog {
   /** Committed state whose keys begin with `prefix`. */
   stateEntries(prefix: string): Iterable<readonly [string, Uint8Array]>;
 
+  /**
+   * Calls back with every put of state under this prefix that is committed from now on, by whichever process: the key and
+   * its value, undefined where it was removed. In the order of the log, after the state has it, and before subscribers get
+   * the block of its batch. The callback must not throw. Returns how to stop it.
+   */
+  subscribeState(prefix: string, listener: StateListener): () => void;
+
   health(): LogHealth;
+  /** Calls back whenever what `health` says becomes another. The callback must not throw. Returns how to stop it. */
+  subscribeHealth(listener: (health: LogHealth) => void): () => void;
 
   /** Commits what was appended, makes it durable and lets go of everything. Later calls of other methods fail. */
   close(): Promise<void>;

@@ -134,6 +134,7 @@ export abstract class IndexedLog extends ReadableLog {
     const { index } = this;
     index.commit(group, group.placement);
     this.#pending.settled(group.appends);
+    this.tellState(group.state);
     if (block !== undefined) this.tell(block);
     index.raise(group.raises);
     this.reclaim();

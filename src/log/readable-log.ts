@@ -14,6 +14,7 @@ import type {
   Scope,
   ScopeBounds,
   Seek,
+  StateListener,
   WorkerRecord,
 } from "./contract.ts";
 import { blockOf, type Layout, layOut } from "./index/extents.ts";
@@ -39,6 +40,8 @@ export abstract class ReadableLog implements EventLog {
   protected readonly index: LogIndex;
   protected readonly clock: Clock;
   readonly #listeners = new Set<(block: EventBlock) => void>();
+  readonly #stateListeners = new Set<{ readonly prefix: string; readonly listener: StateListener }>();
+  readonly #healthListeners = new Set<(health: LogHealth) => void>();
   #closedAtMs: number | undefined;
   #failure: { sinceMs: number; error: TailraceError } | undefined;
 
@@ -60,6 +63,14 @@ export abstract class ReadableLog implements EventLog {
     layout: Layout,
     memory: Uint8Array | undefined,
   ): Promise<FetchedBytes | undefined> | FetchedBytes | undefined;
+
+  get isShared(): boolean {
+    return false;
+  }
+
+  get isKeeper(): boolean {
+    return true;
+  }
 
   get subjects(): Subjects {
     return this.index.subjects;
@@ -125,12 +136,38 @@ export abstract class ReadableLog implements EventLog {
     for (const entry of this.index.state) if (entry[0].startsWith(prefix)) yield entry;
   }
 
+  subscribeState(prefix: string, listener: StateListener): () => void {
+    const own = { prefix, listener };
+    this.#stateListeners.add(own);
+    return () => this.#stateListeners.delete(own);
+  }
+
+  subscribeHealth(listener: (health: LogHealth) => void): () => void {
+    const own = (health: LogHealth) => listener(health);
+    this.#healthListeners.add(own);
+    return () => this.#healthListeners.delete(own);
+  }
+
   health(): LogHealth {
     if (this.#failure !== undefined) return { available: false, ...this.#failure };
     if (this.#closedAtMs !== undefined) {
       return { available: false, sinceMs: this.#closedAtMs, error: this.unavailable("The log is closed.") };
     }
     return { available: true };
+  }
+
+  /** State was put, which is committed by now. */
+  protected tellState(state: ReadonlyMap<string, Uint8Array | null>): void {
+    if (state.size === 0) return;
+    for (const { prefix, listener } of [...this.#stateListeners]) {
+      for (const [key, value] of state) if (key.startsWith(prefix)) listener(key, value ?? undefined);
+    }
+  }
+
+  /** What `health` says has changed. */
+  protected tellHealth(): void {
+    const health = this.health();
+    for (const listener of [...this.#healthListeners]) listener(health);
   }
 
   /** A block was committed. */
@@ -140,6 +177,8 @@ export abstract class ReadableLog implements EventLog {
 
   protected dropListeners(): void {
     this.#listeners.clear();
+    this.#stateListeners.clear();
+    this.#healthListeners.clear();
   }
 
   protected get closed(): boolean {
@@ -162,7 +201,10 @@ export abstract class ReadableLog implements EventLog {
 
   /** Gives the log up: nothing that is on its way may be trusted. */
   protected fail(message: string, cause: unknown): TailraceError {
-    this.#failure ??= { sinceMs: this.clock.now(), error: this.unavailable(message, cause) };
+    if (this.#failure === undefined) {
+      this.#failure = { sinceMs: this.clock.now(), error: this.unavailable(message, cause) };
+      this.tellHealth();
+    }
     return this.#failure.error;
   }
 

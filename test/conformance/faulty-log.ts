@@ -25,6 +25,14 @@ export class FaultyLog implements EventLog {
     return this.#log.identity;
   }
 
+  get isShared() {
+    return this.#log.isShared;
+  }
+
+  get isKeeper() {
+    return this.#log.isKeeper;
+  }
+
   get subjects() {
     return this.#log.subjects;
   }
@@ -50,6 +58,14 @@ export class FaultyLog implements EventLog {
 
   subscribe(listener: Parameters<EventLog["subscribe"]>[0]): () => void {
     return this.#log.subscribe(listener);
+  }
+
+  subscribeState(...args: Parameters<EventLog["subscribeState"]>): () => void {
+    return this.#log.subscribeState(...args);
+  }
+
+  subscribeHealth(listener: Parameters<EventLog["subscribeHealth"]>[0]): () => void {
+    return this.#log.subscribeHealth(listener);
   }
 
   reach(sequence: number) {

@@ -178,6 +178,15 @@ export function appendErrorOf(error: unknown, sinceMs: number): TailraceError {
   return unavailable(sinceMs, "NATS did not acknowledge the write. It may or may not be there; try again.", error);
 }
 
+/** Another server put what an append puts or depends on. */
+export function conflict(sinceMs: number): TailraceError<"log_unavailable"> {
+  return new TailraceError(
+    "log_unavailable",
+    { sinceMs, retryAfterMs: 1_000, conflict: true },
+    "Another server changed what this depends on. Nothing was written; try again.",
+  );
+}
+
 /** The log can't be used since then (milliseconds since the epoch). */
 export function unavailable(sinceMs: number, message: string, cause?: unknown): TailraceError<"log_unavailable"> {
   return new TailraceError(

@@ -26,6 +26,9 @@ export interface FoldedGroup {
   readonly results: readonly (AppendResult | undefined)[];
 }
 
+type TellBlock = (block: EventBlock) => void;
+type TellState = (puts: ReadonlyMap<string, Uint8Array | null>) => void;
+
 /** Messages of the stream are missing that nobody may have removed before everyone had folded them. */
 export class StreamGap extends Error {
   override readonly name = "StreamGap";
@@ -74,10 +77,10 @@ export class Fold {
 
   /**
    * Takes the next message. `tell` is called with the block of a group that is whole now, before what retention removes
-   * because of it is gone.
+   * because of it is gone; `tellState`, before that, with the state that it put.
    * @throws StreamGap if messages are missing before it, NewerFormat for one that a newer release wrote.
    */
-  take(message: StreamMessage, tell: (block: EventBlock) => void): FoldedGroup | undefined {
+  take(message: StreamMessage, tell: TellBlock, tellState: TellState = () => undefined): FoldedGroup | undefined {
     if (message.sequence <= this.#newest) return undefined;
     if (message.sequence !== this.#newest + 1 && message.sequence - 1 > this.#toleratedThrough) {
       throw new StreamGap(`messages ${this.#newest + 1} to ${message.sequence - 1} of the stream are missing`);
@@ -109,7 +112,7 @@ export class Fold {
       this.#skip(message.sequence);
       return undefined;
     }
-    const folded = this.#fold(head, events, parts, message.timeMs, tell);
+    const folded = this.#fold(head, events, parts, message.timeMs, tell, tellState);
     this.last = message.sequence;
     return folded;
   }
@@ -143,7 +146,8 @@ export class Fold {
     events: readonly PendingEvent[],
     parts: readonly { sequence: number; message: GroupMessage }[],
     takenAtMs: number,
-    tell: (block: EventBlock) => void,
+    tell: TellBlock,
+    tellState: TellState,
   ): FoldedGroup {
     const { index } = this;
     const at = parts[0]?.sequence as number;
@@ -163,6 +167,7 @@ export class Fold {
     if (!isWhole || parts.length > 1) this.#place(group, parts, accepted.events);
     const block = this.#blockOf(group);
     index.commit(group, group.placement);
+    tellState(group.state);
     if (block !== undefined) {
       if (isWhole) this.#keep(block, group.timePrefix.length, parts);
       tell(block);

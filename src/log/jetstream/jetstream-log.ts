@@ -2,6 +2,7 @@ import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import type { Clock, StopTimer } from "../../base/clock.ts";
 import { TailraceError } from "../../base/errors.ts";
 import { limits, type RetentionLimits } from "../../base/limits.ts";
+import type { EventBlock } from "../block.ts";
 import { PendingAppends } from "../commit/pending.ts";
 import type { AppendBatch, AppendResult, LogHealth, LogIdentity } from "../contract.ts";
 import type { Layout } from "../index/extents.ts";
@@ -53,6 +54,8 @@ export class JetStreamLog extends ReadableLog {
   readonly #reader: Reader;
   readonly #lease: Lease;
   readonly #maintenance: Maintenance;
+  readonly #tell = (block: EventBlock) => this.tell(block);
+  readonly #tellState = (puts: ReadonlyMap<string, Uint8Array | null>) => this.tellState(puts);
   #tail: StreamTail | undefined;
   #waiting: { readonly isReached: () => boolean; readonly settle: (error?: unknown) => void }[] = [];
   #stopAgeTimer: StopTimer | undefined;
@@ -112,6 +115,14 @@ export class JetStreamLog extends ReadableLog {
   async abandon(): Promise<void> {
     this.markClosed();
     await this.#tail?.close();
+  }
+
+  override get isShared(): boolean {
+    return true;
+  }
+
+  override get isKeeper(): boolean {
+    return this.#lease.isHeld;
   }
 
   append(batch: AppendBatch): Promise<AppendResult> {
@@ -179,7 +190,7 @@ export class JetStreamLog extends ReadableLog {
   #take(message: StreamMessage): void {
     if (this.#stopped !== undefined) return;
     try {
-      const folded = this.#parts.fold.take(message, (block) => this.tell(block));
+      const folded = this.#parts.fold.take(message, this.#tell, this.#tellState);
       if (folded !== undefined) this.#publisher.folded(folded);
     } catch (error) {
       this.#stopped = error as Error;

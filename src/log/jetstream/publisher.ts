@@ -6,7 +6,7 @@ import { limits } from "../../base/limits.ts";
 import type { PendingAppend, PendingAppends } from "../commit/pending.ts";
 import type { AppendBatch, AppendResult } from "../contract.ts";
 import type { NatsLink } from "./connect.ts";
-import { appendErrorOf, unavailable } from "./errors.ts";
+import { appendErrorOf, conflict } from "./errors.ts";
 import type { FoldedGroup } from "./fold.ts";
 import { messagesOf, type OutgoingMessage } from "./groups.ts";
 import type { GroupHead } from "./messages.ts";
@@ -102,13 +102,7 @@ export class Publisher {
     for (const [i, { resolve, reject }] of group.appends.entries()) {
       const result = results[i];
       if (result !== undefined) resolve(result);
-      else
-        reject(
-          unavailable(
-            this.#clock.now(),
-            "Another server changed what this depends on. Nothing was written; try again.",
-          ),
-        );
+      else reject(conflict(this.#clock.now()));
     }
     group.resolve();
     this.#pump();
