@@ -88,7 +88,7 @@ export const limits = {
   natsReachMs: 10_000,
   /** Keys of the state whose last writer is remembered. Who was away for longer than it takes to put as many puts none. */
   natsRememberedKeys: 65_536,
-  /** Milliseconds between two renewals of a lease (on the namespace, and on looking after the stream), and after which it is free. */
+  /** Milliseconds between two renewals of the lease on looking after the stream, and without one after which it is free. */
   natsLeaseRenewMs: 3_000,
   natsLeaseMs: 10_000,
   /** Milliseconds between two looks at the stream, and at the least between two snapshots of what it says. */

@@ -11,8 +11,7 @@ const implementation = await openDoor(
 );
 
 /**
- * Opens the log of a namespace, or makes one. One server at a time has it, unless `shared`. Where one was killed this takes 10 s.
- * @throws TailraceError `log_open_failed`, whose message says what to do (`locked`: another server has it), or
- *   `invalid_request` for options.
+ * Opens the log of a namespace, or makes one. Any number of servers may have it open.
+ * @throws TailraceError `log_open_failed`, whose message says what to do, or `invalid_request` for options.
  */
 export const openJetStreamLog: typeof OpenJetStreamLog = implementation.openJetStreamLog;

@@ -16,7 +16,6 @@ import { Maintenance } from "./maintenance.ts";
 import type { Meta } from "./meta.ts";
 import { type Control, Publisher } from "./publisher.ts";
 import { MissingMessages, Reader } from "./reader.ts";
-import type { ServerLease } from "./server-lease.ts";
 import type { Snapshots } from "./snapshots.ts";
 import { streamOf } from "./subjects.ts";
 import { StreamTail } from "./tail.ts";
@@ -39,8 +38,6 @@ export interface LogParts {
   readonly clock: Clock;
   /** Whether events are of the time of `clock`; else of that of the stream. */
   readonly saysTime: boolean;
-  /** Keeps the namespace for this server; undefined: it is shared. */
-  readonly server: ServerLease | undefined;
 }
 
 /**
@@ -72,10 +69,7 @@ export class JetStreamLog extends ReadableLog {
     this.identity = { runtimeId, generation };
     this.#parts = parts;
     const pending = new PendingAppends<never>(this.index);
-    this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, {
-      folded: () => fold.last,
-      assertMayWrite: () => this.#assertMine(),
-    });
+    this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, () => fold.last);
     this.#reader = new Reader(manager, namespace, fold, () => this.#assertReachable());
     this.#lease = new Lease(parts.meta, () => {
       this.#taken = this.#tookLease();
@@ -104,9 +98,6 @@ export class JetStreamLog extends ReadableLog {
   async start(): Promise<void> {
     await this.#lease.start();
     await this.#taken;
-    this.#parts.server?.onLost(() =>
-      this.#giveUp("Another server has taken over the log. Start this one again when that is gone.", undefined),
-    );
     this.#maintenance.start();
     this.#watchAge();
   }
@@ -129,7 +120,6 @@ export class JetStreamLog extends ReadableLog {
     return new Promise((resolve, reject) => {
       this.assertUsable();
       this.#assertReachable();
-      this.#assertMine();
       this.#publisher.append(batch).then(resolve, reject);
     });
   }
@@ -178,13 +168,6 @@ export class JetStreamLog extends ReadableLog {
   #assertReachable(): void {
     const health = this.#parts.link.health();
     if (!health.available) throw health.error;
-  }
-
-  /** @throws TailraceError `log_unavailable` if another server may have taken over. */
-  #assertMine(): void {
-    if (this.#parts.server?.isSure === false) {
-      throw this.failure ?? this.unavailable("The log does not know yet whether another server has taken over.");
-    }
   }
 
   #take(message: StreamMessage): void {
@@ -271,7 +254,6 @@ export class JetStreamLog extends ReadableLog {
     this.#publisher.abort(this.fail(message, cause));
     // The next server need not wait for this one.
     void this.#maintenance.stop(false).then(() => this.#lease.stop());
-    void this.#parts.server?.release(this.#parts.link.health().available);
   }
 
   async #close(): Promise<void> {
@@ -282,7 +264,6 @@ export class JetStreamLog extends ReadableLog {
     await this.#lease.stop();
     this.dropListeners();
     await this.#tail?.close().catch(() => undefined);
-    await this.#parts.server?.release(this.#parts.link.health().available);
     await this.#parts.link.close();
   }
 

@@ -12,7 +12,6 @@ import { bornNow, fits, type KeptIdentity, readIdentity, writeIdentity } from ".
 import { JetStreamLog } from "./jetstream-log.ts";
 import { NewerFormat } from "./messages.ts";
 import { Meta } from "./meta.ts";
-import { ServerLease } from "./server-lease.ts";
 import { restoreSnapshot } from "./snapshot.ts";
 import { Snapshots } from "./snapshots.ts";
 import { ensureStream, type StreamOptions } from "./stream.ts";
@@ -27,16 +26,10 @@ export interface JetStreamLogOptions extends NatsConnectOptions {
   readonly maxBytes?: number | undefined;
   /** Id of the runtime, at most 256 bytes, for a log that does not exist yet. Default: a random one. */
   readonly runtimeId?: string | undefined;
-  /** What bounds the history; where a log is shared, that of the server that looks after the stream holds. Default: `defaultRetention`. */
+  /** What bounds the history. Of several servers, that of the one that looks after the stream holds. Default: `defaultRetention`. */
   readonly retention?: Partial<RetentionLimits> | undefined;
   /** Says when events are accepted. Default: NATS does, by its own clock. */
   readonly clock?: Clock | undefined;
-  /**
-   * Opens the log beside a server that has it open, which it is not kept from either. For what only reads and follows it, and for
-   * tests of the log: no Runtime may publish or run jobs on it, since what it knows of producers and jobs it read at its start.
-   * Default: false, one server at a time, and another one from 10 s after it was last heard of.
-   */
-  readonly shared?: boolean | undefined;
 }
 
 /** Milliseconds that NATS has to make what sends the tail. It is asked again, perhaps another server by then. */
@@ -50,10 +43,9 @@ const questionMs = 2_000;
 const askAgainMs = 100;
 
 /**
- * Opens the log of a namespace, or makes one. One server at a time has it, unless `shared`. Where one was killed this takes 10 s.
+ * Opens the log of a namespace, or makes one. Any number of servers may have it open.
  *
- * @throws TailraceError `log_open_failed`, whose message says what to do (`locked`: another server has it), or
- *   `invalid_request` for options.
+ * @throws TailraceError `log_open_failed`, whose message says what to do, or `invalid_request` for options.
  */
 export async function openJetStreamLog(options: JetStreamLogOptions): Promise<EventLog> {
   const retention = resolveRetention(options.retention);
@@ -64,11 +56,10 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Ev
   }
   const clock = options.clock ?? systemClock;
   const link = await openLink(options, clock);
-  const taken: Taken = { isWanted: options.shared !== true, lease: undefined };
   try {
     const manager = await jetstreamManager(link.connection, { checkAPI: false, timeout: questionMs });
     const saysTime = clock !== systemClock;
-    const opening = { link, manager, stream, retention, runtimeId, clock, saysTime, taken };
+    const opening = { link, manager, stream, retention, runtimeId, clock, saysTime };
     const deadline = performance.now() + limits.natsOpenMs;
     for (let left = maxTries; left > 0; ) {
       try {
@@ -86,7 +77,6 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Ev
       `The stream of the log ${stream.namespace} keeps changing. Open it again when that is over.`,
     );
   } catch (error) {
-    await taken.lease?.release(true);
     await link.close();
     if (error instanceof NewerFormat) {
       throw openFailed(
@@ -103,12 +93,6 @@ function isNoAnswer(error: unknown): boolean {
   return (error as Error).name === "TimeoutError" || isJetStreamOff(error);
 }
 
-/** The lease on the namespace, which is kept over all tries to open the log. */
-interface Taken {
-  readonly isWanted: boolean;
-  lease: ServerLease | undefined;
-}
-
 interface Opening {
   readonly link: NatsLink;
   readonly manager: JetStreamManager;
@@ -117,16 +101,14 @@ interface Opening {
   readonly runtimeId: string | undefined;
   readonly clock: Clock;
   readonly saysTime: boolean;
-  readonly taken: Taken;
 }
 
 /** Undefined: what is known of the stream had to be changed first. */
 async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
-  const { link, manager, stream, runtimeId, taken } = opening;
+  const { link, manager, stream, runtimeId } = opening;
   const { namespace } = stream;
   const found = await ensureStream(manager, stream);
   const meta = await Meta.open(link.connection, namespace, stream.replicas);
-  if (taken.isWanted) taken.lease ??= await ServerLease.take(meta, namespace);
   const before = await readIdentity(meta);
   const isKnown = before !== undefined && fits(before.identity, found);
   const identity = isKnown ? before.identity : bornNow(found, before?.identity, runtimeId);
@@ -148,7 +130,6 @@ async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
     namespace,
     kept,
     fold,
-    server: taken.lease,
   });
   try {
     await log.follow(found.state.last_seq, await newestThere(manager, namespace));

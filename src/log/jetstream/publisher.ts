@@ -31,14 +31,6 @@ interface SentGroup extends Group {
   readonly timer: NodeJS.Timeout;
 }
 
-/** What the publisher asks of its log. */
-export interface PublishingLog {
-  /** Sequence of the stream up to which it is folded. */
-  folded(): number;
-  /** @throws TailraceError if nothing may be sent now. What waited while the server was paused may be another's to write by now. */
-  assertMayWrite(): void;
-}
-
 /**
  * Sends appends to the stream, in the order of the calls, many at once. Those of one turn of the event loop go as one
  * group. An append settles when its group comes back by the tail, whatever became of the acknowledgement.
@@ -50,7 +42,8 @@ export class Publisher {
   readonly #clock: Clock;
   /** Whether events are of the time that the clock says; else of that when the stream takes them. */
   readonly #saysTime: boolean;
-  readonly #log: PublishingLog;
+  /** Sequence of the stream up to which it is folded. */
+  readonly #folded: () => number;
   #writer = randomUUID();
   #lastNumber = 0;
   readonly #queue: Group[] = [];
@@ -66,21 +59,21 @@ export class Publisher {
     pending: PendingAppends<WaitingAppend>,
     clock: Clock,
     saysTime: boolean,
-    log: PublishingLog,
+    folded: () => number,
   ) {
     this.#link = link;
     this.#namespace = namespace;
     this.#pending = pending;
     this.#clock = clock;
     this.#saysTime = saysTime;
-    this.#log = log;
+    this.#folded = folded;
   }
 
   /** @throws TailraceError as `PendingAppends.admit`. */
   append(batch: AppendBatch): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
       const bytes = this.#pending.admit(batch);
-      const waiting: WaitingAppend = { batch, bytes, base: this.#log.folded(), resolve, reject };
+      const waiting: WaitingAppend = { batch, bytes, base: this.#folded(), resolve, reject };
       this.#pending.push(waiting);
       this.#start();
     });
@@ -149,12 +142,6 @@ export class Publisher {
   }
 
   #send(group: Group): void {
-    try {
-      this.#log.assertMayWrite();
-    } catch (error) {
-      this.#settle(group, error);
-      return;
-    }
     const number = ++this.#lastNumber;
     const writer = this.#writer;
     const head: GroupHead = {

@@ -12,7 +12,7 @@ test("when the leader of the stream is killed, nothing acknowledged is lost and 
   const cluster = await startNatsCluster();
   const namespace = freshNamespace();
   const open = async (): Promise<EventLog> => {
-    const log = await openJetStreamLog({ servers: cluster.urls, namespace, replicas: 3, shared: true });
+    const log = await openJetStreamLog({ servers: cluster.urls, namespace, replicas: 3 });
     onTestFinished(() => log.close());
     return log;
   };

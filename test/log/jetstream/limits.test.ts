@@ -13,7 +13,7 @@ import { asOperator, freshNamespace } from "./support.ts";
 const nats = natsForFile();
 
 async function open(namespace: string, options: Partial<JetStreamLogOptions> = {}) {
-  const log = await openJetStreamLog({ servers: [nats().url], namespace, shared: true, ...options });
+  const log = await openJetStreamLog({ servers: [nats().url], namespace, ...options });
   onTestFinished(() => log.close());
   return log;
 }

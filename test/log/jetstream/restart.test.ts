@@ -16,7 +16,7 @@ import { viewOf } from "../view.ts";
 import { asOperator, deleteStream, freshNamespace } from "./support.ts";
 
 async function server(nats: NatsProcess, namespace: string, options: Partial<JetStreamLogOptions> = {}) {
-  const log = await openJetStreamLog({ servers: [nats.url], namespace, shared: true, ...options });
+  const log = await openJetStreamLog({ servers: [nats.url], namespace, ...options });
   onTestFinished(() => log.close());
   return log;
 }
@@ -112,13 +112,13 @@ test("what was refused while NATS stood still may come late: who tries again by 
 test("a stream that is deleted ends the log; opened again it is a new generation that uses no sequence again", async () => {
   const nats = await startNats();
   const namespace = freshNamespace();
-  const log = await server(nats, namespace, { shared: false });
+  const log = await server(nats, namespace);
   const { last } = await log.append({ events: events("a", 5) });
   await deleteStream(nats.url, namespace);
   await until(() => !log.health().available, "the log to notice");
   expect(log.health()).toMatchObject({ ended: true });
   await expect(log.append({ events: events("a", 1) })).rejects.toMatchObject({ reason: "log_unavailable" });
-  const again = await eventually(() => server(nats, namespace, { shared: false }));
+  const again = await eventually(() => server(nats, namespace));
   expect(again.identity.runtimeId).toBe(log.identity.runtimeId);
   expect(again.identity.generation).not.toBe(log.identity.generation);
   const { firstSequence } = await again.append({ events: events("a", 1) });

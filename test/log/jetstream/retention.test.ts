@@ -25,7 +25,7 @@ async function metaOf({ onTestFinished }: TestContext, namespace: string): Promi
 
 test("two that look after the stream by accident do no harm: what they keep and take away is the same for all", async (context) => {
   const namespace = freshNamespace();
-  const options = { servers: [nats().url], namespace, shared: true, retention: { workerEvents: 20 } };
+  const options = { servers: [nats().url], namespace, retention: { workerEvents: 20 } };
   // Says what retention is to be.
   await (await openJetStreamLog(options)).close();
   const meta = await metaOf(context, namespace);

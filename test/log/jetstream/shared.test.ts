@@ -17,7 +17,7 @@ const scopes = [runtimeScope, workers("a"), workers("b"), workers("a", "b"), job
 
 /** A server that has a log open beside others until the test ends. */
 async function server(namespace: string, options: Partial<JetStreamLogOptions> = {}): Promise<EventLog> {
-  const log = await openJetStreamLog({ servers: [nats().url], namespace, shared: true, ...options });
+  const log = await openJetStreamLog({ servers: [nats().url], namespace, ...options });
   onTestFinished(() => log.close());
   return log;
 }

@@ -1,17 +1,14 @@
+import { isConflict } from "../../../src/log/contract.ts";
 import { openJetStreamLog } from "../../../src/log/jetstream/index.ts";
 import { event } from "../harness.ts";
 
-// Appends to a log as fast as it can, beside others or alone, and says on stdout what was acknowledged, until it is killed,
-// and when its log has ended, after which it goes on trying.
-const [url = "", namespace = "", life = "0", how = "shared"] = process.argv.slice(2);
-const shared = how === "shared";
-const log = await openJetStreamLog({ servers: [url], namespace, shared, retention: { workerEvents: 2000 } });
+// Appends to a log as fast as it can, and says on stdout what was acknowledged, until it is killed.
+const [url = "", namespace = "", life = "0"] = process.argv.slice(2);
+const log = await openJetStreamLog({ servers: [url], namespace, retention: { workerEvents: 2000 } });
 process.stdout.write(`open ${log.identity.generation}\n`);
 
 async function refused(error: Error): Promise<undefined> {
-  const health = log.health();
-  if (!health.available) process.stdout.write(`ended ${health.error.message}\n`);
-  else process.stdout.write(`refused ${error.message}\n`);
+  process.stdout.write(`refused ${isConflict(error) ? "conflict" : error.message}\n`);
   await new Promise((resolve) => setTimeout(resolve, 100));
 }
 

@@ -1,0 +1,101 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { connect } from "@nats-io/transport-node";
+import { describe, expect, type TestContext, test } from "vitest";
+import type { EventLog } from "../../../src/log/contract.ts";
+import { type JetStreamLogOptions, openJetStreamLog } from "../../../src/log/jetstream/index.ts";
+import { Lease } from "../../../src/log/jetstream/lease.ts";
+import { Meta } from "../../../src/log/jetstream/meta.ts";
+import { natsForFile } from "../../support/nats.ts";
+import { eventually, until } from "../../support/until.ts";
+import { event, readAll, runtimeScope, texts } from "../harness.ts";
+import { freshNamespace } from "./support.ts";
+
+const nats = natsForFile();
+
+async function server({ onTestFinished }: TestContext, namespace: string, options: Partial<JetStreamLogOptions> = {}) {
+  const log = await openJetStreamLog({ servers: [nats().url], namespace, ...options });
+  onTestFinished(() => log.close());
+  return log;
+}
+
+/** A process that appends as fast as it can. What it says is one line each. */
+function writer({ onTestFinished }: TestContext, namespace: string) {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "writer.ts"), nats().url, namespace, "1"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const lines: string[] = [];
+  createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));
+  const acknowledged = () => lines.filter((line) => line.startsWith("ack "));
+  return { child, lines, acknowledged, closed: once(child, "close") };
+}
+
+async function metaOf({ onTestFinished }: TestContext, namespace: string): Promise<Meta> {
+  const connection = await connect({ servers: nats().url });
+  onTestFinished(() => connection.close());
+  return Meta.open(connection, namespace, 1);
+}
+
+// Each waits for time to pass, so they wait together.
+describe.concurrent("several servers", () => {
+  test("of several that open at once on a namespace that is new all get the same log, and all may write", async (context) => {
+    const namespace = freshNamespace();
+    const logs = await Promise.all([1, 2, 3, 4].map(() => server(context, namespace)));
+    const [one] = logs as [EventLog];
+    for (const log of logs) expect(log.identity).toEqual(one.identity);
+    await Promise.all(logs.map((log, i) => log.append({ events: [event("a", `${i}`)] })));
+    await until(() => logs.every((log) => log.bounds(runtimeScope).head.sequence === 4), "all to have all");
+    expect(texts(await readAll(one)).sort()).toEqual(["0", "1", "2", "3"]);
+    expect(logs.map((log) => log.isShared)).toEqual([true, true, true, true]);
+    expect(logs.filter((log) => log.isKeeper)).toHaveLength(1);
+  });
+
+  test("a server that was paused while another wrote what it depends on writes nothing of that, and goes on from what is", async (context) => {
+    const namespace = freshNamespace();
+    const { child, lines, acknowledged } = writer(context, namespace);
+    await until(() => acknowledged().length > 50, "some acknowledgements");
+    child.kill("SIGSTOP");
+    const next = await server(context, namespace);
+    // What the paused one had on its way may come after this. It depends on what is put here, so it counts for nothing.
+    const state = new Map([0, 1, 2].map((writer) => [`writer/${writer}`, Uint8Array.of(1)]));
+    const { last } = await eventually(() => next.append({ events: [event("next", "1")], state }));
+    expect(lines.filter((line) => line.startsWith("refused "))).toEqual([]);
+    const before = acknowledged().length;
+    child.kill("SIGCONT");
+    await until(() => acknowledged().length > before + 20, "the paused one to go on");
+    child.kill("SIGKILL");
+    expect(lines).toContain("refused conflict");
+    await next.append({ events: [event("next", "2")] });
+    const all = acknowledged().map((line) => Number(line.split(" ").at(-1)));
+    const after = (await readAll(next)).filter(({ sequence }) => sequence > last.sequence);
+    expect(after.map(({ ordinal }) => ordinal)).toEqual(after.map((_, i) => last.ordinal + 1 + i));
+    const seen = new Set(after.map(({ sequence }) => sequence));
+    expect(all.filter((sequence) => sequence > last.sequence && !seen.has(sequence))).toEqual([]);
+  });
+
+  test("one of several has the lease; another takes it when it is given back, or when nobody renews it", async (context) => {
+    const namespace = freshNamespace();
+    const taken: string[] = [];
+    const lease = async (name: string) => new Lease(await metaOf(context, namespace), () => taken.push(name));
+    const [one, two] = [await lease("one"), await lease("two")];
+    await Promise.all([one.start(), two.start()]);
+    expect([one.isHeld, two.isHeld].filter(Boolean)).toHaveLength(1);
+    const [holder, other] = one.isHeld ? [one, two] : [two, one];
+    await holder.stop();
+    await until(() => other.isHeld, "the other to take it");
+    expect(holder.isHeld).toBe(false);
+    // Somebody who does not renew.
+    await other.stop();
+    const meta = await metaOf(context, namespace);
+    expect(await meta.swap("lease", new TextEncoder().encode("gone"), undefined)).toBeDefined();
+    const third = await lease("three");
+    await third.start();
+    expect(third.isHeld).toBe(false);
+    await until(() => third.isHeld, "the one that is gone to count as gone");
+    await third.stop();
+    expect(taken).toHaveLength(3);
+  });
+});
