@@ -16,6 +16,8 @@ export interface NatsOptions {
   readonly maxPayload?: number;
   /** Whether every write is on the disk before it is acknowledged. Default: false, as the server has it. */
   readonly syncAlways?: boolean;
+  /** Whether servers of a cluster tell clients of each other. Default: true. */
+  readonly advertise?: boolean;
   /** Further lines of the configuration: authorization, tls. */
   readonly config?: readonly string[];
 }
@@ -152,7 +154,14 @@ export class NatsProcess {
   }
 
   #configuration(): string {
-    const { jetStream = true, storeBytes, maxPayload, syncAlways = false, config = [] } = this.#options;
+    const {
+      jetStream = true,
+      storeBytes,
+      maxPayload,
+      syncAlways = false,
+      advertise = true,
+      config = [],
+    } = this.#options;
     const lines = [
       `server_name: ${this.name}`,
       `listen: "127.0.0.1:${this.#ports.client}"`,
@@ -168,7 +177,9 @@ export class NatsProcess {
     }
     if (this.#routes.length > 0) {
       const routes = this.#routes.map((port) => `"nats-route://127.0.0.1:${port}"`).join(", ");
-      lines.push(`cluster { name: test, listen: "127.0.0.1:${this.#ports.route}", routes: [${routes}] }`);
+      const cluster = [`name: test`, `listen: "127.0.0.1:${this.#ports.route}"`, `routes: [${routes}]`];
+      if (!advertise) cluster.push("no_advertise: true");
+      lines.push(`cluster { ${cluster.join(", ")} }`);
     }
     return [...lines, ...config, ""].join("\n");
   }

@@ -1,9 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { jetstreamManager } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
+import { leaderOf } from "./nats-leader.ts";
 import { type NatsOptions, type NatsProcess, startNatsProcesses } from "./nats-process.ts";
 import { scratchDirectory } from "./scratch.ts";
 
@@ -46,22 +45,7 @@ export function natsForFile(options: NatsOptions = {}): () => NatsProcess {
 export async function startNatsCluster(options: NatsOptions = {}): Promise<NatsCluster> {
   const servers = await startNatsProcesses(3, scratchDirectory(), options);
   endsWithTest(servers);
-  const urls = servers.map(({ url }) => url);
-  return {
-    servers,
-    urls,
-    async leaderOf(stream) {
-      const connection = await connect({ servers: [...urls] });
-      try {
-        const info = await (await jetstreamManager(connection)).streams.info(stream);
-        const leader = servers.find(({ name }) => name === info.cluster?.leader);
-        if (leader === undefined) throw new Error(`${stream} has no leader now`);
-        return leader;
-      } finally {
-        await connection.close();
-      }
-    },
-  };
+  return { servers, urls: servers.map(({ url }) => url), leaderOf: (stream) => leaderOf(servers, stream) };
 }
 
 function endsWithTest(servers: readonly NatsProcess[]): void {
