@@ -58,6 +58,8 @@ export const limits = {
   /** Milliseconds between two tries of a watch to read a log that can't be read, and until the watch gives up. */
   logRetryMs: 1_000,
   logUnavailableMs: 30_000,
+  /** Milliseconds between two notices to one watch that the log is unavailable, at the least. */
+  logNoticeMs: 10_000,
   /** Milliseconds for a log on NATS to be opened in, and for one connection to be made in. */
   natsOpenMs: 15_000,
   natsConnectMs: 5_000,

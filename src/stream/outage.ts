@@ -1,38 +1,126 @@
 import type { Clock, StopTimer } from "../base/clock.ts";
+import type { TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import type { EventLog, LogHealth } from "../log/contract.ts";
 
-/** A log that can't be read, as one reader meets it: it tries again, and gives up after a while. */
+/** A log that can't be used, as one reader meets it: what it is told, when it tries again, and when it gives up. */
 export class Outage {
   readonly #clock: Clock;
   #sinceMs: number | undefined;
+  /** When the reader was told last, in this outage or in one before. */
+  #toldMs = Number.NEGATIVE_INFINITY;
+  #told = false;
   #stopRetry: StopTimer | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Whether the next try is still to come. */
+  /** Whether the next try to read is still to come. */
   get waiting(): boolean {
     return this.#stopRetry !== undefined;
   }
 
-  /** The log could not be read; `retry` is called when it is time to try again, unless this went on for too long. */
-  met(retry: () => void): "first" | "again" | "too long" {
-    const now = this.#clock.now();
-    const first = this.#sinceMs === undefined;
+  /** The log could not be used now. What follows: the reader is to be told, nothing, or it went on for too long. */
+  met(): "tell" | "wait" | "too long" {
+    const now = this.#clock.monotonic();
     this.#sinceMs ??= now;
     if (now - this.#sinceMs >= limits.logUnavailableMs) return "too long";
-    this.#stopRetry = this.#clock.after(limits.logRetryMs, () => {
+    // A connection that comes and goes must not make a notice each time.
+    return this.#told || now - this.#toldMs < limits.logNoticeMs ? "wait" : "tell";
+  }
+
+  /** The reader was told. */
+  told(): void {
+    this.#told = true;
+    this.#toldMs = this.#clock.monotonic();
+  }
+
+  /** Calls back when it is time to read again. */
+  retryLater(retry: () => void): void {
+    this.#stopRetry ??= this.#clock.after(limits.logRetryMs, () => {
       this.#stopRetry = undefined;
       retry();
     });
-    return first ? "first" : "again";
   }
 
-  /** The log could be read, or nobody tries again. */
+  /** The log can be used, or nobody asks any more. */
   over(): void {
     this.#sinceMs = undefined;
+    this.#told = false;
     this.#stopRetry?.();
     this.#stopRetry = undefined;
+  }
+}
+
+/** Those that read the log together. */
+export interface LogReaders {
+  readonly size: number;
+  /** The log says that it can't be used. Called again now and then while that lasts. */
+  logUnavailable(error: TailraceError): void;
+  /** It stays so. */
+  logEnded(error: TailraceError): void;
+  /** It can be used again. */
+  logAvailable(): void;
+}
+
+/** Follows what the log says of itself, so that readers who need nothing of it right now hear of it as well. */
+export class LogOutages {
+  readonly #clock: Clock;
+  readonly #readers: LogReaders;
+  readonly #unsubscribe: () => void;
+  #health: LogHealth;
+  #stopTimer: StopTimer | undefined;
+
+  constructor(log: EventLog, clock: Clock, readers: LogReaders) {
+    this.#clock = clock;
+    this.#readers = readers;
+    this.#health = log.health();
+    this.#unsubscribe = log.subscribeHealth((health) => this.#change(health));
+  }
+
+  /** Why the log can't be used; undefined: it can. */
+  get error(): TailraceError | undefined {
+    return this.#health.available ? undefined : this.#health.error;
+  }
+
+  /** A reader came: it hears what those before it have heard. */
+  joined(reader: Pick<LogReaders, "logUnavailable">): void {
+    const health = this.#health;
+    if (health.available) return;
+    if (health.ended === true) {
+      this.#readers.logEnded(health.error);
+      return;
+    }
+    reader.logUnavailable(health.error);
+    this.#sayLater(health.error);
+  }
+
+  close(): void {
+    this.#unsubscribe();
+    this.#stopTimer?.();
+  }
+
+  #change(health: LogHealth): void {
+    this.#health = health;
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
+    if (health.available) this.#readers.logAvailable();
+    else if (health.ended === true) this.#readers.logEnded(health.error);
+    else this.#say(health.error);
+  }
+
+  #say(error: TailraceError): void {
+    this.#readers.logUnavailable(error);
+    this.#sayLater(error);
+  }
+
+  /** One timer for all readers: those that could not be told, or not yet, and those that are to give up. */
+  #sayLater(error: TailraceError): void {
+    if (this.#readers.size === 0) return;
+    this.#stopTimer ??= this.#clock.after(limits.logRetryMs, () => {
+      this.#stopTimer = undefined;
+      this.#say(error);
+    });
   }
 }

@@ -42,6 +42,8 @@ export interface Surroundings {
   leave<Entries, Frame>(channel: Channel<Entries, Frame>, member: ChannelMember): void;
   /** A watch ended. */
   left(member: ChannelMember): void;
+  /** Why the log says that it can't be used now; undefined: it can. */
+  logError(): TailraceError | undefined;
   /** Keeps the cause of a fault for the operator; what the reader hears. */
   internal(cause: unknown): TailraceError;
 }

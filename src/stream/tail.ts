@@ -11,6 +11,7 @@ import type { EventLog } from "../log/contract.ts";
 import { Channel, type ChannelMember } from "./channel.ts";
 import { EncodingCache } from "./encodings.ts";
 import type { WatchSink, WireForm } from "./form.ts";
+import { LogOutages } from "./outage.ts";
 import { Passes } from "./passes.ts";
 import { type Selection, Selections } from "./selection.ts";
 import type { WatchSpec } from "./spec.ts";
@@ -49,6 +50,7 @@ export class Tail {
   readonly #catchUps: Turns;
   readonly #around: Surroundings;
   readonly #unsubscribe: () => void;
+  readonly #outages: LogOutages;
   /** Channels of all selections. */
   #channels = 0;
   #pending: EventBlock[] = [];
@@ -88,7 +90,9 @@ export class Tail {
       leave: (channel, member) => this.#leave(channel, member),
       left: (member) => this.#left(member as AnyWatcher),
       internal: options.internal,
+      logError: () => this.#outages.error,
     };
+    this.#outages = new LogOutages(log, this.#clock, this.#readers());
     this.#flushedHead = log.bounds({ kind: "runtime" }).head;
     this.#unsubscribe = log.subscribe((block) => this.#commit(block));
   }
@@ -150,6 +154,7 @@ export class Tail {
     this.#wheel.add(watch as unknown as AnyWatcher, watch.beat());
     if (signal.aborted) leave();
     else watch.pump();
+    this.#outages.joined(watch);
     return watch;
   }
 
@@ -177,9 +182,28 @@ export class Tail {
   close(): void {
     this.beginClosing(0);
     this.#unsubscribe();
+    this.#outages.close();
     this.#catchUps.clear();
     if (this.#flushSoon !== undefined) clearImmediate(this.#flushSoon);
     this.#flushLater?.();
+  }
+
+  /** The open watches, as those who read the log. */
+  #readers() {
+    const watches = this.#watches;
+    return {
+      get size() {
+        return watches.size;
+      },
+      logUnavailable: (error: TailraceError) => {
+        this.flush();
+        for (const watch of watches) watch.logUnavailable(error);
+      },
+      logEnded: (error: TailraceError) => this.#endAll(error, () => true),
+      logAvailable: () => {
+        for (const watch of watches) watch.logAvailable();
+      },
+    };
   }
 
   #admit(group: object | undefined): void {

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Severity } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import { BookmarkSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
-import { hasReason } from "../base/errors.ts";
+import { hasReason, type TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Position } from "../events/cursor.ts";
 import { diagnosticOf, lagOf, notice } from "../events/diagnostics.ts";
@@ -55,7 +55,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   #pumping = false;
   #ended = false;
   /** The newest phase that the reader was told. */
-  #told: "replay" | "caught_up" | "fell_behind" = "replay";
+  #told: "replay" | "caught_up" | "fell_behind" | "log_unavailable" = "replay";
   /** Head of the log when it came to its channel: the reader hears that it is live after that. */
   #goal: number | undefined;
   #lastWriteMs: number;
@@ -123,6 +123,11 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
       return true;
     }
     if (this.#told !== "caught_up") {
+      // While the log is away nobody knows whether this is all, except where the end of the scope is there.
+      if (this.#around.logError() !== undefined) {
+        this.#endWithScope();
+        return false;
+      }
       // What was committed before comes before the notice, also if it is not in the channel yet.
       this.#goal ??= this.#around.log.bounds({ kind: "runtime" }).head.sequence;
       if (this.#around.flushedHead().sequence < this.#goal) {
@@ -201,7 +206,8 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     if (pass.kind === "expired") this.#around.flush();
     this.#reading = false;
     if (this.#ended) return;
-    this.#outage?.over();
+    // What is still in memory can be read though the log is away.
+    if (this.#around.logError() === undefined) this.#outage?.over();
     if (pass.kind === "expired") {
       if (!this.#expired()) return;
     } else {
@@ -241,13 +247,32 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
       this.end(diagnosticOf(this.#around.internal(error)));
       return;
     }
-    const diagnostic = diagnosticOf(error, this.#around.cursors.encode(this.position));
+    this.logUnavailable(error);
+    if (!this.#ended) this.#outage?.retryLater(() => this.pump());
+  }
+
+  /** The log can't be used: the reader is told once, and it ends after a while. */
+  logUnavailable(error: TailraceError): void {
+    if (this.#ended) return;
     this.#outage ??= new Outage(this.#around.clock);
-    const outage = this.#outage.met(() => this.pump());
-    if (outage === "too long") this.end(diagnostic);
-    else if (outage === "first" && this.#ready) {
-      this.control({ case: "diagnostic", value: { ...diagnostic, severity: Severity.NOTICE } });
+    const next = this.#outage.met();
+    if (next === "wait" || (next === "tell" && !this.#ready)) return;
+    const diagnostic = diagnosticOf(error, this.#around.cursors.encode(this.position));
+    if (next === "too long") {
+      this.end(diagnostic);
+      return;
     }
+    this.#outage.told();
+    // It is told that it is live again when it is.
+    if (this.#told === "caught_up") this.#told = "log_unavailable";
+    this.#toldOrdinal = this.position.ordinal;
+    this.control({ case: "diagnostic", value: { ...diagnostic, severity: Severity.NOTICE } });
+  }
+
+  /** The log can be used again. */
+  logAvailable(): void {
+    this.#outage?.over();
+    this.pump();
   }
 
   /** Ends when the job, or every worker, of the scope has ended and the reader has had it all. */

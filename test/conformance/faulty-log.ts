@@ -1,3 +1,4 @@
+import { hasReason, type TailraceError } from "../../src/base/errors.ts";
 import type { Position } from "../../src/events/cursor.ts";
 import type {
   AppendBatch,
@@ -16,6 +17,8 @@ export class FaultyLog implements EventLog {
   appendFault: Error | undefined;
   readFault: Error | undefined;
   readonly #log: EventLog;
+  #away: LogHealth | undefined;
+  readonly #healthListeners = new Set<(health: LogHealth) => void>();
 
   constructor(log: EventLog) {
     this.#log = log;
@@ -65,7 +68,24 @@ export class FaultyLog implements EventLog {
   }
 
   subscribeHealth(listener: Parameters<EventLog["subscribeHealth"]>[0]): () => void {
-    return this.#log.subscribeHealth(listener);
+    const own = (health: LogHealth) => listener(health);
+    this.#healthListeners.add(own);
+    const stop = this.#log.subscribeHealth(own);
+    return () => {
+      this.#healthListeners.delete(own);
+      stop();
+    };
+  }
+
+  /** Has the log say that it can't be used, as one does whose connection is away. `ended`: for good. Undefined: it is back. */
+  say(error: TailraceError | undefined, ended = false): void {
+    const sinceMs = hasReason(error, "log_unavailable") ? error.details.sinceMs : 0;
+    this.#away =
+      error === undefined
+        ? undefined
+        : { available: false, sinceMs, error, ...(ended ? { ended: true as const } : {}) };
+    this.appendFault = error;
+    for (const listener of this.#healthListeners) listener(this.health());
   }
 
   reach(sequence: number) {
@@ -105,7 +125,7 @@ export class FaultyLog implements EventLog {
   }
 
   health(): LogHealth {
-    return this.#log.health();
+    return this.#away ?? this.#log.health();
   }
 
   close(): Promise<void> {

@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { EventKind, NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
 import { JobState } from "../../gen/tailrace/v1/payloads_pb.ts";
 import { ManualClock } from "../../src/base/clock.ts";
+import { TailraceError } from "../../src/base/errors.ts";
 import { limits } from "../../src/base/limits.ts";
 import { CursorCodec } from "../../src/events/cursor.ts";
 import { streamEnded } from "../../src/events/diagnostics.ts";
@@ -14,6 +15,7 @@ import type { KindFilter, Scope } from "../../src/log/contract.ts";
 import { MemoryLog } from "../../src/log/memory/index.ts";
 import type { ScopeEnd } from "../../src/stream/surroundings.ts";
 import { Tail } from "../../src/stream/tail.ts";
+import { FaultyLog } from "../conformance/faulty-log.ts";
 import { CreditSink, numberForm } from "./number-form.ts";
 import type { Payload } from "./world.ts";
 
@@ -62,6 +64,7 @@ type Step =
   | { readonly do: "cancel"; readonly watch: number }
   | { readonly do: "flush" }
   | { readonly do: "turn" }
+  | { readonly do: "outage"; readonly readsFail: boolean }
   | { readonly do: "time"; readonly ms: number };
 
 /** Scopes by number; beyond them, the job of a slot. */
@@ -109,14 +112,18 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), watch: fc.nat(20) }) },
   { weight: 5, arbitrary: fc.constant({ do: "flush" as const }) },
   { weight: 5, arbitrary: fc.constant({ do: "turn" as const }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("outage" as const), readsFail: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("time" as const), ms: fc.integer({ min: 1, max: 20_000 }) }) },
 );
+
+const gone = new TailraceError("log_unavailable", { sinceMs: 1, retryAfterMs: 1_000 }, "No connection.");
 
 const frameBytes = limits.tailFrameBytes * 0.6;
 
 class World {
   readonly clock = new ManualClock();
   readonly log: MemoryLog;
+  readonly faulty: FaultyLog;
   readonly cursors: CursorCodec;
   readonly tail: Tail;
   // So large that a channel keeps one frame only: a reader that is stalled for two flushes falls behind.
@@ -131,10 +138,11 @@ class World {
 
   constructor(workerEvents: number) {
     this.log = new MemoryLog({ retention: { workerEvents }, clock: this.clock, runtimeId: "model" });
+    this.faulty = new FaultyLog(this.log);
     this.cursors = new CursorCodec("model", this.log.identity.generation);
     this.log.subscribe((block) => this.#record(block));
     this.tail = new Tail({
-      log: this.log,
+      log: this.faulty,
       cursors: this.cursors,
       clock: this.clock,
       endOf: (scope) => this.#endOf(scope),
@@ -176,8 +184,16 @@ class World {
     void this.log.append({ events: [], forgetJobs: [job.id] }).then(() => this.ends.delete(job.id));
   }
 
+  /** The log says that it is away, or that it is back. What was published by others may still come. */
+  #outage(readsFail: boolean): void {
+    const back = !this.faulty.health().available;
+    this.faulty.readFault = back || !readsFail ? undefined : gone;
+    this.faulty.say(back ? undefined : gone);
+  }
+
   async run(steps: readonly Step[]): Promise<void> {
     for (const next of steps) await this.#step(next);
+    if (!this.faulty.health().available) this.#outage(false);
     await this.#comeToRest();
     for (const watch of this.watches) watch.check(this);
     for (const watch of this.watches) watch.reader.abort();
@@ -218,6 +234,9 @@ class World {
         return;
       case "turn":
         await turn();
+        return;
+      case "outage":
+        this.#outage(next.readsFail);
         return;
       case "time":
         this.clock.advance(next.ms);
@@ -293,6 +312,7 @@ class WatchModel {
       expect(this.#refused).toMatchObject({ reason: "job_not_found" });
       return;
     }
+    if (this.#refused === gone) return;
     if (this.#refused !== undefined) throw this.#refused;
     const { sink, scope } = this;
     const opened = sink.controls[0];
@@ -326,12 +346,20 @@ class WatchModel {
     const reason = sink.terminal?.reason.case;
     const hadAll = reason === "streamEnded";
     const wasForgotten = scope.kind === "job" && forgotten.has(scope.jobId);
-    if (hadAll || reason === "jobNotFound" || sink.terminal === undefined) expected.push(...wanted(from, head));
+    if (hadAll || reason === "jobNotFound" || reason === "logUnavailable" || sink.terminal === undefined)
+      expected.push(...wanted(from, head));
     if (hadAll) expect(this.#cursors.decode(sink.terminal?.cursor ?? "").closing).toBe(true);
     if (reason === "jobNotFound") expect(wasForgotten).toBe(true);
     if (this.reader.signal.aborted) {
       expect(sink.sequences).toEqual(expected.slice(0, sink.sequences.length));
       expect(sink.ends).toBe(1);
+    } else if (reason === "logUnavailable") {
+      expect(sink.sequences).toEqual(expected.slice(0, sink.sequences.length));
+      // Where it is to come back is behind the last event that it had, and before the next one that it wants.
+      const at = sequenceOf(sink.terminal?.cursor ?? "");
+      expect(expected.filter((sequence) => sequence > from && sequence <= at)).toEqual(
+        sink.sequences.filter((sequence) => sequence > from),
+      );
     } else if (wasForgotten && !hadAll) {
       // It may have come too late for some of it, and is told so, unless it never saw the job and waits for it.
       expect(sink.sequences).toEqual(expected.slice(0, sink.sequences.length));
