@@ -60,6 +60,8 @@ export const limits = {
   logUnavailableMs: 30_000,
   /** Milliseconds between two notices to one watch that the log is unavailable, at the least. */
   logNoticeMs: 10_000,
+  /** Times that a decision is made again because another server that shares the log was first. Then the log is unavailable. */
+  conflictTries: 64,
   /** Milliseconds for a log on NATS to be opened in, and for one connection to be made in. */
   natsOpenMs: 15_000,
   natsConnectMs: 5_000,
@@ -68,6 +70,8 @@ export const limits = {
   natsPingsOut: 2,
   /** Milliseconds for which the connection to NATS may be away until the log says that it is unavailable. */
   natsAwayMs: 1_000,
+  /** Milliseconds for which NATS may be asked in vain for the stream of a log until the log says that it is unavailable. */
+  natsSilentMs: 6_000,
   /** Bytes of appends that go to NATS as one message, unless a single one is larger, and of one message of such a one. */
   natsGroupBytes: 32 * 1024,
   natsMessageBytes: 512 * 1024,

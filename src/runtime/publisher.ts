@@ -1,14 +1,17 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { EventKind, type NewEvent, NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
 import { type PublishEventsRequest, PublishEventsRequestSchema } from "../../gen/tailrace/v1/publisher_service_pb.ts";
-import { invalidRequest } from "../base/errors.ts";
+import { hasReason, invalidRequest } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { kindName, runtimeOnlyKinds } from "../events/kinds.ts";
 import { EventScanner } from "../events/scan.ts";
 import { pendingEvent } from "../events/stored.ts";
 import { changesFacts, foldWorker, type WorkerFacts } from "../events/worker-facts.ts";
-import type { AppendResult, EventLog, PendingEvent, StatePut } from "../log/contract.ts";
-import { encodeFacts, factsKey, type WorkerProjection } from "./worker-projection.ts";
+import type { AppendBatch, AppendResult, EventLog, PendingEvent, StatePut } from "../log/contract.ts";
+import { AppendOrder, everything } from "./append-order.ts";
+import { appendDecided, caughtUp } from "./decided.ts";
+import { recordPrefix } from "./jobs/record.ts";
+import { encodeFacts, endKey, factsKey, factsPrefix, type WorkerProjection } from "./worker-projection.ts";
 
 /** A PublishEvents request, whose events may be encoded still: `tailrace.v1.NewEvent`. */
 export type PublishRequest = Pick<PublishEventsRequest, "producerId" | "firstProducerSequence"> & {
@@ -32,8 +35,20 @@ export interface PreparedBatch {
  */
 export type EventSource = "outside" | "process" | "runtime";
 
-/** Whether a job takes events. @throws TailraceError `job_not_found`, `job_ended`. */
-export type AdmitJob = (jobId: string) => void;
+/** What to append, decided from the state of the log as it is. */
+export interface Decision {
+  readonly batch: PreparedBatch;
+  /** State of the caller, which goes with it. */
+  readonly state?: ReadonlyMap<string, StatePut>;
+  /** Keys of the state that the decision depends on, beyond those of the batch's workers and jobs. */
+  readonly fence?: readonly string[];
+}
+
+/**
+ * Whether a job takes events. `again`: the events were admitted before, so an end that is on its way goes behind them, and
+ * only one that is committed refuses them. @throws TailraceError `job_not_found`, `job_ended`.
+ */
+export type AdmitJob = (jobId: string, again: boolean) => void;
 
 /** What is known of a worker once everything that is on its way is committed. */
 interface Accepted {
@@ -42,15 +57,33 @@ interface Accepted {
   inFlight: number;
 }
 
+const nothingSaid: ReadonlyMap<string, Accepted> = new Map();
+
+/** A batch as it is appended, and what it says of workers. */
+interface Planned {
+  readonly said: ReadonlyMap<string, Accepted>;
+  readonly batch: { readonly events: readonly PendingEvent[]; readonly state: Map<string, StatePut> };
+}
+
+/** Why a batch is refused that may be in order once this server knows what another one has committed before. */
+const staleReasons = ["producer_conflict", "producer_unknown", "job_not_found"] as const;
+
+/** What an event takes while it waits, apart from its bytes. */
+const eventOverheadBytes = 64;
+
 /**
  * Checks events and appends them. A worker is created by its first event, in the same batch; what an event says of its
  * worker is put into the log's state with it; a worker that has ended takes no more.
+ *
+ * On a log that others append to as well, a batch depends on its workers not having ended and on the records of its jobs:
+ * where another server was first with one of those, everything is decided again from what that server put.
  */
 export class EventPublisher {
   readonly #log: EventLog;
   readonly #projection: WorkerProjection;
   readonly #admitJob: AdmitJob;
   readonly #accepted = new Map<string, Accepted>();
+  readonly #order = new AppendOrder();
   readonly #scanner = new EventScanner((kind) => !runtimeOnlyKinds.has(kind) && !changesFacts(kind));
 
   constructor(log: EventLog, projection: WorkerProjection, admitJob: AdmitJob) {
@@ -85,26 +118,94 @@ export class EventPublisher {
     return { events: pending, facts, source };
   }
 
+  /** Appends a batch, with `state` of the caller. @throws as `appendDecided`. */
+  append(batch: PreparedBatch, state: ReadonlyMap<string, StatePut> = new Map()): Promise<AppendResult> {
+    return this.appendDecided(() => ({ batch, state }));
+  }
+
   /**
-   * Appends a batch, with `state` of the caller.
-   * @throws TailraceError `invalid_request` for a worker that has ended, `job_not_found`, `job_ended`, `limit_exceeded`,
-   *   `log_unavailable`.
+   * Appends what `decide` gives, which is called again where another server was first, and where it had to wait for what
+   * was appended before. Undefined: it gave nothing.
+   * @throws TailraceError what `decide` throws, `invalid_request` for a worker that has ended, `job_not_found`, `job_ended`,
+   *   `limit_exceeded`, `log_unavailable`.
    */
-  async append(batch: PreparedBatch, state: ReadonlyMap<string, StatePut> = new Map()): Promise<AppendResult> {
-    // Up to the call of `append` nothing waits: a job that is open here has its end after this batch.
-    if (batch.source !== "runtime") this.#admitJobs(batch.events);
-    this.#requireOpen(batch.events);
+  async appendDecided(decide: () => Decision): Promise<AppendResult>;
+  async appendDecided(decide: () => Decision | undefined): Promise<AppendResult | undefined>;
+  async appendDecided(decide: () => Decision | undefined): Promise<AppendResult | undefined> {
+    if (!this.#log.isShared) {
+      const decision = decide();
+      return decision === undefined ? undefined : this.#appendAlone(decision);
+    }
+    try {
+      return await this.#appendInOrder(decide);
+    } catch (error) {
+      if (!staleReasons.some((reason) => hasReason(error, reason))) throw error;
+      await caughtUp(this.#log);
+      return this.#appendInOrder(decide);
+    }
+  }
+
+  /** Appends to a log that nobody else appends to: nothing waits, and nothing is decided again. */
+  async #appendAlone(decision: Decision): Promise<AppendResult> {
+    const { said, batch } = this.#plan(decision, false);
+    try {
+      return await this.#log.append(batch);
+    } finally {
+      this.#release(said);
+    }
+  }
+
+  async #appendInOrder(decide: () => Decision | undefined): Promise<AppendResult | undefined> {
+    const first = decide();
+    if (first === undefined) return undefined;
+    const { events } = first.batch;
+    const place = this.#order.enter(new Set(lanesOf(events)), memoryOf(events));
+    let said = nothingSaid;
+    let again = false;
+    const decideAgain = () => {
+      this.#release(said);
+      said = nothingSaid;
+      const decision = again ? decide() : first;
+      if (decision === undefined) return undefined;
+      const planned = this.#plan(decision, again);
+      again = true;
+      said = planned.said;
+      // What is said of a worker bars its jobs as well: their ends are not to come before it.
+      place.sent(said.size > 0 ? everything : planned.batch.state);
+      return fenced(planned, decision.fence);
+    };
+    try {
+      if (place.ready !== undefined) {
+        this.#check(first.batch, false);
+        await place.ready;
+        again = true;
+      }
+      return await appendDecided(this.#log, decideAgain);
+    } finally {
+      this.#release(said);
+      place.leave();
+    }
+  }
+
+  /** Checks a batch, and makes what is appended of it. Up to the call of `EventLog.append` nothing may wait. */
+  #plan({ batch, state: given }: Decision, again: boolean): Planned {
+    this.#check(batch, again);
     const created = this.#newWorkers(batch.events);
     const events = created.length === 0 ? batch.events : withCreations(batch.events, created);
     const said = this.#accept(batch, created);
-    const puts = new Map(state);
-    for (const [workerId, { facts }] of said) puts.set(factsKey(workerId), encodeFacts(workerId, facts));
-    try {
-      return await this.#log.append({ events, state: puts });
-    } finally {
-      for (const [workerId, accepted] of said) {
-        if (--accepted.inFlight === 0 && this.#accepted.get(workerId) === accepted) this.#accepted.delete(workerId);
-      }
+    const state = new Map(given);
+    for (const [workerId, { facts }] of said) state.set(factsKey(workerId), encodeFacts(workerId, facts));
+    return { said, batch: { events, state } };
+  }
+
+  #check({ events, source }: PreparedBatch, again: boolean): void {
+    if (source !== "runtime") this.#admitJobs(events, again);
+    this.#requireOpen(events);
+  }
+
+  #release(said: ReadonlyMap<string, Accepted>): void {
+    for (const [workerId, accepted] of said) {
+      if (--accepted.inFlight === 0 && this.#accepted.get(workerId) === accepted) this.#accepted.delete(workerId);
     }
   }
 
@@ -113,13 +214,13 @@ export class EventPublisher {
     return workerId !== "" && this.#facts(workerId).ended !== undefined;
   }
 
-  #admitJobs(events: readonly PendingEvent[]): void {
+  #admitJobs(events: readonly PendingEvent[], again: boolean): void {
     let last = "";
     for (const { jobId } of events) {
       // Most batches are of one job, or of none.
       if (jobId === last) continue;
       last = jobId;
-      if (jobId !== "") this.#admitJob(jobId);
+      if (jobId !== "") this.#admitJob(jobId, again);
     }
   }
 
@@ -181,6 +282,37 @@ export class EventPublisher {
     }
     return said;
   }
+}
+
+/** The keys by which batches are kept in order: those of their workers and jobs. */
+function* lanesOf(events: readonly PendingEvent[]): Generator<string> {
+  let lastWorker = "";
+  let lastJob = "";
+  for (const { workerId, jobId } of events) {
+    // Most batches are of one worker, and of one job or none.
+    if (workerId !== "" && workerId !== lastWorker) yield factsKey(workerId);
+    if (jobId !== "" && jobId !== lastJob) yield `${recordPrefix}${jobId}`;
+    lastWorker = workerId;
+    lastJob = jobId;
+  }
+}
+
+function memoryOf(events: readonly PendingEvent[]): number {
+  return events.reduce((sum, { body }) => sum + body.length + eventOverheadBytes, 0);
+}
+
+/**
+ * What a batch depends on, on a log that others append to as well. That a worker has ended has a key of its own, which is
+ * put and never has a value: what another server says of the state of a worker is no reason to decide again about its output.
+ */
+function fenced({ said, batch: { events, state } }: Planned, more: readonly string[] = []): AppendBatch {
+  for (const [workerId, { facts }] of said) if (facts.ended !== undefined) state.set(endKey(workerId), null);
+  const fence = new Set(more);
+  for (const lane of lanesOf(events)) {
+    fence.add(lane.startsWith(factsPrefix) ? endKey(lane.slice(factsPrefix.length)) : lane);
+  }
+  for (const key of state.keys()) fence.delete(key);
+  return { events, state, fence: [...fence] };
 }
 
 function requireSayable(kind: number, source: EventSource, index: number): void {

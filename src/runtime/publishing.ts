@@ -45,9 +45,12 @@ export class Publishing {
 
   /** Publishes what a job says in the process. A job may outlive its worker, which takes nothing more. */
   async ofJob(event: NewEvent): Promise<PublishReceipt> {
-    const workerId = this.#publisher.hasEnded(event.workerId) ? "" : event.workerId;
-    const batch = this.#publisher.prepare([{ ...event, workerId }], "process");
-    return this.#receipt(await this.#publisher.append(batch));
+    const publisher = this.#publisher;
+    const result = await publisher.appendDecided(() => {
+      const workerId = publisher.hasEnded(event.workerId) ? "" : event.workerId;
+      return { batch: publisher.prepare([{ ...event, workerId }], "process") };
+    });
+    return this.#receipt(result);
   }
 
   /** Publishes what the runtime says of itself. */

@@ -104,7 +104,7 @@ export class Runtime {
       this.#transcripts.commit(block);
       this.#jobs.commit(block);
     });
-    const publisher = new EventPublisher(log, this.#projection, (jobId) => this.#jobs.admit(jobId));
+    const publisher = new EventPublisher(log, this.#projection, (jobId, again) => this.#jobs.admit(jobId, again));
     this.#publishing = new Publishing(log, this.cursors, this.#clock, publisher, () => this.#requireOpen());
     this.#jobs = new Jobs({
       runtime: this,

@@ -15,6 +15,11 @@ export function factsKey(workerId: string): string {
   return `${factsPrefix}${workerId}`;
 }
 
+/** Key that is put, without ever having a value, when a worker ends: whatever is said of the worker depends on it. */
+export function endKey(workerId: string): string {
+  return `worker-end/${workerId}`;
+}
+
 export function encodeFacts(workerId: string, facts: WorkerFacts): Uint8Array {
   return toBinary(
     WorkerSchema,

@@ -169,10 +169,10 @@ export class Jobs {
     return this.#views.list(request);
   }
 
-  /** Whether a job takes events. @throws TailraceError `job_not_found`, `job_ended`. */
-  admit(jobId: string): void {
+  /** `AdmitJob`. @throws TailraceError `job_not_found`, `job_ended`. */
+  admit(jobId: string, again: boolean): void {
     const entry = this.#require(jobId);
-    const machine = entry.active?.machine;
+    const machine = again ? undefined : entry.active?.machine;
     const state = machine?.phase === "ended" ? machine.end.state : entry.state;
     if (!isTerminal(state)) return;
     throw new TailraceError(
