@@ -81,6 +81,8 @@ export const limits = {
   /** Milliseconds within which NATS has to acknowledge a write, and the write has to come back by the tail. */
   natsAcknowledgeMs: 5_000,
   natsComeBackMs: 15_000,
+  /** Milliseconds that closing a log waits for NATS to take what was appended before. */
+  natsCloseMs: 10_000,
   /** Milliseconds that an acknowledgement which is late may still be found to have come: a process that was paused has it unread. */
   natsLateMs: 1_000,
   /** Milliseconds for NATS to answer a question of a reader. */
@@ -155,6 +157,14 @@ export const limits = {
   defaultJobPage: 100,
   /** Milliseconds after which a caller whose job found no room should come back, and until a write that failed is tried again. */
   jobRetryAfterMs: 1_000,
+  /**
+   * Milliseconds between two beats of a server that shares its log, and its own beats after which it takes another one for
+   * lost that it did not hear meanwhile.
+   */
+  serverPresenceMs: 3_000,
+  serverLostBeats: 4,
+  /** Jobs of servers that are gone that one server takes over at once. */
+  jobTakeOvers: 256,
   /** Milliseconds that a worker thread waits for its runtime to answer. */
   jobThreadAnswerMs: 30_000,
   /** Entries, and bytes of entries, that one transcript keeps. The oldest go first, and are counted. */
