@@ -3,7 +3,6 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { fullJitter } from "../../base/backoff.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { limits } from "../../base/limits.ts";
-import type { LogHealth } from "../contract.ts";
 import { type NatsConnectOptions, targetOf } from "./connect-options.ts";
 import {
   isJetStreamOff,
@@ -13,7 +12,6 @@ import {
   openFailed,
   payloadTooSmall,
   tooOld,
-  unavailable,
 } from "./errors.ts";
 
 /** Tries to come back follow each other slowly enough for a server that starts, and fast enough for one that moved. */
@@ -30,8 +28,6 @@ export interface NatsLink {
   readonly servers: string;
   /** Since when there is no connection, in milliseconds since the epoch; undefined: there is one. */
   readonly awaySinceMs: number | undefined;
-  /** Unavailable once the connection has been away for `natsAwayMs`. */
-  health(): LogHealth;
   /** Calls back whenever the connection is lost or made again. Returns how to stop it. The callback must not throw. */
   subscribe(listener: (connected: boolean) => void): () => void;
   close(): Promise<void>;
@@ -120,7 +116,6 @@ class Link implements NatsLink {
   awaySinceMs: number | undefined;
   /** Tries to come back in a row. */
   attempts = 0;
-  #awayAt = 0;
 
   constructor(connection: NatsConnection, servers: string, clock: Clock) {
     this.connection = connection;
@@ -128,12 +123,6 @@ class Link implements NatsLink {
     this.#clock = clock;
     void this.#follow();
     void connection.closed().then(() => this.#away());
-  }
-
-  health(): LogHealth {
-    const sinceMs = this.awaySinceMs;
-    if (sinceMs === undefined || this.#clock.monotonic() - this.#awayAt < limits.natsAwayMs) return { available: true };
-    return { available: false, sinceMs, error: unavailable(sinceMs, "The log has no connection to NATS.") };
   }
 
   subscribe(listener: (connected: boolean) => void): () => void {
@@ -156,7 +145,6 @@ class Link implements NatsLink {
   #away(): void {
     if (this.awaySinceMs !== undefined) return;
     this.awaySinceMs = this.#clock.now();
-    this.#awayAt = this.#clock.monotonic();
     for (const listener of [...this.#listeners]) listener(false);
   }
 

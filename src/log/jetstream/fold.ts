@@ -51,6 +51,8 @@ export class Fold {
   readonly recent = new RecentMessages();
   /** Sequence in the stream up to which everything is in. */
   last = 0;
+  /** Id of the server that says what retention is; empty: nobody does, and what was said last goes on. */
+  keeper = "";
   readonly #baseSequence: number;
   readonly #toleratedThrough: number;
   /** Messages of a group that is not whole yet. */
@@ -152,8 +154,10 @@ export class Fold {
     const { index } = this;
     const at = parts[0]?.sequence as number;
     if (head.lost !== undefined) this.#lose(head.lost);
-    if (head.retention !== undefined) index.retention.limits = head.retention;
-    if (head.hold !== undefined) index.retention.hold = head.hold === "state" ? this.#stateHold() : head.hold;
+    if (this.#isSaidByKeeper(head)) {
+      if (head.retention !== undefined) index.retention.limits = head.retention;
+      if (head.hold !== undefined) index.retention.hold = head.hold === "state" ? this.#stateHold() : head.hold;
+    }
     const accepted = this.#accept(head, events, at);
     const group = stageGroup(
       index,
@@ -184,12 +188,13 @@ export class Fold {
     const places: number[] = [];
     const kept = new Set<PendingEvent>();
     let from = 0;
-    for (const [i, { count, base, ...rest }] of head.appends.entries()) {
+    for (const [i, { count, base, after, ...rest }] of head.appends.entries()) {
       const own = events.slice(from, from + count);
       from += count;
       const keys = [...(rest.state?.keys() ?? []), ...(rest.fence ?? [])];
-      if (this.puts.conflict(keys, base, head.writer)) continue;
-      this.puts.note(rest.state?.keys() ?? [], at, head.writer);
+      const { writer } = head;
+      if (this.puts.conflict(keys, { base, writer, ...(after === undefined ? {} : { after }) })) continue;
+      this.puts.note(rest.state?.keys() ?? [], { at, writer, number: head.number + i });
       for (const event of own) kept.add(event);
       appends.push({ batch: { ...rest, events: own }, bytes: 0, resolve: () => undefined, reject: () => undefined });
       places.push(i);
@@ -251,6 +256,13 @@ export class Fold {
     }
     this.index.lose(through);
     this.recent.clear();
+  }
+
+  #isSaidByKeeper({ keeper }: GroupHead): boolean {
+    if (keeper?.role === "takes") this.keeper = keeper.id;
+    if (keeper === undefined || keeper.id !== this.keeper) return false;
+    if (keeper.role === "leaves") this.keeper = "";
+    return true;
   }
 
   #stateHold(): number {

@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import type { Clock, StopTimer } from "../../base/clock.ts";
 import { TailraceError } from "../../base/errors.ts";
@@ -7,12 +9,14 @@ import { PendingAppends } from "../commit/pending.ts";
 import type { AppendBatch, AppendResult, LogHealth, LogIdentity } from "../contract.ts";
 import type { Layout } from "../index/extents.ts";
 import { type FetchedBytes, ReadableLog } from "../readable-log.ts";
+import { Availability } from "./availability.ts";
 import type { NatsLink } from "./connect.ts";
 import type { Fold, StreamMessage } from "./fold.ts";
 import type { KeptIdentity } from "./identity.ts";
 import { Lease } from "./lease.ts";
 import { lostRows } from "./lost.ts";
 import { Maintenance } from "./maintenance.ts";
+import type { KeeperRole } from "./messages.ts";
 import type { Meta } from "./meta.ts";
 import { type Control, Publisher } from "./publisher.ts";
 import { MissingMessages, Reader } from "./reader.ts";
@@ -28,6 +32,8 @@ export interface LogParts {
   readonly link: NatsLink;
   readonly client: JetStreamClient;
   readonly manager: JetStreamManager;
+  /** The same, for questions that are asked again soon. */
+  readonly quick: JetStreamManager;
   readonly meta: Meta;
   readonly snapshots: Snapshots;
   readonly namespace: string;
@@ -49,7 +55,10 @@ export class JetStreamLog extends ReadableLog {
   readonly #parts: LogParts;
   readonly #publisher: Publisher;
   readonly #reader: Reader;
+  readonly #availability: Availability;
   readonly #lease: Lease;
+  /** Names this server as the keeper. */
+  readonly #id = randomUUID();
   readonly #maintenance: Maintenance;
   readonly #tell = (block: EventBlock) => this.tell(block);
   readonly #tellState = (puts: ReadonlyMap<string, Uint8Array | null>) => this.tellState(puts);
@@ -58,7 +67,8 @@ export class JetStreamLog extends ReadableLog {
   #stopAgeTimer: StopTimer | undefined;
   /** What was asked of `holdAfter` last; undefined: nothing yet. */
   #hold: number | undefined;
-  #taken: Promise<void> | undefined;
+  /** Says that this server is the keeper. */
+  #taking: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #stopped: Error | undefined;
 
@@ -69,13 +79,21 @@ export class JetStreamLog extends ReadableLog {
     this.identity = { runtimeId, generation };
     this.#parts = parts;
     const pending = new PendingAppends<never>(this.index);
-    this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, () => fold.last);
-    this.#reader = new Reader(manager, namespace, fold, () => this.#assertReachable());
-    this.#lease = new Lease(parts.meta, () => {
-      this.#taken = this.#tookLease();
+    this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, {
+      folded: () => fold.last,
+      assertReachable: () => this.#assertReachable(),
     });
+    this.#availability = new Availability(clock, (isAvailable) => this.#availabilityChanged(isAvailable));
+    if (link.awaySinceMs !== undefined) this.#availability.misses("link");
+    link.subscribe((connected) => {
+      if (connected) this.#availability.has("link");
+      else this.#availability.misses("link");
+    });
+    this.#reader = new Reader(manager, namespace, fold, () => this.#assertReachable());
+    this.#lease = new Lease(parts.meta, this.#id, () => this.#takeOver());
     this.#maintenance = new Maintenance(parts, this.#lease, {
       lost: (sequences) => this.#reportLost((sequence) => sequences(sequence)),
+      answers: (isAnswer) => (isAnswer ? this.#availability.has("stream") : this.#availability.misses("stream")),
       failed: (message, cause) => this.#giveUp(message, cause),
     });
   }
@@ -87,9 +105,10 @@ export class JetStreamLog extends ReadableLog {
    */
   async follow(through: number, there: number): Promise<void> {
     const { link, client, namespace, fold } = this.#parts;
-    this.#tail = await StreamTail.open(link, client, streamOf(namespace), fold.last + 1, (message) =>
-      this.#take(message),
-    );
+    this.#tail = await StreamTail.open(link, client, streamOf(namespace), fold.last + 1, {
+      take: (message) => this.#take(message),
+      onRunning: (isRunning) => (isRunning ? this.#availability.has("tail") : this.#availability.misses("tail")),
+    });
     await this.#until(() => fold.last >= Math.min(through, there), undefined);
     fold.passOver(through);
   }
@@ -97,7 +116,7 @@ export class JetStreamLog extends ReadableLog {
   /** Begins to take part: tries to get the lease, and to keep what comes with it. */
   async start(): Promise<void> {
     await this.#lease.start();
-    await this.#taken;
+    await this.#taking;
     this.#maintenance.start();
     this.#watchAge();
   }
@@ -105,6 +124,7 @@ export class JetStreamLog extends ReadableLog {
   /** Lets go of everything without having taken part. */
   async abandon(): Promise<void> {
     this.markClosed();
+    this.#availability.stop();
     await this.#tail?.close();
   }
 
@@ -113,7 +133,7 @@ export class JetStreamLog extends ReadableLog {
   }
 
   override get isKeeper(): boolean {
-    return this.#lease.isHeld;
+    return this.#lease.isHeld && this.#parts.fold.keeper === this.#id;
   }
 
   append(batch: AppendBatch): Promise<AppendResult> {
@@ -137,13 +157,13 @@ export class JetStreamLog extends ReadableLog {
   holdAfter(sequence: number): void {
     const changes = sequence !== (this.#hold ?? this.index.retention.hold);
     this.#hold = sequence;
-    // Another server that gets the lease later says what it wants itself.
-    if (changes && this.#lease.isHeld && !this.closed) this.#say({ hold: sequence });
+    // Another server that takes over later says what it wants itself.
+    if (changes && this.isKeeper && !this.closed) this.#say({ hold: sequence });
   }
 
   override health(): LogHealth {
     const health = super.health();
-    if (health.available) return this.#parts.link.health();
+    if (health.available) return this.#availability.health();
     return this.failed ? { ...health, ended: true } : health;
   }
 
@@ -166,14 +186,25 @@ export class JetStreamLog extends ReadableLog {
 
   /** @throws TailraceError `log_unavailable` if there has been no connection for a while. */
   #assertReachable(): void {
-    const health = this.#parts.link.health();
+    const health = this.#availability.health();
     if (!health.available) throw health.error;
+  }
+
+  #availabilityChanged(isAvailable: boolean): void {
+    if (this.closed || this.failed) return;
+    if (!isAvailable) {
+      const health = this.#availability.health();
+      if (!health.available) this.#publisher.refuse(health.error);
+    }
+    this.tellHealth();
   }
 
   #take(message: StreamMessage): void {
     if (this.#stopped !== undefined) return;
+    const { fold } = this.#parts;
+    const { keeper } = fold;
     try {
-      const folded = this.#parts.fold.take(message, this.#tell, this.#tellState);
+      const folded = fold.take(message, this.#tell, this.#tellState);
       if (folded !== undefined) this.#publisher.folded(folded);
     } catch (error) {
       this.#stopped = error as Error;
@@ -181,6 +212,8 @@ export class JetStreamLog extends ReadableLog {
       this.#giveUp("The log's stream is not what this server knew of it. Start the server again.", error);
       return;
     }
+    // Nobody looks after the stream now, or somebody does who may have lost the lease long ago.
+    if (fold.keeper !== keeper && fold.keeper !== this.#id) this.#lease.hurry();
     if (this.#waiting.length > 0) this.#settleReached();
     this.#watchAge();
   }
@@ -239,32 +272,57 @@ export class JetStreamLog extends ReadableLog {
     }
   }
 
-  async #tookLease(): Promise<void> {
+  /** The lease is ours: lets everyone know, if they don't yet, and what this server wants of retention. */
+  #takeOver(): void {
+    if (this.#parts.fold.keeper === this.#id || this.closed || this.failed) return;
     const { retention } = this.#parts;
-    await this.#publisher.control({ retention, hold: this.#hold ?? "state", trimsAll: true }).catch(() => undefined);
+    // Said again when the lease is renewed, if it is lost on the way.
+    this.#taking ??= this.#control("takes", { retention, hold: this.#hold ?? "state", trimsAll: true }).finally(() => {
+      this.#taking = undefined;
+    });
   }
 
   #say(control: Control): void {
-    // What is not said now is said with the next one, or by whoever gets the lease.
-    void this.#publisher.control(control).catch(() => undefined);
+    // What is not said now is said with the next one, or by whoever takes over.
+    void this.#control("keeps", control);
+  }
+
+  async #control(role: KeeperRole, control: Control): Promise<void> {
+    await this.#publisher.control({ ...control, keeper: { id: this.#id, role } }).catch(() => undefined);
   }
 
   #giveUp(message: string, cause: unknown): void {
     if (this.closed && this.#closing === undefined) return;
     this.#publisher.abort(this.fail(message, cause));
+    this.#availability.stop();
     // The next server need not wait for this one.
-    void this.#maintenance.stop(false).then(() => this.#lease.stop());
+    void this.#maintenance.stop(false).then(() => this.#lease.stop(true));
   }
 
   async #close(): Promise<void> {
     this.markClosed();
     this.#stopAgeTimer?.();
-    await this.#publisher.drained();
-    await this.#maintenance.stop(this.failure === undefined);
-    await this.#lease.stop();
+    const late = new AbortController();
+    await Promise.race([this.#finish(), delay(limits.natsCloseMs, undefined, { signal: late.signal })]).catch(
+      () => undefined,
+    );
+    late.abort();
+    this.#publisher.abort(this.unavailable("The log is closed."));
+    this.#availability.stop();
     this.dropListeners();
-    await this.#tail?.close().catch(() => undefined);
+    void this.#tail?.close().catch(() => undefined);
     await this.#parts.link.close();
+  }
+
+  /** Commits what was appended, and leaves what this server looked after to others. */
+  async #finish(): Promise<void> {
+    if (!this.#availability.isAvailable) return;
+    await this.#publisher.drained();
+    const isInOrder = this.failure === undefined;
+    await this.#maintenance.stop(isInOrder);
+    const { isKeeper } = this;
+    await this.#lease.stop(true);
+    if (isInOrder && isKeeper) await this.#control("leaves", {});
   }
 
   /** Comes back when the oldest event falls due: whoever has the lease lets everyone know what time it is. */
@@ -279,7 +337,7 @@ export class JetStreamLog extends ReadableLog {
     // A timer can't wait longer than 2^31 - 1 milliseconds.
     this.#stopAgeTimer = this.clock.after(Math.min(waitMs, 0x7fff_ffff), () => {
       this.#stopAgeTimer = undefined;
-      if (this.#lease.isHeld && !this.closed && !this.failed) this.#say({});
+      if (this.isKeeper && !this.closed && !this.failed) this.#say({});
       else this.#watchAge();
     });
   }

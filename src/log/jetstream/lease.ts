@@ -1,8 +1,10 @@
-import { randomUUID } from "node:crypto";
 import { limits } from "../../base/limits.ts";
 import type { Meta } from "./meta.ts";
 
 const key = "lease";
+
+/** Milliseconds, at random up to this, until a lease that was given back is tried for. */
+const spreadMs = 200;
 
 /**
  * Says which server trims, keeps snapshots and lets age remove. A revision that stays the same for a while is that of a
@@ -11,23 +13,30 @@ const key = "lease";
  */
 export class Lease {
   readonly #meta: Meta;
-  readonly #own = new TextEncoder().encode(randomUUID());
-  readonly #onTaken: () => void;
+  readonly #own: Uint8Array;
+  readonly #onHeld: () => void;
   #revision: number | undefined;
+  /** When the renewal was begun that succeeded last: nobody else takes it before `natsLeaseMs` after that. */
+  #renewedAtMs = 0;
   #seen: { revision: number; atMs: number } | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #hurrying: NodeJS.Timeout | undefined;
   #turn: Promise<void> | undefined;
   #stopped = false;
 
-  /** @param onTaken is called when it was taken, not when it is renewed. */
-  constructor(meta: Meta, onTaken: () => void) {
+  /**
+   * @param id of the one that wants it, never used again.
+   * @param onHeld is called when it was taken or renewed.
+   */
+  constructor(meta: Meta, id: string, onHeld: () => void) {
     this.#meta = meta;
-    this.#onTaken = onTaken;
+    this.#own = new TextEncoder().encode(id);
+    this.#onHeld = onHeld;
   }
 
-  /** Whether this server has it, as far as it knows: one that was paused finds out with its next renewal. */
+  /** Whether nobody else can have it. One that was paused, or has no connection, does not know until it has renewed it. */
   get isHeld(): boolean {
-    return this.#revision !== undefined;
+    return this.#revision !== undefined && performance.now() - this.#renewedAtMs < limits.natsLeaseMs;
   }
 
   /** Tries to take it once, and goes on trying. */
@@ -37,12 +46,26 @@ export class Lease {
     this.#timer.unref();
   }
 
-  async stop(): Promise<void> {
+  /** Renews it, or tries to take it, soon, if it was started. */
+  hurry(): void {
+    if (this.#timer === undefined || this.#stopped) return;
+    this.#hurrying ??= setTimeout(async () => {
+      this.#hurrying = undefined;
+      // What is under way may have asked before.
+      await this.#turn;
+      if (!this.#stopped) await this.#try();
+    }, Math.random() * spreadMs).unref();
+  }
+
+  /** Gives it back. `tells` false: others find out by themselves that it is free. */
+  async stop(tells: boolean): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#hurrying);
     await this.#turn;
-    if (this.#revision !== undefined) await this.#meta.remove(key, this.#revision).catch(() => undefined);
+    const revision = this.#revision;
     this.#revision = undefined;
+    if (tells && revision !== undefined) await this.#meta.remove(key, revision).catch(() => undefined);
   }
 
   #try(): Promise<void> {
@@ -57,25 +80,33 @@ export class Lease {
 
   async #attempt(): Promise<void> {
     const startedAtMs = performance.now();
-    if (this.#revision !== undefined) {
-      const renewed = await this.#meta.swap(key, this.#own, this.#revision);
-      // A renewal whose answer was lost is one all the same.
-      this.#revision = renewed ?? (await this.#ownRevision());
-      return;
-    }
+    const isRenewed = this.#revision === undefined ? await this.#take(startedAtMs) : await this.#renew(this.#revision);
+    if (!isRenewed) return;
+    this.#renewedAtMs = startedAtMs;
+    if (!this.#stopped) this.#onHeld();
+  }
+
+  async #take(startedAtMs: number): Promise<boolean> {
     const found = await this.#meta.get(key);
     if (found !== undefined && found.revision !== this.#seen?.revision) {
       this.#seen = { revision: found.revision, atMs: startedAtMs };
-      return;
+      return false;
     }
-    if (found !== undefined && startedAtMs - (this.#seen?.atMs ?? 0) < limits.natsLeaseMs) return;
+    if (found !== undefined && startedAtMs - (this.#seen?.atMs ?? 0) < limits.natsLeaseMs) return false;
     this.#revision = await this.#meta.swap(key, this.#own, found?.revision);
-    if (this.#revision === undefined || this.#stopped) return;
-    this.#onTaken();
+    return this.#revision !== undefined;
   }
 
-  async #ownRevision(): Promise<number | undefined> {
+  async #renew(revision: number): Promise<boolean> {
+    const renewed = await this.#meta.swap(key, this.#own, revision);
+    if (renewed !== undefined) {
+      this.#revision = renewed;
+      return true;
+    }
+    // A renewal whose answer was lost is one all the same.
     const found = await this.#meta.get(key);
-    return found !== undefined && Buffer.compare(found.value, this.#own) === 0 ? found.revision : undefined;
+    const isOwn = found !== undefined && Buffer.compare(found.value, this.#own) === 0;
+    this.#revision = isOwn ? found.revision : undefined;
+    return isOwn;
   }
 }

@@ -14,6 +14,8 @@ const restFactor = 20;
 export interface MaintenanceActions {
   /** Messages are gone that retention kept. */
   lost(isLost: (streamSequence: number) => boolean): Promise<void>;
+  /** The stream is asked for something, or has answered. */
+  answers(isAnswer: boolean): void;
   /** The log can't go on. */
   failed(message: string, cause: unknown): void;
 }
@@ -28,6 +30,8 @@ export class Maintenance {
   readonly #actions: MaintenanceActions;
   #kept: KeptIdentity;
   #keptThrough: number;
+  /** Whether the stream seemed to have lost messages when it was asked last. */
+  #isShort = false;
   #nextSnapshotMs = performance.now() + limits.natsSnapshotMs;
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> | undefined;
@@ -56,7 +60,7 @@ export class Maintenance {
   async stop(inOrder: boolean): Promise<void> {
     clearInterval(this.#timer);
     await this.#turn;
-    if (!inOrder || !this.#lease.isHeld || !this.#parts.link.health().available) return;
+    if (!inOrder || !this.#lease.isHeld) return;
     try {
       await this.#mark();
       await this.#snapshot();
@@ -66,11 +70,17 @@ export class Maintenance {
   }
 
   async #look(): Promise<void> {
-    const { manager, namespace, fold } = this.#parts;
+    const { manager, quick, namespace, fold } = this.#parts;
     const { last } = fold;
-    const stream = await findStream(manager, streamOf(namespace));
+    this.#actions.answers(false);
+    const stream = await findStream(quick, streamOf(namespace));
+    this.#actions.answers(true);
     const known = { ...this.#kept.identity, highWater: { stream: last, sequence: 0 } };
-    if (stream === undefined || !fits(known, stream)) {
+    const isThere = stream !== undefined && fits(known, stream);
+    this.#isShort = !isThere && stream?.created === known.streamCreated && !this.#isShort;
+    // One that has just lost the lead may still answer, and not know of everything.
+    if (this.#isShort) return;
+    if (stream === undefined || !isThere) {
       this.#actions.failed(
         "The log's stream was deleted, made again or restored from a backup. Start the server again: it begins a new generation.",
         new Error(
@@ -79,6 +89,7 @@ export class Maintenance {
       );
       return;
     }
+    await this.#checkGeneration();
     if (!this.#lease.isHeld) return;
     const { first_seq: first } = stream.state;
     await this.#actions.lost((sequence) => sequence < first);
@@ -95,19 +106,22 @@ export class Maintenance {
   async #mark(): Promise<void> {
     const { fold, meta } = this.#parts;
     const highWater = { stream: fold.last, sequence: fold.index.head.sequence };
-    if (highWater.stream === this.#kept.identity.highWater.stream) return;
+    // Of two that have the lease by accident one may be behind.
+    if (highWater.stream <= this.#kept.identity.highWater.stream) return;
     const written = await writeIdentity(meta, { ...this.#kept.identity, highWater }, this.#kept.revision);
-    if (written !== undefined) {
-      this.#kept = written;
-      return;
-    }
-    const found = await readIdentity(meta);
+    if (written === undefined) await this.#checkGeneration();
+    else this.#kept = written;
+  }
+
+  /** Sequences are given out by one generation only, whoever has begun another one. */
+  async #checkGeneration(): Promise<void> {
+    const found = await readIdentity(this.#parts.meta);
     if (found?.identity.generation !== this.#kept.identity.generation) {
       this.#actions.failed(
         "The log has begun a new generation. Start the server again.",
         new Error("other generation"),
       );
-    } else if (found !== undefined) {
+    } else {
       this.#kept = found;
     }
   }

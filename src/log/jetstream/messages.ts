@@ -19,12 +19,17 @@ export class NewerFormat extends Error {
 export interface GroupHead {
   /** Who wrote it: drawn anew whenever that one gave up on something that may have been written. */
   readonly writer: string;
-  /** Number of the group among those of its writer. */
+  /** Number of its first append among those of its writer, or its own where it has none. */
   readonly number: number;
   /** When its events were accepted, in milliseconds since the epoch; 0: when the stream took the message. */
   readonly timeMs: number;
   /** The appends, in order. Their events are those of the group, one after the other. */
   readonly appends: readonly GroupAppend[];
+  /**
+   * Who says the retention and the hold of this group, which count only if that is the keeper by then: one that was paused
+   * may say them late.
+   */
+  readonly keeper?: { readonly id: string; readonly role: KeeperRole };
   /** From here on, for everyone. */
   readonly retention?: RetentionLimits;
   /** Retention removes nothing after this sequence from here on; "state": after the one in the state, if there is one. */
@@ -35,11 +40,20 @@ export interface GroupHead {
   readonly lost?: readonly { readonly isJob: boolean; readonly id: string; readonly sequence: number }[];
 }
 
+/** "takes": is the keeper from here on, "leaves": nobody is, "keeps": nothing changes. */
+export type KeeperRole = (typeof keeperRoles)[number];
+const keeperRoles = ["keeps", "takes", "leaves"] as const;
+
 /** An append but for its events, and how many those are. */
 export interface GroupAppend extends Omit<AppendBatch, "events"> {
   readonly count: number;
   /** Sequence in the stream that its writer had folded when it was asked for. */
   readonly base: number;
+  /**
+   * Keys on which another append of the same writer was on its way by then, and the number of the last one that puts them.
+   * Where that one was lost on the way this one must not be committed either.
+   */
+  readonly after?: ReadonlyMap<string, number>;
 }
 
 /** One message of a group. */
@@ -98,20 +112,26 @@ const withHold = 2;
 const withStateHold = 4;
 const trimsAll = 8;
 const withLost = 16;
+const withKeeper = 32;
 
 export function encodeHead(head: GroupHead): Uint8Array {
   const writer = new BinaryWriter();
   writer.text(head.writer);
   writer.f64(head.number);
   writer.f64(head.timeMs);
-  const { retention, hold, lost } = head;
+  const { keeper, retention, hold, lost } = head;
   writer.u8(
     (retention === undefined ? 0 : withRetention) |
       (typeof hold === "number" ? withHold : 0) |
       (hold === "state" ? withStateHold : 0) |
       (head.trimsAll ? trimsAll : 0) |
-      (lost === undefined ? 0 : withLost),
+      (lost === undefined ? 0 : withLost) |
+      (keeper === undefined ? 0 : withKeeper),
   );
+  if (keeper !== undefined) {
+    writer.text(keeper.id);
+    writer.u8(keeperRoles.indexOf(keeper.role));
+  }
   if (retention !== undefined) writeRetention(writer, retention);
   if (typeof hold === "number") writer.f64(hold);
   if (lost !== undefined) {
@@ -132,6 +152,7 @@ export function decodeHead(bytes: Uint8Array): GroupHead {
   const reader = new BinaryReader(bytes);
   const head = { writer: reader.text(), number: reader.f64(), timeMs: reader.f64() };
   const parts = reader.u8();
+  const keeper = (parts & withKeeper) === 0 ? undefined : readKeeper(reader);
   const retention = (parts & withRetention) === 0 ? undefined : readRetention(reader);
   const hold = (parts & withHold) !== 0 ? reader.f64() : (parts & withStateHold) !== 0 ? ("state" as const) : undefined;
   const lost = (parts & withLost) === 0 ? undefined : readMany(reader, () => readLost(reader));
@@ -139,6 +160,7 @@ export function decodeHead(bytes: Uint8Array): GroupHead {
   return {
     ...head,
     appends,
+    ...(keeper === undefined ? {} : { keeper }),
     ...(retention === undefined ? {} : { retention }),
     ...(hold === undefined ? {} : { hold }),
     ...((parts & trimsAll) === 0 ? {} : { trimsAll: true }),
@@ -164,6 +186,13 @@ export function readRetention(reader: BinaryReader): RetentionLimits {
     bytes: reader.f64(),
     ageMs: reader.f64(),
   };
+}
+
+function readKeeper(reader: BinaryReader) {
+  const id = reader.text();
+  const role = keeperRoles[reader.u8()];
+  if (role === undefined) throw new RangeError("there is no such role of a keeper");
+  return { id, role };
 }
 
 function readLost(reader: BinaryReader) {
@@ -196,15 +225,22 @@ function writeAppend(writer: BinaryWriter, append: GroupAppend): void {
     writer.u32(ids.length);
     for (const id of ids) writer.text(id);
   }
+  writer.u32(append.after?.size ?? 0);
+  for (const [key, number] of append.after ?? []) {
+    writer.text(key);
+    writer.f64(number);
+  }
 }
 
 function readAppend(reader: BinaryReader): GroupAppend {
   const [count, base] = [reader.u32(), reader.f64()];
   const state = new Map<string, StatePut>(readMany(reader, () => [reader.text(), readPut(reader)]));
   const [forgetWorkers, forgetJobs, fence] = [0, 1, 2].map(() => readMany(reader, () => reader.text()));
+  const after = new Map<string, number>(readMany(reader, () => [reader.text(), reader.f64()]));
   return {
     count,
     base,
+    ...(after.size === 0 ? {} : { after }),
     ...(state.size === 0 ? {} : { state }),
     ...(forgetWorkers?.length ? { forgetWorkers } : {}),
     ...(forgetJobs?.length ? { forgetJobs } : {}),

@@ -10,7 +10,7 @@ export interface MetaEntry {
   readonly revision: number;
 }
 
-/** What is known of the stream beside it: identity, lease and snapshots, in a bucket. Reads may be old; writes compare. */
+/** What is known of the stream beside it: identity, lease and snapshots, in a bucket. Writes compare. */
 export class Meta {
   readonly #bucket: KV;
   readonly #manager: JetStreamManager;
@@ -29,9 +29,13 @@ export class Meta {
     return new Meta(name, bucket, await jetstreamManager(connection));
   }
 
+  /** What the leader has: other replicas may be behind, and an old snapshot would be taken for one with a hole after it. */
   async get(key: string): Promise<MetaEntry | undefined> {
-    const entry = await this.#bucket.get(key);
-    return entry === null || entry.operation !== "PUT" ? undefined : { value: entry.value, revision: entry.revision };
+    const found = await this.#manager.streams.getMessage(`KV_${this.#name}`, {
+      last_by_subj: `$KV.${this.#name}.${key}`,
+    });
+    if (found === null || (found.header?.get("KV-Operation") ?? "") !== "") return undefined;
+    return { value: found.data, revision: found.seq };
   }
 
   /** Replaces a value, or (`revision` undefined) makes it. Gives the new revision; undefined: somebody else was first. */

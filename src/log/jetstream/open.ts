@@ -1,4 +1,4 @@
-import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstream, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { invalidRequest } from "../../base/errors.ts";
 import { limits, type RetentionLimits } from "../../base/limits.ts";
@@ -8,7 +8,7 @@ import { type NatsLink, openLink } from "./connect.ts";
 import type { NatsConnectOptions } from "./connect-options.ts";
 import { isJetStreamOff, openErrorOf, openFailed } from "./errors.ts";
 import { Fold, StreamGap } from "./fold.ts";
-import { bornNow, fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
+import { bornNow, fits, type Identity, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
 import { JetStreamLog } from "./jetstream-log.ts";
 import { NewerFormat } from "./messages.ts";
 import { Meta } from "./meta.ts";
@@ -107,9 +107,11 @@ interface Opening {
 async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
   const { link, manager, stream, runtimeId } = opening;
   const { namespace } = stream;
-  const found = await ensureStream(manager, stream);
+  await ensureStream(manager, stream);
   const meta = await Meta.open(link.connection, namespace, stream.replicas);
+  // Before the stream is looked at: other servers raise the mark as the stream goes on.
   const before = await readIdentity(meta);
+  const found = await lookAtStream(manager, stream, before?.identity);
   const isKnown = before !== undefined && fits(before.identity, found);
   const identity = isKnown ? before.identity : bornNow(found, before?.identity, runtimeId);
   // Written also where nothing changed: what was read may be old, and only the newest can be replaced.
@@ -124,6 +126,7 @@ async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
   const log = new JetStreamLog({
     ...opening,
     manager: patient,
+    quick: manager,
     client,
     meta,
     snapshots,
@@ -138,8 +141,23 @@ async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
   } catch (error) {
     await log.abandon();
     if (!(error instanceof StreamGap)) throw error;
-    await beginAnew(meta, kept, opening);
+    // Another server may have kept a newer one, and removed what that makes needless.
+    const newest = await snapshots.read();
+    if ((newest?.through ?? 0) <= (snapshot?.through ?? 0)) await beginAnew(meta, kept, opening);
     return undefined;
+  }
+}
+
+/** The stream as it is now. What seems to have lost messages is looked at again: one that has just lost the lead may say so. */
+async function lookAtStream(
+  manager: JetStreamManager,
+  options: StreamOptions,
+  known: Identity | undefined,
+): Promise<StreamInfo> {
+  for (let left = maxTries; ; left--) {
+    const found = await ensureStream(manager, options);
+    if (left === 0 || known === undefined || fits(known, found) || found.created !== known.streamCreated) return found;
+    await new Promise((resolve) => setTimeout(resolve, askAgainMs));
   }
 }
 

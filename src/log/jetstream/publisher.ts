@@ -16,10 +16,14 @@ export type Control = Omit<GroupHead, "writer" | "number" | "timeMs" | "appends"
 
 /** An append that waits. */
 export interface WaitingAppend extends PendingAppend {
+  /** Among those of this server. Those of a group follow each other. */
+  readonly number: number;
   readonly base: number;
+  readonly after: ReadonlyMap<string, number> | undefined;
 }
 
 interface Group {
+  readonly number: number;
   readonly appends: readonly WaitingAppend[];
   readonly control: Control;
   readonly resolve: () => void;
@@ -29,6 +33,14 @@ interface Group {
 interface SentGroup extends Group {
   readonly bytes: number;
   readonly timer: NodeJS.Timeout;
+}
+
+/** What the publisher asks of its log. */
+export interface PublishingLog {
+  /** Sequence of the stream up to which it is folded. */
+  folded(): number;
+  /** @throws TailraceError if nothing can be sent now. */
+  assertReachable(): void;
 }
 
 /**
@@ -42,10 +54,11 @@ export class Publisher {
   readonly #clock: Clock;
   /** Whether events are of the time that the clock says; else of that when the stream takes them. */
   readonly #saysTime: boolean;
-  /** Sequence of the stream up to which it is folded. */
-  readonly #folded: () => number;
+  readonly #log: PublishingLog;
   #writer = randomUUID();
   #lastNumber = 0;
+  /** Keys that appends which are not over put, and the number of the last one that does. */
+  readonly #putting = new Map<string, number>();
   readonly #queue: Group[] = [];
   /** By writer and number. */
   readonly #sent = new Map<string, SentGroup>();
@@ -59,33 +72,36 @@ export class Publisher {
     pending: PendingAppends<WaitingAppend>,
     clock: Clock,
     saysTime: boolean,
-    folded: () => number,
+    log: PublishingLog,
   ) {
     this.#link = link;
     this.#namespace = namespace;
     this.#pending = pending;
     this.#clock = clock;
     this.#saysTime = saysTime;
-    this.#folded = folded;
+    this.#log = log;
   }
 
   /** @throws TailraceError as `PendingAppends.admit`. */
   append(batch: AppendBatch): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
       const bytes = this.#pending.admit(batch);
-      const waiting: WaitingAppend = { batch, bytes, base: this.#folded(), resolve, reject };
-      this.#pending.push(waiting);
+      const number = ++this.#lastNumber;
+      const after = this.#puttingOf(batch);
+      for (const key of batch.state?.keys() ?? []) this.#putting.set(key, number);
+      this.#pending.push({ batch, bytes, number, base: this.#log.folded(), after, resolve, reject });
       this.#start();
     });
   }
 
   /** Sends what is no append, after those before it. Settles when it was folded. */
-  control(control: Control): Promise<void> {
+  async control(control: Control): Promise<void> {
+    this.#log.assertReachable();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     while (this.#pending.length > 0) this.#gather();
-    this.#queue.push({ appends: [], control, resolve, reject });
+    this.#queue.push({ number: ++this.#lastNumber, appends: [], control, resolve, reject });
     this.#start();
-    return promise;
+    await promise;
   }
 
   /** A group came by the tail: if it is one of ours, its appends are over. */
@@ -111,9 +127,15 @@ export class Publisher {
 
   /** Gives up on everything. */
   abort(error: unknown): void {
+    this.refuse(error);
+    for (const id of [...this.#sent.keys()]) this.#giveUp(id, error);
+  }
+
+  /** Rejects what was not sent yet. */
+  refuse(error: unknown): void {
     while (this.#pending.length > 0) this.#gather();
     for (const group of this.#queue.splice(0)) this.#settle(group, error);
-    for (const id of [...this.#sent.keys()]) this.#giveUp(id, error);
+    this.#pump();
   }
 
   #start(): void {
@@ -138,18 +160,24 @@ export class Publisher {
 
   #gather(): void {
     const appends = this.#pending.take(limits.natsGroupBytes);
-    this.#queue.push({ appends, control: {}, resolve: () => undefined, reject: () => undefined });
+    const { number } = appends[0] as WaitingAppend;
+    this.#queue.push({ number, appends, control: {}, resolve: () => undefined, reject: () => undefined });
   }
 
   #send(group: Group): void {
-    const number = ++this.#lastNumber;
+    const { number } = group;
     const writer = this.#writer;
     const head: GroupHead = {
       ...group.control,
       writer,
       number,
       timeMs: this.#saysTime ? Math.max(1, Math.floor(this.#clock.now())) : 0,
-      appends: group.appends.map(({ base, batch: { events, ...rest } }) => ({ ...rest, base, count: events.length })),
+      appends: group.appends.map(({ base, after, batch: { events, ...rest } }) => ({
+        ...rest,
+        base,
+        count: events.length,
+        ...(after === undefined ? {} : { after }),
+      })),
     };
     const messages = messagesOf(
       this.#namespace,
@@ -198,7 +226,7 @@ export class Publisher {
   }
 
   #settle(group: Group, error: unknown, wasSent = false): void {
-    if (!wasSent) this.#pending.settled(group.appends);
+    if (!wasSent) this.#over(group.appends);
     for (const { reject } of group.appends) reject(error);
     group.reject(error);
   }
@@ -209,8 +237,30 @@ export class Publisher {
     clearTimeout(group.timer);
     this.#sent.delete(id);
     this.#sentBytes -= group.bytes;
-    this.#pending.settled(group.appends);
+    this.#over(group.appends);
     return group;
+  }
+
+  /** Which of the keys that a batch puts or depends on are being put already, and by which append. */
+  #puttingOf({ state, fence }: AppendBatch): ReadonlyMap<string, number> | undefined {
+    if (this.#putting.size === 0) return undefined;
+    const after = new Map<string, number>();
+    for (const keys of [state?.keys() ?? [], fence ?? []]) {
+      for (const key of keys) {
+        const number = this.#putting.get(key);
+        if (number !== undefined) after.set(key, number);
+      }
+    }
+    return after.size === 0 ? undefined : after;
+  }
+
+  #over(appends: readonly WaitingAppend[]): void {
+    this.#pending.settled(appends);
+    for (const { number, batch } of appends) {
+      for (const key of batch.state?.keys() ?? []) {
+        if (this.#putting.get(key) === number) this.#putting.delete(key);
+      }
+    }
   }
 }
 

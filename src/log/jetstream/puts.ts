@@ -1,9 +1,21 @@
 import { limits } from "../../base/limits.ts";
 
-interface Put {
+/** Who put a key. */
+export interface Put {
   /** Sequence in the stream. */
   readonly at: number;
   readonly writer: string;
+  /** Number of the append among those of its writer. */
+  readonly number: number;
+}
+
+/** What an append depends on. */
+export interface Dependence {
+  /** Up to where in the stream its writer had seen everything. */
+  readonly base: number;
+  readonly writer: string;
+  /** Number of the append of the same writer that is to have put a key last, by key. */
+  readonly after?: ReadonlyMap<string, number>;
 }
 
 /** Who put which key of the state last, so that a writer that did not know of it does not put it again. */
@@ -30,23 +42,26 @@ export class Puts {
     for (const [key, put] of puts) this.#puts.set(key, put);
   }
 
-  /** Whether somebody else put one of the keys after `base`, up to where `writer` had seen everything. */
-  conflict(keys: Iterable<string>, base: number, writer: string): boolean {
+  /** Whether the writer did not know who put one of the keys last. */
+  conflict(keys: Iterable<string>, { base, writer, after }: Dependence): boolean {
     for (const key of keys) {
       const put = this.#puts.get(key);
-      if (put === undefined ? base < this.#floor : put.at > base && put.writer !== writer) return true;
+      const own = after?.get(key);
+      if (own !== undefined) {
+        if (put?.writer !== writer || put.number !== own) return true;
+      } else if (put === undefined ? base < this.#floor : put.at > base && put.writer !== writer) return true;
     }
     return false;
   }
 
-  note(keys: Iterable<string>, at: number, writer: string): void {
+  note(keys: Iterable<string>, put: Put): void {
     for (const key of keys) {
       this.#puts.delete(key);
-      this.#puts.set(key, { at, writer });
+      this.#puts.set(key, put);
     }
-    for (const [key, put] of this.#puts) {
+    for (const [key, oldest] of this.#puts) {
       if (this.#puts.size <= limits.natsRememberedKeys) return;
-      this.#floor = put.at;
+      this.#floor = oldest.at;
       this.#puts.delete(key);
     }
   }

@@ -6,6 +6,7 @@ import { type Floor, noFloor, type ScopeEntry } from "../index/scope-entry.ts";
 import { newEventArrays, setJob } from "../index/staged.ts";
 import type { Fold } from "./fold.ts";
 import { NewerFormat, readRetention, writeRetention } from "./messages.ts";
+import type { Put } from "./puts.ts";
 
 const formatVersion = 1;
 
@@ -34,7 +35,7 @@ export class SnapshotCut {
   readonly #workers: readonly EntryAtCut[];
   readonly #jobs: readonly EntryAtCut[];
   readonly #state: readonly (readonly [string, Uint8Array])[];
-  readonly #puts: readonly (readonly [string, { readonly at: number; readonly writer: string }])[];
+  readonly #puts: readonly (readonly [string, Put])[];
   readonly #chunks: readonly { readonly chunk: Chunk; readonly length: number }[];
 
   constructor(fold: Fold) {
@@ -94,6 +95,7 @@ export class SnapshotCut {
       writer().text(key);
       writer().f64(put.at);
       writer().text(put.writer);
+      writer().f64(put.number);
       yield;
     }
   }
@@ -136,7 +138,7 @@ export class SnapshotCut {
   }
 }
 
-function encodeHead({ index, last, puts }: Fold): Uint8Array {
+function encodeHead({ index, last, puts, keeper }: Fold): Uint8Array {
   const writer = new BinaryWriter();
   writer.u32(formatVersion);
   writer.f64(last);
@@ -148,6 +150,7 @@ function encodeHead({ index, last, puts }: Fold): Uint8Array {
   writeRetention(writer, index.retention.limits);
   writer.f64(index.retention.hold);
   writer.f64(puts.floor);
+  writer.text(keeper);
   return writer.bytes;
 }
 
@@ -179,6 +182,7 @@ export function restoreSnapshot(fold: Fold, bytes: Uint8Array): void {
   index.retention.limits = readRetention(reader);
   index.retention.hold = reader.f64();
   const putsFloor = reader.f64();
+  fold.keeper = reader.text();
   const workers: ScopeEntry[] = [];
   for (let left = reader.u32(); left > 0; left--) {
     const id = reader.text();
@@ -201,9 +205,9 @@ export function restoreSnapshot(fold: Fold, bytes: Uint8Array): void {
   const state = new Map<string, Uint8Array>();
   for (let left = reader.u32(); left > 0; left--) state.set(reader.text(), reader.data());
   index.putState(state);
-  const puts: [string, { at: number; writer: string }][] = [];
+  const puts: [string, Put][] = [];
   for (let left = reader.u32(); left > 0; left--) {
-    puts.push([reader.text(), { at: reader.f64(), writer: reader.text() }]);
+    puts.push([reader.text(), { at: reader.f64(), writer: reader.text(), number: reader.f64() }]);
   }
   fold.puts.restore(putsFloor, puts);
   readRows(reader, index, workers, jobs);

@@ -7,6 +7,13 @@ import type { StreamMessage } from "./fold.ts";
 const askMs = 3_000;
 const againMs = 250;
 
+/** Hears of a tail, and must not throw. */
+export interface TailListener {
+  take(message: StreamMessage): void;
+  /** Whether NATS sends what comes. */
+  onRunning(isRunning: boolean): void;
+}
+
 /**
  * The one tail that a server has of the stream: every message from a sequence on, in order.
  *
@@ -18,6 +25,7 @@ export class StreamTail {
   readonly #client: JetStreamClient;
   readonly #stream: string;
   readonly #take: (message: StreamMessage) => void;
+  readonly #onRunning: (isRunning: boolean) => void;
   readonly #stopListening: () => void;
   /** Sequence of the message that comes next at the earliest. */
   #next: number;
@@ -30,26 +38,27 @@ export class StreamTail {
     client: JetStreamClient,
     stream: string,
     from: number,
-    take: (message: StreamMessage) => void,
+    { take, onRunning }: TailListener,
   ) {
     this.#client = client;
     this.#stream = stream;
     this.#take = take;
+    this.#onRunning = onRunning;
     this.#next = from;
     this.#stopListening = link.subscribe((connected) => {
       if (connected) this.#beginAgain();
+      else onRunning(false);
     });
   }
 
-  /** `take` must not throw. */
   static async open(
     link: NatsLink,
     client: JetStreamClient,
     stream: string,
     from: number,
-    take: (message: StreamMessage) => void,
+    listener: TailListener,
   ): Promise<StreamTail> {
-    const tail = new StreamTail(link, client, stream, from, take);
+    const tail = new StreamTail(link, client, stream, from, listener);
     try {
       await tail.#begin();
       return tail;
@@ -101,12 +110,14 @@ export class StreamTail {
   }
 
   async #insist(): Promise<void> {
+    this.#onRunning(false);
     // Not waited for: it may ask the server that is gone.
     void this.#messages?.close().catch(() => undefined);
     this.#messages = undefined;
     while (!this.#closed) {
       try {
         await this.#begin();
+        if (!this.#closed) this.#onRunning(true);
         return;
       } catch {
         await new Promise((resolve) => setTimeout(resolve, againMs));

@@ -28,10 +28,19 @@ const append = fc.record({
   fence: fc.subarray(["x", "z"], { maxLength: 1 }),
   /** How far behind its writer was. */
   behind: fc.integer({ min: 0, max: 3 }),
+  /** Whether it waits for another one of its writer. */
+  after: fc.boolean(),
 });
 const group = fc.record({
   writer: fc.constantFrom("one", "two"),
   appends: fc.array(append, { minLength: 1, maxLength: 3 }),
+  keeper: fc.option(
+    fc.record({
+      id: fc.constantFrom("one", "two"),
+      role: fc.constantFrom("takes", "keeps", "leaves"),
+    }),
+    { nil: undefined },
+  ),
   hold: fc.option(fc.integer({ min: 0, max: 40 }), { nil: undefined }),
   advanceMs: fc.integer({ min: -500, max: 5_000 }),
 });
@@ -50,19 +59,21 @@ type Group = typeof group extends fc.Arbitrary<infer T> ? T : never;
 function streamOf(groups: readonly Group[]) {
   const messages: { sequence: number; timeMs: number; payload: Uint8Array }[] = [];
   let timeMs = 1_700_000_000_000;
-  for (const [i, { writer, appends, hold, advanceMs }] of groups.entries()) {
+  for (const [i, { writer, appends, keeper, hold, advanceMs }] of groups.entries()) {
     timeMs += advanceMs;
     const head: GroupHead = {
       writer,
       number: i,
       timeMs,
-      appends: appends.map(({ events, state, forgetJobs, fence, behind }) => ({
+      appends: appends.map(({ events, state, forgetJobs, fence, behind, after }) => ({
         count: events.length,
         base: Math.max(0, messages.length - behind),
         state: new Map(state),
         forgetJobs,
         fence,
+        ...(after ? { after: new Map([["x", i - 1]]) } : {}),
       })),
+      ...(keeper === undefined ? {} : { keeper }),
       ...(hold === undefined ? {} : { hold }),
     };
     const events = appends.flatMap((one) => one.events);
@@ -74,7 +85,7 @@ function streamOf(groups: readonly Group[]) {
 }
 
 /** What can be asked of a fold. */
-function knownTo({ index, last, puts }: Fold) {
+function knownTo({ index, last, puts, keeper }: Fold) {
   const entries = (all: Iterable<object>) =>
     [...all]
       .map((entry) => {
@@ -108,6 +119,7 @@ function knownTo({ index, last, puts }: Fold) {
     jobs: entries(index.jobs.existing()),
     state: [...index.state].sort(([a], [b]) => (a < b ? -1 : 1)),
     puts: [...puts.entries()],
+    keeper,
   };
 }
 
@@ -126,9 +138,10 @@ test("what is encoded is decoded as it was", () => {
       expect(decodeMessage(streamOf(groups)[0]?.payload as Uint8Array).events).toEqual(events);
     }),
   );
+  const keeper = { id: "k", role: "leaves" } as const;
   const lost = [{ isJob: true, id: "j", sequence: 2 ** 40 }];
   const head: GroupHead = { writer: "w", number: 7, timeMs: 0, appends: [], retention: defaultRetention, lost };
-  for (const one of [head, { ...head, hold: "state", trimsAll: true }, { ...head, hold: 3 }] as GroupHead[]) {
+  for (const one of [head, { ...head, hold: "state", trimsAll: true }, { ...head, hold: 3, keeper }] as GroupHead[]) {
     expect(decodeHead(encodeHead(one))).toEqual(one);
   }
   expect(() => decodeMessage(Uint8Array.of(0x54, 0x52, 9))).toThrow("format 9");
@@ -195,16 +208,23 @@ test("missing messages are noticed, unless they were missing when the log began"
 
 test("a key that somebody else put is not put by who did not know, however long ago that was", () => {
   const puts = new Puts();
-  puts.note(["k"], 10, "one");
-  expect(puts.conflict(["k"], 9, "two")).toBe(true);
-  expect(puts.conflict(["k"], 10, "two")).toBe(false);
-  expect(puts.conflict(["k"], 9, "one")).toBe(false);
-  expect(puts.conflict(["other"], 0, "two")).toBe(false);
-  for (let i = 0; i < 70_000; i++) puts.note([`key${i}`], 11 + i, "one");
+  const conflict = (key: string, base: number, writer: string, after?: number) =>
+    puts.conflict([key], { base, writer, ...(after === undefined ? {} : { after: new Map([[key, after]]) }) });
+  puts.note(["k"], { at: 10, writer: "one", number: 3 });
+  expect(conflict("k", 9, "two")).toBe(true);
+  expect(conflict("k", 10, "two")).toBe(false);
+  expect(conflict("k", 9, "one")).toBe(false);
+  expect(conflict("other", 0, "two")).toBe(false);
+  // One that came after another of the same writer, which is the last one there, was lost, or is not.
+  expect(conflict("k", 9, "one", 3)).toBe(false);
+  expect(conflict("k", 10, "one", 4)).toBe(true);
+  expect(conflict("k", 9, "two", 3)).toBe(true);
+  expect(conflict("other", 10, "one", 1)).toBe(true);
+  for (let i = 0; i < 70_000; i++) puts.note([`key${i}`], { at: 11 + i, writer: "one", number: 4 + i });
   expect(puts.size).toBeLessThan(70_000);
-  expect(puts.conflict(["k"], 9, "two")).toBe(true);
-  expect(puts.conflict([], 9, "two")).toBe(false);
-  expect(puts.conflict(["k"], puts.floor, "two")).toBe(false);
+  expect(conflict("k", 9, "two")).toBe(true);
+  expect(puts.conflict([], { base: 9, writer: "two" })).toBe(false);
+  expect(conflict("k", puts.floor, "two")).toBe(false);
 });
 
 test("subjects name workers and jobs, whatever their ids have in them", () => {
