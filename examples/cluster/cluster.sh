@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Three NATS servers with JetStream, a Tailrace server with its log in them, another one that stands by, and nginx in front, all on
-# this machine: how the parts fit together (docs/guides/scaling.md). On machines of their own only the addresses differ.
+# Three NATS servers with JetStream, two Tailrace servers with their log in them, and nginx in front, all on this machine: how the
+# parts fit together (docs/guides/scaling.md). On machines of their own only the addresses differ.
 #
 #   examples/cluster/cluster.sh [DIRECTORY]      until Ctrl-C; everything is kept in DIRECTORY (default: ./cluster-data)
 #
@@ -49,8 +49,8 @@ for n in 1 2 3; do
   servers="$servers${servers:+,}127.0.0.1:$((port + 10 + n))"
 done
 
-# start_tailrace N: begins it again whenever it ends, as a supervisor would. One of them has the log; the other gives up with a
-# sentence, again and again, until the first is gone, and so does each while the cluster has no leader.
+# start_tailrace N: begins it again whenever it ends, as a supervisor would. While the cluster has no leader it gives up with a
+# sentence, again and again.
 start_tailrace() {
   local child=""
   trap 'kill -TERM "$child" 2>/dev/null; wait "$child"; exit 0' TERM
