@@ -131,16 +131,21 @@ export class SseReader {
 
 /** Opens `url`; the connection is broken at the latest when the test ends. */
 export function openSse(url: string, options: OpenOptions = {}): Promise<SseReader> {
-  return options.version === "http2" ? openHttp2(url, options) : openHttp1(url, options);
+  return connectSse(url, options, onTestFinished);
 }
 
-function openHttp1(url: string, { headers, ca }: OpenOptions): Promise<SseReader> {
+/** Opens `url`. `atEnd` is told how to break the connection. Default: whoever opens it breaks it. */
+export function connectSse(url: string, options: OpenOptions = {}, atEnd: AtEnd = () => undefined): Promise<SseReader> {
+  return options.version === "http2" ? openHttp2(url, options, atEnd) : openHttp1(url, options, atEnd);
+}
+
+type AtEnd = (abandon: () => void) => void;
+
+function openHttp1(url: string, { headers, ca }: OpenOptions, atEnd: AtEnd): Promise<SseReader> {
   const begin = url.startsWith("https:") ? httpsRequest : http1Request;
   return new Promise((resolve, reject) => {
     const request = begin(url, { headers: headers ?? {}, agent: false, ...(ca === undefined ? {} : { ca }) });
-    onTestFinished(() => {
-      request.destroy();
-    });
+    atEnd(() => request.destroy());
     request.on("error", reject);
     request.on("response", (response) => {
       resolve(new SseReader(response.statusCode ?? 0, response.headers, response, () => request.destroy()));
@@ -149,11 +154,11 @@ function openHttp1(url: string, { headers, ca }: OpenOptions): Promise<SseReader
   });
 }
 
-function openHttp2(url: string, { headers, ca }: OpenOptions): Promise<SseReader> {
+function openHttp2(url: string, { headers, ca }: OpenOptions, atEnd: AtEnd): Promise<SseReader> {
   const { origin, pathname, search } = new URL(url);
   return new Promise((resolve, reject) => {
     const session = connect(origin, ca === undefined ? {} : { ca });
-    onTestFinished(() => session.destroy());
+    atEnd(() => session.destroy());
     session.on("error", reject);
     const stream = session.request({ ":path": pathname + search, ...headers });
     stream.on("error", reject);

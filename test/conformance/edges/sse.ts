@@ -11,14 +11,14 @@ import {
 } from "../../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { kindByCase, kindName } from "../../../src/events/kinds.ts";
 import { openSse, type SseReader } from "../../support/sse-reader.ts";
-import type { CallOptions, Edge, EdgeWatch, Ending, Frame, WatchRequest } from "./edge.ts";
+import type { Edge, EdgeWatch, Ending, Frame, WatchRequest } from "./edge.ts";
 import { expectKnown } from "./strict.ts";
 
-/** Server-sent events over HTTP/1.1 or HTTP/2. */
-export function sseEdge(name: string, version: "http1" | "http2"): Edge {
+/** Server-sent events over HTTP/1.1 or HTTP/2. `open`: makes the connection. Default: until the test ends. */
+export function sseEdge(name: string, version: "http1" | "http2", open: typeof openSse = openSse): Edge {
   return {
     name,
-    watch: (url, request, options = {}) => new SseWatch(url + targetOf(request), version, options),
+    watch: (url, request, { headers = {} } = {}) => new SseWatch(open(url + targetOf(request), { version, headers })),
   };
 }
 
@@ -29,11 +29,11 @@ class SseWatch implements EdgeWatch {
   readonly #opening: Promise<SseReader>;
   #settle: (ending: Ending) => void = () => undefined;
 
-  constructor(url: string, version: "http1" | "http2", { headers = {} }: CallOptions) {
+  constructor(opening: Promise<SseReader>) {
     this.ending = new Promise((resolve) => {
       this.#settle = resolve;
     });
-    this.#opening = openSse(url, { version, headers });
+    this.#opening = opening;
     // Told by `next`.
     this.#opening.catch(() => undefined);
   }
