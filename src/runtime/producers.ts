@@ -24,37 +24,54 @@ interface Producer {
   readonly lastUseMs: number;
 }
 
-/** Appends the events with this state, in one batch. */
-export type AppendWithState = (state: ReadonlyMap<string, StatePut>) => Promise<AppendResult>;
+/**
+ * Appends the events with the state that `decide` gives, in one batch. Where others write to the log as well, `decide` may be
+ * called again. Undefined: it gave none, so nothing was appended.
+ */
+export type AppendWithState = (
+  decide: () => ReadonlyMap<string, StatePut> | undefined,
+) => Promise<AppendResult | undefined>;
 
 /** Where the log's state keeps what is remembered of a producer. */
 export const producerPrefix = "producer/";
 
 /**
  * Makes retries harmless (docs/protocol.md, "Publishing"): one batch of a producer at a time, a repeat gets its first
- * answer, and what is remembered is committed in the same batch as the events. Bounded by limits.maxProducers,
+ * answer, and what is remembered is committed in the same batch as the events. What is decided is decided from committed
+ * state, so that a repeat may come to any of the servers that share a log. Bounded by limits.maxProducers,
  * limits.maxProducerBatches and limits.producerMemoryMs.
  */
 export class Producers {
+  readonly #log: EventLog;
   readonly #clock: Clock;
-  /** In the order of their last use, oldest first. */
-  readonly #known = new Map<string, Producer>();
+  /** When those that are remembered were last used, in that order. */
+  readonly #lastUseMs = new Map<string, number>();
   /** The newest batch of each producer that is on its way. */
   readonly #busy = new Map<string, Promise<unknown>>();
+  /** Producers that batches on their way make room for themselves by forgetting. */
+  readonly #leaving = new Set<string>();
 
   constructor(log: EventLog, clock: Clock) {
+    this.#log = log;
     this.#clock = clock;
-    const entries: [string, Producer][] = [];
+    const entries: [string, number][] = [];
     for (const [key, value] of log.stateEntries(producerPrefix)) {
-      entries.push([key.slice(producerPrefix.length), readProducer(value)]);
+      entries.push([key.slice(producerPrefix.length), lastUseOf(value)]);
     }
-    entries.sort((a, b) => a[1].lastUseMs - b[1].lastUseMs);
-    for (const [id, producer] of entries) this.#known.set(id, producer);
+    entries.sort((a, b) => a[1] - b[1]);
+    for (const [id, lastUseMs] of entries) this.#lastUseMs.set(id, lastUseMs);
+    // As long as the log has listeners.
+    log.subscribeState(producerPrefix, (key, value) => {
+      const id = key.slice(producerPrefix.length);
+      // Last in the map is last used.
+      this.#lastUseMs.delete(id);
+      if (value !== undefined) this.#lastUseMs.set(id, lastUseOf(value));
+    });
   }
 
   /** Producers that are remembered. */
   get size(): number {
-    return this.#known.size;
+    return this.#lastUseMs.size;
   }
 
   /**
@@ -71,7 +88,7 @@ export class Producers {
     const turn = (async () => {
       // Whether the batch before failed says nothing about this one.
       await before?.catch(() => undefined);
-      return this.#publishInTurn(producerId, first, events, append);
+      return this.#publishInTurn(producerId, { first, count: events.length, checksum: checksumOf(events) }, append);
     })();
     this.#busy.set(producerId, turn);
     try {
@@ -81,72 +98,98 @@ export class Producers {
     }
   }
 
-  async #publishInTurn(producerId: string, first: number, events: readonly PendingEvent[], append: AppendWithState) {
-    const now = this.#clock.now();
-    const remembered = this.#known.get(producerId);
-    const known = remembered !== undefined && now - remembered.lastUseMs <= limits.producerMemoryMs;
-    const batches = known ? remembered.batches : [];
-    const checksum = checksumOf(events);
-    const same = batches.find((batch) => batch.first === first);
-    if (same !== undefined && same.count === events.length && same.checksum === checksum) {
-      return { result: same.result, duplicate: true };
+  async #publishInTurn(producerId: string, batch: Omit<RememberedBatch, "result">, append: AppendWithState) {
+    let answered: AppendResult | undefined;
+    let outdated: readonly string[] = [];
+    const decide = () => {
+      for (const id of outdated) this.#leaving.delete(id);
+      outdated = [];
+      const now = this.#clock.now();
+      const batches = this.#remembered(producerId, now);
+      answered = answerTo(batch, batches);
+      if (answered !== undefined) return undefined;
+      requireNext(producerId, batch.first, batches);
+      const state = new Map<string, StatePut>();
+      outdated = [...this.#outdated(producerId, now)];
+      for (const id of outdated) {
+        state.set(`${producerPrefix}${id}`, null);
+        this.#leaving.add(id);
+      }
+      const kept = batches.slice(1 - limits.maxProducerBatches);
+      const bytes = encodeProducer(kept, batch, now);
+      return state.set(`${producerPrefix}${producerId}`, { bytes, resultAt: newestResultAt });
+    };
+    try {
+      const appended = await append(decide);
+      return { result: (appended ?? answered) as AppendResult, duplicate: appended === undefined };
+    } finally {
+      for (const id of outdated) this.#leaving.delete(id);
     }
-    this.#requireNext(producerId, first, batches);
-
-    const batch = { first, count: events.length, checksum };
-    const kept = batches.slice(1 - limits.maxProducerBatches);
-    const state = new Map<string, StatePut>();
-    for (const id of this.#outdated(producerId, now)) {
-      state.set(`${producerPrefix}${id}`, null);
-      this.#known.delete(id);
-    }
-    state.set(`${producerPrefix}${producerId}`, { bytes: encodeProducer(kept, batch, now), resultAt: newestResultAt });
-    const result = await append(state);
-    // Last in the map is last used.
-    this.#known.delete(producerId);
-    this.#known.set(producerId, { batches: [...kept, { ...batch, result }], lastUseMs: now });
-    return { result, duplicate: false };
   }
 
-  #requireNext(producerId: string, first: number, batches: readonly RememberedBatch[]): void {
-    const newest = batches.at(-1);
-    if (newest === undefined) {
-      if (first === 1) return;
-      throw new TailraceError(
-        "producer_unknown",
-        { producerId },
-        `Nothing is remembered of producer "${producerId}", so what it published before ${first} can't be checked. Begin at 1 under a new producer id.`,
-      );
-    }
-    const expected = newest.first + newest.count;
-    if (first === expected) return;
-    const description =
-      first > expected
-        ? `the events from ${expected} to ${first - 1} are missing`
-        : "these numbers were used for another batch";
-    throw new TailraceError(
-      "producer_conflict",
-      { expectedProducerSequence: expected, description },
-      `The batch does not follow what producer "${producerId}" published: ${description}. ${expected} comes next.`,
-    );
+  /** The batches that a producer is remembered by; none if it was not used for too long. */
+  #remembered(producerId: string, now: number): readonly RememberedBatch[] {
+    const value = this.#log.state(`${producerPrefix}${producerId}`);
+    if (value === undefined) return [];
+    const { batches, lastUseMs } = readProducer(value);
+    return now - lastUseMs <= limits.producerMemoryMs ? batches : [];
   }
 
   /** Producers to forget so that one more fits. Those with a batch on its way are in use. */
   *#outdated(producerId: string, now: number): Generator<string> {
-    let over = this.#known.size - limits.maxProducers + (this.#known.has(producerId) ? 0 : 1);
-    for (const [id, producer] of this.#known) {
-      if (over <= 0 && now - producer.lastUseMs <= limits.producerMemoryMs) return;
-      if (id === producerId || this.#busy.has(id)) continue;
+    let over = this.#lastUseMs.size - this.#leaving.size - limits.maxProducers;
+    // Each of them is counted only where it matters, because there may be thousands.
+    if (over + this.#busy.size > 0) for (const id of this.#busy.keys()) if (!this.#lastUseMs.has(id)) over++;
+    for (const [id, lastUseMs] of this.#lastUseMs) {
+      if (over <= 0 && now - lastUseMs <= limits.producerMemoryMs) return;
+      if (id === producerId || this.#busy.has(id) || this.#leaving.has(id)) continue;
       over--;
       yield id;
     }
   }
 }
 
+/** The answer that a batch got before; undefined: it is none of these. */
+function answerTo(
+  { first, count, checksum }: Omit<RememberedBatch, "result">,
+  batches: readonly RememberedBatch[],
+): AppendResult | undefined {
+  const same = batches.find((batch) => batch.first === first);
+  return same?.count === count && same.checksum === checksum ? same.result : undefined;
+}
+
+/** @throws TailraceError `producer_conflict`, `producer_unknown` unless a batch from `first` follows these. */
+function requireNext(producerId: string, first: number, batches: readonly RememberedBatch[]): void {
+  const newest = batches.at(-1);
+  if (newest === undefined) {
+    if (first === 1) return;
+    throw new TailraceError(
+      "producer_unknown",
+      { producerId },
+      `Nothing is remembered of producer "${producerId}", so what it published before ${first} can't be checked. Begin at 1 under a new producer id.`,
+    );
+  }
+  const expected = newest.first + newest.count;
+  if (first === expected) return;
+  const description =
+    first > expected
+      ? `the events from ${expected} to ${first - 1} are missing`
+      : "these numbers were used for another batch";
+  throw new TailraceError(
+    "producer_conflict",
+    { expectedProducerSequence: expected, description },
+    `The batch does not follow what producer "${producerId}" published: ${description}. ${expected} comes next.`,
+  );
+}
+
 /** Where the result of the newest batch lies, behind the time of the last use. */
 const newestResultAt = 8;
 /** First, count and checksum of a batch, and its result. */
 const batchBytes = 3 * 8 + resultBytes;
+
+function lastUseOf(value: Uint8Array): number {
+  return new DataView(value.buffer, value.byteOffset, value.byteLength).getFloat64(0);
+}
 
 /** What is remembered of a producer as the log's state keeps it: the newest batch first, with room for its result. */
 function encodeProducer(
@@ -179,7 +222,7 @@ function readProducer(value: Uint8Array): Producer {
       result: readResult(value, at),
     });
   }
-  return { batches: batches.reverse(), lastUseMs: view.getFloat64(0) };
+  return { batches: batches.reverse(), lastUseMs: lastUseOf(value) };
 }
 
 /** Where the batches went that a producer is remembered by. */

@@ -8,7 +8,7 @@ import type { CursorCodec } from "../events/cursor.ts";
 import { newEventOf } from "../events/new-event.ts";
 import type { AppendResult, EventLog } from "../log/contract.ts";
 import { Producers } from "./producers.ts";
-import type { EventPublisher, PublishRequest } from "./publisher.ts";
+import type { EventPublisher, PreparedBatch, PublishRequest } from "./publisher.ts";
 import { checkId } from "./requests.ts";
 
 /** Where published events are. */
@@ -73,12 +73,25 @@ export class Publishing {
     if ((producerId === "") !== (first === 0)) {
       throw invalidRequest("first_producer_sequence", "it is 1 or more with a producer_id, and 0 without");
     }
-    const batch = this.#publisher.prepare(ownEvents(events), "outside");
-    if (producerId === "") return this.#response(await this.#publisher.append(batch), false);
+    const publisher = this.#publisher;
+    // Whose events they are depends on whether the caller's worker has ended, which another server may say meanwhile.
+    const batch = () => publisher.prepare(ownEvents(events), "outside");
+    let prepared: PreparedBatch | undefined = batch();
+    const inTime = () => {
+      const now = prepared ?? batch();
+      prepared = undefined;
+      return now;
+    };
+    if (producerId === "") {
+      return this.#response(await publisher.appendDecided(() => ({ batch: inTime() })), false);
+    }
     checkId(producerId, "producer_id");
     if (!Number.isSafeInteger(first)) throw invalidRequest("first_producer_sequence", "it is too large");
-    const { result, duplicate } = await this.#producers.publish(producerId, first, batch.events, (state) =>
-      this.#publisher.append(batch, state),
+    const { result, duplicate } = await this.#producers.publish(producerId, first, prepared.events, (decide) =>
+      publisher.appendDecided(() => {
+        const state = decide();
+        return state === undefined ? undefined : { batch: inTime(), state };
+      }),
     );
     return this.#response(result, duplicate);
   }

@@ -126,9 +126,7 @@ export class Runtime {
       endOf: scopeEnds(this.#projection, this.#jobs),
       internal: (cause) => toTailraceError(cause, this.#report),
     });
-    this.#workerMemory = new WorkerMemory(log, this.#projection, this.#clock, this.#report, (workerId) =>
-      this.#transcripts.forget(workerId),
-    );
+    this.#workerMemory = new WorkerMemory(log, this.#projection, this.#clock, this.#report);
     void this.#say({ case: "runtimeStarted", value: {} });
     this.#jobs.recover();
   }

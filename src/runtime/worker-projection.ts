@@ -38,7 +38,7 @@ interface Committed {
   readonly endSequence: number;
 }
 
-/** What is known of every worker: a fold of committed events, which survives in the log's state. */
+/** What is known of every worker: a fold of committed events, which survives in the log's state until it is forgotten. */
 export class WorkerProjection {
   readonly #cursors: CursorCodec;
   readonly #committed = new Map<string, Committed>();
@@ -49,6 +49,8 @@ export class WorkerProjection {
       const { state, info, ended } = fromBinary(WorkerSchema, value);
       this.#committed.set(key.slice(factsPrefix.length), { facts: { state, info, ended }, endSequence: 0 });
     }
+    // As long as the log has listeners.
+    log.subscribeState(factsPrefix, (key, value) => this.#hear(key.slice(factsPrefix.length), value));
   }
 
   /** What is known of a worker; of one that nothing was said of, the least. */
@@ -77,7 +79,14 @@ export class WorkerProjection {
     }
   }
 
-  forget(workerId: string): void {
-    this.#committed.delete(workerId);
+  /** What is said of a worker was put, or removed because the worker is forgotten. Its events are folded after this. */
+  #hear(workerId: string, value: Uint8Array | undefined): void {
+    const committed = this.#committed.get(workerId);
+    if (committed?.facts.ended === undefined) {
+      if (value === undefined) this.#committed.delete(workerId);
+      return;
+    }
+    // Forgotten and there again at once: only the last put of a key is heard of those that come as one.
+    if (value === undefined || fromBinary(WorkerSchema, value).ended === undefined) this.#committed.delete(workerId);
   }
 }

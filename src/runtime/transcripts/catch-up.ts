@@ -16,7 +16,7 @@ export interface CatchUpOptions {
   /** Sequence of the last event of a worker that is folded. */
   readonly foldedTo: (workerId: string) => number;
   readonly fold: (workerId: string, block: EventBlock, index: number) => void;
-  /** Every worker is caught up with. */
+  /** Every worker is caught up with. Called each time that this is so again. */
   readonly onDone: () => void;
 }
 
@@ -29,6 +29,9 @@ export class CatchUp {
   /** Workers that are behind, with the sequence up to which to read them. */
   readonly #behind = new Map<string, number>();
   readonly #reading = new Map<string, Promise<void>>();
+  /** Workers that are to be read from the beginning again. */
+  readonly #restarting = new Set<string>();
+  #running = false;
   #stopped = false;
 
   constructor(options: CatchUpOptions) {
@@ -37,11 +40,27 @@ export class CatchUp {
     for (const { workerId, retainedEvents } of options.log.workers()) {
       if (retainedEvents > 0) this.#behind.set(workerId, head);
     }
-    if (!this.done) void this.#all();
+    this.#start();
   }
 
   get done(): boolean {
     return this.#behind.size === 0;
+  }
+
+  /** Folds the events of a worker again that came after what `foldedTo` says now. */
+  again(workerId: string): void {
+    if (this.#stopped) return;
+    this.#behind.set(workerId, this.#options.log.bounds({ kind: "runtime" }).head.sequence);
+    if (this.#reading.has(workerId)) this.#restarting.add(workerId);
+    this.#start();
+  }
+
+  isBehind(workerId: string): boolean {
+    return this.#behind.has(workerId);
+  }
+
+  forget(workerId: string): void {
+    this.#behind.delete(workerId);
   }
 
   /** Whether a worker is behind, so that its event is not to be folded yet. */
@@ -56,7 +75,10 @@ export class CatchUp {
     if (!this.#behind.has(workerId)) return Promise.resolve();
     let reading = this.#reading.get(workerId);
     if (reading === undefined) {
-      reading = this.#read(workerId).finally(() => this.#reading.delete(workerId));
+      reading = this.#read(workerId).finally(() => {
+        this.#reading.delete(workerId);
+        this.#restarting.delete(workerId);
+      });
       this.#reading.set(workerId, reading);
     }
     return reading;
@@ -67,29 +89,47 @@ export class CatchUp {
     this.#stopped = true;
   }
 
+  #start(): void {
+    if (this.#running || this.done) return;
+    this.#running = true;
+    void this.#all().finally(() => {
+      this.#running = false;
+    });
+  }
+
   async #all(): Promise<void> {
-    const { clock, report, onDone } = this.#options;
     let count = 0;
-    // Those that come while this goes on are not behind.
-    for (const workerId of [...this.#behind.keys()]) {
-      if (++count % workersPerTurn === 0) await nextTurn();
-      while (!this.#stopped && this.#behind.has(workerId)) {
-        try {
-          await this.of(workerId);
-        } catch (error) {
-          if (this.#stopped) return;
-          report(error);
-          await new Promise<void>((resolve) => clock.after(limits.logRetryMs, resolve));
-        }
+    // Those that come while this goes on are behind only if they are to be folded again.
+    while (!this.done) {
+      for (const workerId of [...this.#behind.keys()]) {
+        if (++count % workersPerTurn === 0) await nextTurn();
+        await this.#insist(workerId);
+        if (this.#stopped) return;
       }
-      if (this.#stopped) return;
     }
-    onDone();
+    this.#options.onDone();
+  }
+
+  async #insist(workerId: string): Promise<void> {
+    const { clock, report } = this.#options;
+    while (!this.#stopped && this.#behind.has(workerId)) {
+      try {
+        await this.of(workerId);
+      } catch (error) {
+        if (this.#stopped) return;
+        report(error);
+        await new Promise<void>((resolve) => clock.after(limits.logRetryMs, resolve));
+      }
+    }
   }
 
   async #read(workerId: string): Promise<void> {
     const { log, foldedTo, fold } = this.#options;
     let after = foldedTo(workerId);
+    const advance = (sequence: number) => {
+      // Another server may have kept more of it meanwhile, and retention have removed what is in that.
+      after = Math.max(sequence, foldedTo(workerId));
+    };
     // Checked again after every read: nothing runs between the last check and the end.
     while (!this.#stopped && after < (this.#behind.get(workerId) ?? 0)) {
       const page = await log.read({
@@ -100,14 +140,18 @@ export class CatchUp {
         maxEvents: limits.catchUpPassEvents,
         maxBytes: limits.catchUpPassBytes,
       });
+      if (this.#restarting.delete(workerId)) {
+        after = foldedTo(workerId);
+        continue;
+      }
       if (page.kind === "expired") {
-        after = page.floor.sequence;
+        advance(page.floor.sequence);
         continue;
       }
       if (page.block !== undefined) {
         for (let i = 0; i < page.block.length; i++) fold(workerId, page.block, i);
       }
-      after = page.through.sequence;
+      advance(page.through.sequence);
     }
     if (!this.#stopped) this.#behind.delete(workerId);
   }

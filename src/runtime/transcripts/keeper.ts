@@ -1,8 +1,8 @@
 import type { Clock, StopTimer } from "../../base/clock.ts";
 import type { ReportError } from "../../base/incident.ts";
 import { limits } from "../../base/limits.ts";
-import { type EventLog, holdKey } from "../../log/contract.ts";
-import { transcriptKey } from "./kept.ts";
+import { type EventLog, holdKey, isConflict, type StatePut } from "../../log/contract.ts";
+import { cutKey, transcriptKey } from "./kept.ts";
 
 /** Bytes of transcripts in one append. */
 const maxAppendBytes = 4 * 1024 * 1024;
@@ -24,10 +24,11 @@ export interface KeeperOptions {
   readonly log: EventLog;
   readonly clock: Clock;
   readonly report: ReportError;
-  /** The transcript of a worker as the log is to keep it now. */
-  readonly encode: (workerId: string) => Uint8Array;
-  /** A transcript was kept, with so many bytes. */
-  readonly onKept: (workerId: string, bytes: number) => void;
+  /**
+   * The transcript of a worker as the log is to keep it now; undefined: not now. `isCut`: it lacks entries that it has
+   * without having been kept.
+   */
+  readonly encode: (workerId: string) => { readonly bytes: Uint8Array; readonly isCut: boolean } | undefined;
 }
 
 /**
@@ -35,6 +36,9 @@ export interface KeeperOptions {
  * not in a kept transcript are still there to be folded. Once there is a transcript, retention is also held where the log
  * was when all were kept, and let go of now and then: what a batch brings may be more than the limits allow to stay, and
  * would go with the commit of the batch, before anyone could fold it.
+ *
+ * Of the servers that share a log, the one that `isKeeper` does. The others note the same, and hear of what it keeps, so that
+ * each of them can go on where it stops.
  */
 export class Keeper {
   readonly #options: KeeperOptions;
@@ -78,6 +82,24 @@ export class Keeper {
     this.#moveHold();
   }
 
+  /**
+   * The log keeps a transcript up to an event, whoever had it do so. `folded`: the last event that is in the transcript here;
+   * 0: it is not in memory, and so as it is kept; `Infinity`: some events may not be in it yet.
+   */
+  kept(workerId: string, sequence: number, folded: number): void {
+    this.#hasTranscripts = true;
+    this.#keeping.delete(workerId);
+    const first = Math.max(sequence + 1, this.#unkept.get(workerId)?.first ?? 0);
+    // What changed since is due as late as if that were the first change.
+    this.#unkept.delete(workerId);
+    if (folded > sequence) {
+      const dueMs = this.#options.clock.monotonic() + limits.transcriptKeepMs;
+      this.#unkept.set(workerId, { first, dueMs, events: 0, bytes: 0 });
+      if (first - 1 < this.#hold) this.#setHold(first - 1);
+    }
+    this.#arm();
+  }
+
   /** An event changed a transcript, which has so many bytes now. */
   changed(workerId: string, sequence: number, eventBytes: number, transcriptBytes: number): void {
     let unkept = this.#unkept.get(workerId);
@@ -117,7 +139,7 @@ export class Keeper {
 
   /** Has everything kept before it is due, but not all the time. */
   keepSoon(): void {
-    if (this.#stopSoon !== undefined || this.#closed) return;
+    if (this.#stopSoon !== undefined || this.#closed || !this.#options.log.isKeeper) return;
     const { clock } = this.#options;
     const waitMs = this.#forcedMs + minForcedMs - clock.monotonic();
     if (waitMs <= 0 && this.#keeping.size === 0) {
@@ -144,7 +166,8 @@ export class Keeper {
     const workerIds: string[] = [];
     for (const [workerId, unkept] of this.#unkept) if (unkept.dueMs <= dueMs) workerIds.push(workerId);
     if (workerIds.length > 0) void this.#keep(workerIds);
-    if (this.#unkept.size > workerIds.length) this.#arm();
+    // Whoever keeps them may stop at any time.
+    if (this.#unkept.size > workerIds.length || !this.#options.log.isKeeper) this.#arm();
   }
 
   forget(workerId: string): void {
@@ -161,7 +184,7 @@ export class Keeper {
     // What changed while something of it was being kept takes a second round.
     for (let round = 0; round < 2; round++) await this.keepAll();
     const isWhole = this.unkept === 0 && this.#base === Number.POSITIVE_INFINITY;
-    if (!isWhole || !this.#hasTranscripts) return;
+    if (!isWhole || !this.#hasTranscripts || !this.#options.log.isKeeper) return;
     // All that is there may go, and what comes after the next start is held. That it could not be said only delays retention.
     const { log } = this.#options;
     const hold = log.bounds({ kind: "runtime" }).head.sequence;
@@ -169,47 +192,43 @@ export class Keeper {
   }
 
   #keep(workerIds: readonly string[]): Promise<void> {
+    if (!this.#options.log.isKeeper) return this.#running;
     const kept = this.#append(workerIds);
     this.#running = Promise.all([this.#running, kept]).then(() => undefined);
     return kept;
   }
 
   async #append(workerIds: readonly string[]): Promise<void> {
-    const { log, encode, report, onKept } = this.#options;
-    let batch = new Map<string, Uint8Array>();
+    const { log, encode, report } = this.#options;
     // One batch after the other, so that many large transcripts do not hold up everything else.
-    for (let next = 0; next < workerIds.length; batch = new Map()) {
+    for (let next = 0; next < workerIds.length; ) {
+      const batch = new Set<string>();
+      const state = new Map<string, StatePut>();
       for (let bytes = 0; next < workerIds.length && bytes < maxAppendBytes; next++) {
         const workerId = workerIds[next] as string;
         const unkept = this.#unkept.get(workerId);
         if (unkept === undefined || this.#keeping.has(workerId)) continue;
         const encoded = encode(workerId);
-        bytes += encoded.length;
-        batch.set(workerId, encoded);
+        if (encoded === undefined) continue;
+        bytes += encoded.bytes.length;
+        batch.add(workerId);
+        state.set(transcriptKey(workerId), encoded.bytes);
+        if (encoded.isCut) state.set(cutKey(workerId), null);
         this.#keeping.set(workerId, unkept);
         this.#unkept.delete(workerId);
       }
       if (batch.size === 0) continue;
-      const state = new Map([...batch].map(([workerId, encoded]) => [transcriptKey(workerId), encoded]));
       // What a crash leaves behind is trimmed when the log is opened, before anyone could say what to hold.
       state.set(holdKey, encodeHold(this.#holdBeside(batch)));
       const failure = await log.append({ events: [], state }).then(
         () => undefined,
         (reason: unknown) => ({ reason }),
       );
-      for (const [workerId, encoded] of batch) {
-        // Forgotten meanwhile.
-        if (!this.#keeping.has(workerId)) continue;
-        if (failure === undefined) {
-          this.#keeping.delete(workerId);
-          onKept(workerId, encoded.length);
-        } else {
-          this.#takeBack(workerId);
-          this.#keeping.delete(workerId);
-        }
-      }
+      // What was kept was heard of by now; what was forgotten meanwhile is in neither.
+      for (const workerId of batch) if (this.#keeping.has(workerId)) this.#takeBack(workerId);
       this.#moveHold();
-      if (failure !== undefined && !this.#closed) report(failure.reason);
+      // Another server keeps them: what it kept is heard of, and the rest is tried again when it is due.
+      if (failure !== undefined && !this.#closed && !isConflict(failure.reason)) report(failure.reason);
     }
     if (this.#unkept.size > 0) this.#arm();
   }
@@ -218,6 +237,7 @@ export class Keeper {
     const before = this.#keeping.get(workerId) as Unkept;
     const since = this.#unkept.get(workerId);
     this.#unkept.set(workerId, { ...before, events: before.events + (since?.events ?? 0) });
+    this.#keeping.delete(workerId);
   }
 
   #arm(): void {
@@ -230,11 +250,11 @@ export class Keeper {
   }
 
   #moveHold(): void {
-    this.#setHold(this.#hasTranscripts ? this.#holdBeside(new Map()) : this.#base);
+    this.#setHold(this.#hasTranscripts ? this.#holdBeside(new Set()) : this.#base);
   }
 
   /** The sequence after which to hold, once these transcripts are kept. */
-  #holdBeside(kept: ReadonlyMap<string, unknown>): number {
+  #holdBeside(kept: ReadonlySet<string>): number {
     let first = this.#head + 1;
     for (const unkept of this.#unkept.values()) first = Math.min(first, unkept.first);
     for (const [workerId, keeping] of this.#keeping) if (!kept.has(workerId)) first = Math.min(first, keeping.first);

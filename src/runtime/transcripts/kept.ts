@@ -1,5 +1,10 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type GetTranscriptResponse, GetTranscriptResponseSchema } from "../../../gen/tailrace/v1/worker_service_pb.ts";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import {
+  type GetTranscriptResponse,
+  GetTranscriptResponseSchema,
+  TranscriptFoldSchema,
+} from "../../../gen/tailrace/v1/worker_service_pb.ts";
 import { transcriptOf, wholeTranscript } from "../../events/transcript/messages.ts";
 import type { TranscriptLimits, TranscriptState } from "../../events/transcript/state.ts";
 import type { EventLog } from "../../log/contract.ts";
@@ -10,6 +15,26 @@ export const transcriptPrefix = "transcript/";
 /** Key under which the log keeps the transcript of a worker. */
 export function transcriptKey(workerId: string): string {
   return `${transcriptPrefix}${workerId}`;
+}
+
+/** Keys that are put, without ever having a value, with a transcript that lost entries because the log keeps too much. */
+export const cutPrefix = "transcript-cut/";
+
+export function cutKey(workerId: string): string {
+  return `${cutPrefix}${workerId}`;
+}
+
+/** Sequence of the last event in a kept transcript. Its entries are not decoded. */
+export function sequenceOfKept(bytes: Uint8Array): number {
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === GetTranscriptResponseSchema.field.fold.number) {
+      return Number(fromBinary(TranscriptFoldSchema, reader.bytes()).sequence);
+    }
+    reader.skip(wireType, field);
+  }
+  return 0;
 }
 
 export function encodeTranscript(state: TranscriptState): Uint8Array {

@@ -26,6 +26,11 @@ export class Residents {
     return state;
   }
 
+  /** Does not count as a use. */
+  peek(workerId: string): TranscriptState | undefined {
+    return this.#states.get(workerId);
+  }
+
   set(workerId: string, state: TranscriptState): void {
     const before = this.#states.get(workerId);
     this.#bytes += memoryOf(state) - (before === undefined ? 0 : memoryOf(before));

@@ -16,7 +16,7 @@ import type { EventBlock } from "../../log/block.ts";
 import type { EventLog } from "../../log/contract.ts";
 import { CatchUp } from "./catch-up.ts";
 import { Keeper } from "./keeper.ts";
-import { encodeTranscript, keptSizes, keptTranscript } from "./kept.ts";
+import { cutPrefix, encodeTranscript, keptSizes, keptTranscript, sequenceOfKept, transcriptPrefix } from "./kept.ts";
 import { Residents } from "./residents.ts";
 
 /** What bounds the transcripts of a runtime. */
@@ -41,7 +41,8 @@ for (const kind of transcriptKinds) meaning[kind] = workerOnlyKinds.has(kind) ? 
 
 /**
  * The transcripts of all workers: a fold of committed events. They survive in the log's state, from where those that are
- * not used are read again; what came after is folded when the runtime starts.
+ * not used are read again; what came after is folded when the runtime starts. All that changes them is committed, so that
+ * they are the same at every server that shares the log.
  */
 export class Transcripts {
   readonly #log: EventLog;
@@ -67,8 +68,7 @@ export class Transcripts {
         log,
         clock,
         report,
-        encode: (workerId) => encodeTranscript(this.of(workerId)),
-        onKept: (workerId, bytes) => this.#onKept(workerId, bytes),
+        encode: (workerId) => this.#encode(workerId),
       },
       this.#kept.size > 0,
     );
@@ -83,6 +83,13 @@ export class Transcripts {
         this.#makeRoom();
       },
     });
+    // As long as the log has listeners.
+    log.subscribeState(transcriptPrefix, (key, bytes) => {
+      const workerId = key.slice(transcriptPrefix.length);
+      if (bytes === undefined) this.#forget(workerId);
+      else this.#onKept(workerId, bytes);
+    });
+    log.subscribeState(cutPrefix, (key) => this.#onCut(key.slice(cutPrefix.length)));
     // Until it is known what the log does not keep, nothing goes.
     this.#keeper.holdAfter(this.#catchUp.done ? Number.POSITIVE_INFINITY : 0);
   }
@@ -134,8 +141,9 @@ export class Transcripts {
     return this.#keeper.keepAll();
   }
 
-  forget(workerId: string): void {
+  #forget(workerId: string): void {
     this.#residents.delete(workerId);
+    this.#catchUp.forget(workerId);
     this.#keeper.forget(workerId);
     this.#keptBytes -= this.#kept.get(workerId) ?? 0;
     this.#kept.delete(workerId);
@@ -154,6 +162,8 @@ export class Transcripts {
     const start = block.starts[index] as number;
     const end = block.ends[index] as number;
     const before = this.of(workerId);
+    // It may have been kept while the event was read.
+    if ((block.sequences[index] as number) <= before.sequence) return;
     let after: TranscriptState;
     try {
       after = foldTranscript(before, decode(block, index));
@@ -177,13 +187,34 @@ export class Transcripts {
     }
   }
 
-  #onKept(workerId: string, bytes: number): void {
-    this.#keptBytes += bytes - (this.#kept.get(workerId) ?? 0);
+  #encode(workerId: string): { readonly bytes: Uint8Array; readonly isCut: boolean } | undefined {
+    if (this.#catchUp.isBehind(workerId)) return undefined;
+    const isCut = this.#shrinking.has(workerId);
+    const state = this.of(workerId);
+    return { bytes: encodeTranscript(isCut ? halve(state) : state), isCut };
+  }
+
+  #onKept(workerId: string, bytes: Uint8Array): void {
+    this.#keptBytes += bytes.length - (this.#kept.get(workerId) ?? 0);
     this.#kept.delete(workerId);
-    this.#kept.set(workerId, bytes);
+    this.#kept.set(workerId, bytes.length);
     this.#shrinking.delete(workerId);
+    const sequence = sequenceOfKept(bytes);
+    const folded = this.#residents.peek(workerId)?.sequence ?? 0;
+    // One that is behind goes on from there, and nobody knows yet what comes after.
+    if (folded < sequence) this.#residents.delete(workerId);
+    const isBehind = this.#catchUp.isBehind(workerId);
+    this.#keeper.kept(workerId, sequence, isBehind ? Number.POSITIVE_INFINITY : folded);
     this.#shrink();
     this.#makeRoom();
+  }
+
+  /** What was just kept of a transcript lacks entries that it had: what came since is folded into that. */
+  #onCut(workerId: string): void {
+    const resident = this.#residents.peek(workerId);
+    if (resident === undefined) return;
+    this.#residents.delete(workerId);
+    if (!this.#keeper.keeps(workerId)) this.#catchUp.again(workerId);
   }
 
   /** Lets transcripts go that the log keeps, those used longest ago first. `inUse`: not this one. */
@@ -200,6 +231,7 @@ export class Transcripts {
   /** Takes from the transcripts that changed longest ago until the log keeps no more than it should. */
   #shrink(): void {
     let over = this.#keptBytes - this.#options.keptBytes;
+    if (over <= 0 || !this.#log.isKeeper) return;
     for (const bytes of this.#shrinking.values()) over -= bytes;
     for (const [workerId, bytes] of this.#kept) {
       if (over <= 0) break;
@@ -208,7 +240,6 @@ export class Transcripts {
       const before = this.of(workerId);
       const after = halve(before);
       if (after === before) continue;
-      this.#residents.set(workerId, after);
       this.#keeper.changed(workerId, after.sequence, 0, after.bytes);
       const saved = before.bytes === 0 ? bytes : bytes * (1 - after.bytes / before.bytes);
       this.#shrinking.set(workerId, saved);
