@@ -51,6 +51,12 @@ export const runtimeRestarted: JobEnd = {
   message: "The runtime ended and was started again while the job ran.",
 };
 
+export const runtimeLost: JobEnd = {
+  state: JobState.FAILED,
+  reason: "runtime_lost",
+  message: "The server that ran the job was lost.",
+};
+
 /** What the signal of a job aborts with, under the names that the platform uses. */
 export function abortReason({ state, message }: JobEnd): DOMException {
   return new DOMException(message, state === JobState.TIMED_OUT ? "TimeoutError" : "AbortError");

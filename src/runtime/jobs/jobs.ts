@@ -1,6 +1,5 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { EventKind, type NewEvent } from "../../../gen/tailrace/v1/event_pb.ts";
+import type { NewEvent } from "../../../gen/tailrace/v1/event_pb.ts";
 import {
   type CancelJobRequest,
   type CancelJobResponse,
@@ -26,20 +25,22 @@ import type { EventLog } from "../../log/contract.ts";
 import type { EventPublisher } from "../publisher.ts";
 import type { PublishReceipt } from "../publishing.ts";
 import { checkId } from "../requests.ts";
-import { boundsOf, checkCancelMessage } from "../requests-jobs.ts";
+import { checkCancelMessage } from "../requests-jobs.ts";
 import { JobAccess } from "./access.ts";
-import { ActiveJob } from "./active.ts";
 import { type ContextParts, OwnJob } from "./contexts.ts";
 import * as ends from "./ends.ts";
+import { JobFollower } from "./follower.ts";
 import { JobLedger } from "./ledger.ts";
 import { isTerminal, step, type TerminalState } from "./machine.ts";
 import { JobMemory, type JobMemoryOptions } from "./memory.ts";
 import type { JobHandler, OperationOptions } from "./operation.ts";
 import { operationOf } from "./operations.ts";
-import { keyPrefix, readHeader, readJob, readKeyUse, readOperation, recordPrefix } from "./record.ts";
+import { Presence } from "./presence.ts";
+import { readHeader, readJob, recordPrefix } from "./record.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Submissions } from "./submissions.ts";
-import { type JobEntry, JobTable, newEntry } from "./table.ts";
+import { type JobEntry, JobTable } from "./table.ts";
+import { TakeOver } from "./take-over.ts";
 import { JobViews } from "./views.ts";
 
 /** What jobs need of their runtime. */
@@ -66,6 +67,9 @@ export class Jobs {
   readonly #clock: Clock;
   readonly #report: ReportError;
   readonly #table = new JobTable();
+  readonly #presence: Presence;
+  readonly #follower: JobFollower;
+  readonly #takeOver: TakeOver;
   readonly #ledger: JobLedger;
   readonly #scheduler: Scheduler;
   readonly #memory: JobMemory;
@@ -78,7 +82,8 @@ export class Jobs {
     this.#log = log;
     this.#clock = clock;
     this.#report = parts.report;
-    this.#ledger = new JobLedger(log, publisher, clock);
+    this.#presence = new Presence(log, clock, parts.report);
+    this.#ledger = new JobLedger(log, publisher, clock, this.#presence);
     this.#access = new JobAccess((workerId) => publisher.hasEnded(workerId));
     const report = this.#report;
     const contexts: ContextParts = { ...parts, access: this.#access, report };
@@ -88,39 +93,36 @@ export class Jobs {
       report,
       enter: (job, run) => new OwnJob(job, run, contexts),
     });
-    const common = { clock, ledger: this.#ledger, table: this.#table };
-    this.#memory = new JobMemory(this.#table, this.#ledger, clock, report, parts.memory);
+    const common = { log, clock, ledger: this.#ledger, table: this.#table, scheduler: this.#scheduler };
+    this.#follower = new JobFollower({ ...common, presence: this.#presence, report });
+    this.#takeOver = new TakeOver({ ...common, presence: this.#presence, report });
+    this.#memory = new JobMemory({ ...common, report }, parts.memory);
     this.#views = new JobViews(log, cursors, this.#ledger, this.#table);
     const requireOpen = () => parts.requireOpen();
     this.#submissions = new Submissions({
       ...common,
       memory: this.#memory,
       publisher,
-      scheduler: this.#scheduler,
       views: this.#views,
       requireOpen,
     });
   }
 
-  /** Takes over the jobs of the runtime before this one: those that ran have failed, those that waited wait on. */
+  /**
+   * Takes up the jobs that there are. Alone with the log, those of the runtime before this one: what ran has failed, what
+   * waited waits on. Beside others, those of servers that are gone.
+   */
   recover(): void {
-    const keys = new Map<string, string>();
-    for (const [stateKey, value] of this.#log.stateEntries(keyPrefix)) {
-      const key = stateKey.slice(keyPrefix.length);
-      const use = readKeyUse(value);
-      keys.set(use.jobId, key);
-      this.#table.useKey(key, use);
-    }
-    for (const [stateKey, record] of this.#log.stateEntries(recordPrefix)) {
-      const id = stateKey.slice(recordPrefix.length);
-      const { name } = this.#scheduler.lane(readOperation(record));
-      const entry = newEntry(id, name, keys.get(id) ?? "");
-      this.#table.add(entry);
-      this.#table.commit(entry, readHeader(record), record.length);
-    }
-    this.#table.sort();
-    for (const entry of [...this.#table.newestFirst(Number.POSITIVE_INFINITY)].reverse()) {
-      if (!isTerminal(entry.state)) this.#takeOver(entry);
+    const open = this.#follower.start();
+    this.#presence.start({ gone: () => this.#takeOver.look(), beat: () => this.#takeOver.look() });
+    if (this.#log.isShared) this.#takeOver.look();
+    else {
+      for (const entry of open) {
+        const active = this.#follower.inherit(entry);
+        if (entry.state === JobState.QUEUED) continue;
+        active.machine = step(active.machine, { kind: "abort", end: ends.runtimeRestarted });
+        this.#ledger.ended(entry, ends.runtimeRestarted).catch(this.#report);
+      }
     }
     this.#memory.watch();
   }
@@ -132,6 +134,7 @@ export class Jobs {
       throw invalidRequest("operation", `"${name}" is declared already`);
     }
     this.#scheduler.declare(name, operationOf(options, handler));
+    this.#takeOver.look();
   }
 
   submit(request: SubmitJobRequest): Promise<SubmitJobResponse> {
@@ -141,11 +144,18 @@ export class Jobs {
   async start(request: StartJobRequest): Promise<StartJobResponse> {
     const entry = this.#require(request.jobId);
     const { active } = entry;
+    if (active?.run === undefined) this.#requireLog();
     if (active?.machine.phase === "queued" && active.deferred) {
       this.#scheduler.enqueue(active);
       // What was answered holds, also after a crash.
       if (active.run !== undefined) await active.run.started;
-      else await this.#ledger.undeferred(entry, () => active.machine.phase === "queued");
+      else await this.#ledger.undeferred(entry.id, () => active.machine.phase === "queued");
+    } else if (active === undefined && entry.state === JobState.QUEUED) {
+      // The server that has the job hears of it.
+      await this.#ledger.undeferred(
+        entry.id,
+        () => entry.active === undefined || entry.active.machine.phase === "queued",
+      );
     }
     return create(StartJobResponseSchema, { job: this.#views.job(entry) });
   }
@@ -153,10 +163,23 @@ export class Jobs {
   async cancel(request: CancelJobRequest): Promise<CancelJobResponse> {
     const message = checkCancelMessage(request.message);
     const entry = this.#require(request.jobId);
-    const { active } = entry;
-    if (active !== undefined && active.machine.phase !== "ended") {
-      active.cancelRequested = true;
-      await this.#scheduler.abort(active, ends.cancelled(message));
+    if (entry.active?.run === undefined) this.#requireLog();
+    const end = ends.cancelled(message);
+    // It may begin to run, or come to another server, while it is asked.
+    for (let tries = 0; tries < limits.conflictTries && !isTerminal(entry.state); tries++) {
+      const { active } = entry;
+      if (active !== undefined) {
+        if (active.machine.phase === "ended") break;
+        active.cancelRequested = true;
+        const { phase } = active.machine;
+        await this.#scheduler.abort(active, end);
+        if (phase === "running") break;
+      } else if (entry.state === JobState.QUEUED) {
+        await this.#ledger.ended(entry, end, ({ state }) => state === JobState.QUEUED && entry.active === undefined);
+      } else {
+        await this.#ledger.asked(entry.id, message);
+        if (entry.active === undefined) break;
+      }
     }
     return create(CancelJobResponseSchema, { job: this.#views.job(entry) });
   }
@@ -202,14 +225,6 @@ export class Jobs {
   commit(block: EventBlock): void {
     if (this.#table.size === 0) return;
     this.#scheduler.heard(block);
-    for (let i = 0; i < block.length; i++) {
-      if (block.kinds[i] !== EventKind.JOB_STATE_CHANGED) continue;
-      const jobId = block.jobSubjects.idOf(block.jobs[i] as number);
-      const entry = this.#table.get(jobId);
-      const record = this.#log.state(`${recordPrefix}${jobId}`);
-      if (entry === undefined || record === undefined) continue;
-      this.#table.commit(entry, readHeader(record), record.length);
-    }
     this.#memory.watch();
   }
 
@@ -226,32 +241,26 @@ export class Jobs {
   /** Starts nothing more. */
   beginClosing(): void {
     this.#scheduler.stop();
+    this.#takeOver.stop();
   }
 
   /** Ends what runs, once its handlers have settled or were let go. */
   async close(): Promise<void> {
     this.#memory.stop();
+    this.#takeOver.stop();
+    this.#presence.stopLooking();
     // A log that has no room must not hold the end of the process.
     const stopTimer = this.#clock.after(limits.closeGraceMs, () => this.#ledger.stop());
     await this.#scheduler.close();
     stopTimer();
     this.#ledger.stop();
+    await this.#presence.leave();
   }
 
-  #takeOver(entry: JobEntry): void {
-    const { job } = this.#ledger.record(entry.id);
-    const lane = this.#scheduler.lane(entry.operation);
-    const active = new ActiveJob(entry, lane, job.deferred);
-    active.inherited = true;
-    entry.active = active;
-    if (entry.state === JobState.QUEUED) {
-      lane.waiting++;
-      const createdMs = job.createTime === undefined ? this.#clock.now() : timestampMs(job.createTime);
-      this.#scheduler.wait(active, boundsOf(job.timeouts), Math.max(0, this.#clock.now() - createdMs));
-    } else {
-      active.machine = step(active.machine, { kind: "abort", end: ends.runtimeRestarted });
-      this.#ledger.ended(entry, ends.runtimeRestarted).catch(this.#report);
-    }
+  /** @throws TailraceError `log_unavailable`: what is asked of a job can't be written down now, and is not to wait for that. */
+  #requireLog(): void {
+    const health = this.#log.health();
+    if (this.#log.isShared && !health.available) throw health.error;
   }
 
   #require(jobId: string): JobEntry {

@@ -6,13 +6,16 @@ import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import type { Clock } from "../../base/clock.ts";
 import { hasReason } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { AppendResult, EventLog, StatePut } from "../../log/contract.ts";
-import type { EventPublisher } from "../publisher.ts";
+import type { AppendBatch, EventLog, StatePut } from "../../log/contract.ts";
+import { appendDecided } from "../decided.ts";
+import type { Decision, EventPublisher } from "../publisher.ts";
 import type { PayloadInit } from "../worker.ts";
-import type { JobEnd, TerminalState } from "./machine.ts";
+import { isTerminal, type JobEnd, type TerminalState } from "./machine.ts";
 import { narrationPayload } from "./narration.ts";
 import type { LevelName } from "./operation.ts";
+import type { Presence } from "./presence.ts";
 import {
+  askPrefix,
   encodeKeyUse,
   encodeRecord,
   endedRecord,
@@ -34,17 +37,24 @@ const endNarrations: Readonly<Record<TerminalState, { readonly action: string; r
   [JobState.TIMED_OUT]: { action: "execute_timeout", level: "error" },
 };
 
+/** Whether a job may still be changed as its caller wants, asked again whenever another server was first. */
+export type MayChange = (header: RecordHeader) => boolean;
+
 /** Writes what becomes of jobs: each state and the record that says so in one append. */
 export class JobLedger {
   readonly #log: EventLog;
   readonly #publisher: EventPublisher;
   readonly #clock: Clock;
+  readonly #self: Presence;
+  /** The last change of a job that is on its way: the next one is decided from what that leaves. */
+  readonly #changing = new Map<string, Promise<unknown>>();
   readonly #stopped = new AbortController();
 
-  constructor(log: EventLog, publisher: EventPublisher, clock: Clock) {
+  constructor(log: EventLog, publisher: EventPublisher, clock: Clock, self: Presence) {
     this.#log = log;
     this.#publisher = publisher;
     this.#clock = clock;
+    this.#self = self;
   }
 
   /** The committed record of a job. @throws Error if there is none: the caller asks for jobs that were committed. */
@@ -54,72 +64,106 @@ export class JobLedger {
     return { header: readHeader(record), job: readJob(record) };
   }
 
-  /** Commits a new job. @throws TailraceError as `EventLog.append`. */
-  submitted(job: Job, key: string, use: KeyUse | undefined): Promise<AppendResult> {
-    const state = new Map<string, StatePut>();
-    const unknown = { beforeSequence: 0, beforeOrdinal: 0 };
-    state.set(recordKey(job), submittedRecord(headerOf(JobState.QUEUED, unknown), job));
-    if (use !== undefined) state.set(`${keyPrefix}${key}`, encodeKeyUse(use));
-    return this.#append(job, [stateChanged(job, JobState.QUEUED)], state);
+  /** Commits a new job while it is wanted, and says whether it was. @throws TailraceError as `EventLog.append`. */
+  async submitted(job: Job, key: string, use: KeyUse | undefined, isWanted: () => boolean): Promise<boolean> {
+    const unknown = { beforeSequence: 0, beforeOrdinal: 0, owner: this.#self.id };
+    const appended = await this.#publisher.appendDecided(() => {
+      if (!isWanted()) return undefined;
+      const state = new Map<string, StatePut>();
+      state.set(recordKey(job.jobId), submittedRecord(headerOf(JobState.QUEUED, unknown), job));
+      if (use !== undefined) state.set(`${keyPrefix}${key}`, encodeKeyUse(use));
+      return this.#decision(job, [stateChanged(job, JobState.QUEUED)], state, this.#self.require(state));
+    });
+    return appended !== undefined;
   }
 
   /** Commits that a deferred job may start, as long as it waits: the record of a start says so too, and must stand. */
-  async undeferred(entry: JobEntry, waits: () => boolean): Promise<void> {
-    await this.#insist(async () => {
-      if (!waits()) return;
-      const { header, job } = this.record(entry.id);
+  undeferred(jobId: string, waits: () => boolean): Promise<unknown> {
+    return this.#put(jobId, ({ header, job }) => {
+      if (!waits() || header.state !== JobState.QUEUED || !job.deferred) return undefined;
       job.deferred = false;
-      await this.#log.append({ events: [], state: new Map([[recordKey(job), encodeRecord(header, job)]]) });
+      return { state: new Map([[recordKey(jobId), encodeRecord(header, job)]]) };
     });
   }
 
-  /** Commits that a job runs, and gives the job. */
-  async started(entry: JobEntry): Promise<Job> {
-    const { header, job } = this.record(entry.id);
-    job.state = JobState.RUNNING;
-    job.deferred = false;
-    job.startTime = timestampFromMs(this.#clock.now());
-    const events = [
-      stateChanged(job, JobState.RUNNING),
-      narrationPayload("execute", `Job ${job.operation} started.`, { target: job.operation }),
-    ];
-    const record = encodeRecord(headerOf(JobState.RUNNING, header), job);
-    await this.#insist(() => this.#append(job, events, new Map([[recordKey(job), record]])));
-    return job;
+  /** Commits that a job waits at this server from now on, whose own is gone. */
+  adopted(jobId: string, mayChange: MayChange, fence: readonly string[]): Promise<unknown> {
+    return this.#put(jobId, ({ header, job }) => {
+      if (header.state !== JobState.QUEUED || !mayChange(header)) return undefined;
+      const state = new Map<string, StatePut>();
+      state.set(recordKey(jobId), encodeRecord({ ...header, owner: this.#self.id }, job));
+      return { state, fence: [...fence, ...this.#self.require(state)] };
+    });
   }
 
-  /** Commits how a job ended. Whoever calls has made sure that nothing of the job is appended after this. */
-  async ended(entry: JobEntry, end: JobEnd): Promise<void> {
-    const { header, job } = this.record(entry.id);
-    const endTimeMs = this.#clock.now();
-    job.state = end.state;
-    job.reason = cut(end.reason, limits.maxJobReasonBytes);
-    job.message = cut(end.message, limits.maxJobMessageBytes);
-    if (end.exitCode !== undefined) job.exitCode = end.exitCode;
-    job.deferred = false;
-    job.endTime = timestampFromMs(endTimeMs);
-    const { action, level } = endNarrations[end.state];
-    const startTimeMs = job.startTime === undefined ? undefined : timestampMs(job.startTime);
-    const events = [
-      narrationPayload(action, job.message, {
-        level,
-        target: job.operation,
-        ...(end.state === JobState.SUCCEEDED ? {} : { errorKind: job.reason }),
-        ...(startTimeMs === undefined ? {} : { durationMs: Math.max(0, endTimeMs - startTimeMs) }),
+  /** Commits that the server which runs a job is to cancel it. The job's end takes this back. */
+  asked(jobId: string, message: string): Promise<unknown> {
+    return this.#put(jobId, ({ header }) => {
+      const key = `${askPrefix}${jobId}`;
+      if (header.state !== JobState.RUNNING || this.#log.state(key) !== undefined) return undefined;
+      return { state: new Map([[key, new TextEncoder().encode(message)]]), fence: [recordKey(jobId)] };
+    });
+  }
+
+  /** Commits that a job runs, and gives the job. Undefined: another server decides of it. */
+  started(entry: JobEntry): Promise<Job | undefined> {
+    return this.#change(entry.id, async () => {
+      let started: Job | undefined;
+      await this.#publisher.appendDecided(() => {
+        started = undefined;
+        const { header, job } = this.record(entry.id);
+        if (isTerminal(header.state) || !this.#self.owns(header.owner)) return undefined;
+        started = job;
+        // A try of this server before, of which it was not known what became.
+        if (this.#log.isShared && header.state === JobState.RUNNING) return undefined;
+        job.state = JobState.RUNNING;
+        job.deferred = false;
+        job.startTime = timestampFromMs(this.#clock.now());
+        const events = [
+          stateChanged(job, JobState.RUNNING),
+          narrationPayload("execute", `Job ${job.operation} started.`, { target: job.operation }),
+        ];
+        const record = encodeRecord(headerOf(JobState.RUNNING, { ...header, owner: this.#self.id }), job);
+        const state = new Map<string, StatePut>([[recordKey(entry.id), record]]);
+        return this.#decision(job, events, state, this.#self.require(state));
+      });
+      return started;
+    });
+  }
+
+  /**
+   * Commits how a job ended, unless it has ended or `mayEnd` (default: whether it is this server's) says no. Whoever calls
+   * has made sure that nothing of the job is appended after this.
+   */
+  ended(entry: JobEntry, end: JobEnd, mayEnd?: MayChange, fence: readonly string[] = []): Promise<unknown> {
+    const may = mayEnd ?? (({ owner }: RecordHeader) => this.#self.owns(owner));
+    return this.#change(entry.id, () =>
+      this.#publisher.appendDecided(() => {
+        const record = this.#log.state(recordKey(entry.id));
+        const header = record === undefined ? undefined : readHeader(record);
+        if (record === undefined || header === undefined || isTerminal(header.state) || !may(header)) return undefined;
+        const endTimeMs = this.#clock.now();
+        const job = endedJob(readJob(record), end, endTimeMs);
+        const put = endedRecord({ ...headerOf(end.state, header), endTimeMs }, job);
+        const state = new Map<string, StatePut>([[recordKey(entry.id), put]]);
+        // Also where there is none: one that is on its way is refused then.
+        if (this.#log.isShared) state.set(`${askPrefix}${entry.id}`, null);
+        return this.#decision(job, endEvents(job, end, endTimeMs), state, fence);
       }),
-      stateChanged(job, end.state),
-    ];
-    const put = endedRecord({ ...headerOf(end.state, header), endTimeMs }, job);
-    await this.#insist(() => this.#append(job, events, new Map([[recordKey(job), put]])));
+    );
   }
 
   /** Takes jobs out of the log: their records, keys (asked for at every try), and what it counts of them. */
   async forgotten(entries: readonly JobEntry[], keyOf: (entry: JobEntry) => string): Promise<void> {
-    const forgetJobs = entries.map(({ id }) => id);
-    await this.#insist(() => {
-      const state = new Map(entries.flatMap((entry) => removal(entry.id, keyOf(entry))));
-      return this.#log.append({ events: [], state, forgetJobs });
-    });
+    await this.#insist(() =>
+      appendDecided(this.#log, () => {
+        // Another server may have forgotten some.
+        const left = entries.filter(({ id }) => this.#log.state(recordKey(id)) !== undefined);
+        if (left.length === 0) return undefined;
+        const state = new Map(left.flatMap((entry) => removal(entry.id, keyOf(entry))));
+        return { events: [], state, forgetJobs: left.map(({ id }) => id) };
+      }),
+    );
   }
 
   /** Stops trying again. */
@@ -127,30 +171,67 @@ export class JobLedger {
     this.#stopped.abort();
   }
 
-  #append(job: Job, payloads: readonly PayloadInit[], state: ReadonlyMap<string, StatePut>): Promise<AppendResult> {
+  #put(jobId: string, decide: (record: { header: RecordHeader; job: Job }) => Omit<AppendBatch, "events"> | undefined) {
+    return this.#change(jobId, () =>
+      appendDecided(this.#log, () => {
+        if (this.#log.state(recordKey(jobId)) === undefined) return undefined;
+        const batch = decide(this.record(jobId));
+        return batch === undefined ? undefined : { events: [], ...batch };
+      }),
+    );
+  }
+
+  #decision(
+    job: Job,
+    payloads: readonly PayloadInit[],
+    state: ReadonlyMap<string, StatePut>,
+    fence: readonly string[],
+  ): Decision {
     const { jobId, correlationId } = job;
     // A worker that has ended takes nothing more, and a job must be able to end all the same.
     const workerId = this.#publisher.hasEnded(job.workerId) ? "" : job.workerId;
     const events: NewEvent[] = payloads.map((payload) =>
       create(NewEventSchema, { jobId, workerId, correlationId, payload }),
     );
-    return this.#publisher.append(this.#publisher.prepare(events, "runtime"), state);
+    return { batch: this.#publisher.prepare(events, "runtime"), state, fence };
   }
 
-  /** Tries again while the log has no room: what must be said can't be dropped because others say much. */
-  async #insist(append: () => Promise<unknown>): Promise<void> {
+  /** One change of a job at a time: what is on its way from this server conflicts with nothing that this server appends. */
+  async #change<T>(jobId: string, change: () => Promise<T>): Promise<T> {
+    const before = this.#changing.get(jobId);
+    const changing = before === undefined ? this.#insist(change) : before.then(() => this.#insist(change));
+    const over = changing.catch(() => undefined);
+    this.#changing.set(jobId, over);
+    try {
+      return await changing;
+    } finally {
+      if (this.#changing.get(jobId) === over) this.#changing.delete(jobId);
+    }
+  }
+
+  /**
+   * Tries again while the log has no room: what must be said can't be dropped because others say much. And while a log that
+   * others keep is away: it will be there again, and those others count on this server.
+   */
+  async #insist<T>(append: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        await append();
-        return;
+        return await append();
       } catch (error) {
-        if (!hasReason(error, "limit_exceeded") || this.#stopped.signal.aborted) throw error;
-        await this.#pause(error.details.retryAfterMs ?? limits.jobRetryAfterMs);
+        if (!this.#isPassing(error) || this.#stopped.signal.aborted) throw error;
+        await this.#pause(hasReason(error, "limit_exceeded") ? error.details.retryAfterMs : undefined);
       }
     }
   }
 
-  #pause(ms: number): Promise<void> {
+  #isPassing(error: unknown): boolean {
+    if (hasReason(error, "limit_exceeded")) return true;
+    if (!this.#log.isShared || !hasReason(error, "log_unavailable")) return false;
+    const health = this.#log.health();
+    return health.available || health.ended !== true;
+  }
+
+  #pause(ms: number = limits.jobRetryAfterMs): Promise<void> {
     const { signal } = this.#stopped;
     return new Promise((resolve) => {
       const done = () => {
@@ -164,15 +245,39 @@ export class JobLedger {
   }
 }
 
-function recordKey(job: Job): string {
-  return `${recordPrefix}${job.jobId}`;
+function endedJob(job: Job, end: JobEnd, endTimeMs: number): Job {
+  job.state = end.state;
+  job.reason = cut(end.reason, limits.maxJobReasonBytes);
+  job.message = cut(end.message, limits.maxJobMessageBytes);
+  if (end.exitCode !== undefined) job.exitCode = end.exitCode;
+  job.deferred = false;
+  job.endTime = timestampFromMs(endTimeMs);
+  return job;
+}
+
+function endEvents(job: Job, end: JobEnd, endTimeMs: number): PayloadInit[] {
+  const { action, level } = endNarrations[end.state];
+  const startTimeMs = job.startTime === undefined ? undefined : timestampMs(job.startTime);
+  return [
+    narrationPayload(action, job.message, {
+      level,
+      target: job.operation,
+      ...(end.state === JobState.SUCCEEDED ? {} : { errorKind: job.reason }),
+      ...(startTimeMs === undefined ? {} : { durationMs: Math.max(0, endTimeMs - startTimeMs) }),
+    }),
+    stateChanged(job, end.state),
+  ];
+}
+
+function recordKey(jobId: string): string {
+  return `${recordPrefix}${jobId}`;
 }
 
 function headerOf(
   state: JobState,
-  { beforeSequence, beforeOrdinal }: Pick<RecordHeader, "beforeSequence" | "beforeOrdinal">,
+  { beforeSequence, beforeOrdinal, owner }: Pick<RecordHeader, "beforeSequence" | "beforeOrdinal" | "owner">,
 ): RecordHeader {
-  return { state, beforeSequence, beforeOrdinal, endSequence: 0, endTimeMs: 0 };
+  return { state, beforeSequence, beforeOrdinal, endSequence: 0, endTimeMs: 0, owner };
 }
 
 function stateChanged(job: Job, state: JobState): PayloadInit {

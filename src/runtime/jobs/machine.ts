@@ -20,12 +20,14 @@ export interface JobEnd {
 
 /**
  * The state of a job that has not been forgotten. `ending`: its signal has aborted, and this is how it ends once its
- * handler has settled or was let go.
+ * handler has settled or was let go. `overruled`: another server has said of it what holds: that it ended, so that nothing
+ * is left to say, or that it is that server's own now (`end` undefined).
  */
 export type JobMachine =
   | { readonly phase: "queued" }
   | { readonly phase: "running"; readonly ending: JobEnd | undefined }
-  | { readonly phase: "ended"; readonly end: JobEnd };
+  | { readonly phase: "ended"; readonly end: JobEnd }
+  | { readonly phase: "overruled"; readonly end: JobEnd | undefined };
 
 /** What happens to a job. */
 export type JobInput =
@@ -35,22 +37,26 @@ export type JobInput =
   /** The handler settled. */
   | { readonly kind: "settle"; readonly end: JobEnd }
   /** The handler had its time to settle after an abort. */
-  | { readonly kind: "let_go" };
+  | { readonly kind: "let_go" }
+  /** Another server ended the job, or took it over (`end` undefined). */
+  | { readonly kind: "overrule"; readonly end: JobEnd | undefined };
 
 export const queued: JobMachine = { phase: "queued" };
 
 /**
- * The state after an input; the same object if the input changes nothing. Closed: nothing leaves "ended", and the first
- * abort decides, whatever comes after it.
+ * The state after an input; the same object if the input changes nothing. Closed: nothing leaves "ended" or "overruled", and
+ * the first abort decides, whatever comes after it, unless another server was first.
  */
 export function step(machine: JobMachine, input: JobInput): JobMachine {
   switch (machine.phase) {
     case "queued":
       if (input.kind === "start") return { phase: "running", ending: undefined };
+      if (input.kind === "overrule") return { phase: "overruled", end: input.end };
       return input.kind === "abort" ? { phase: "ended", end: input.end } : machine;
     case "running":
       return stepRunning(machine, input);
     case "ended":
+    case "overruled":
       return machine;
   }
 }
@@ -65,6 +71,8 @@ function stepRunning(machine: JobMachine & { phase: "running" }, input: JobInput
       return { phase: "ended", end: machine.ending ?? input.end };
     case "let_go":
       return machine.ending === undefined ? machine : { phase: "ended", end: machine.ending };
+    case "overrule":
+      return { phase: "overruled", end: input.end };
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Clock, StopTimer } from "../../base/clock.ts";
 import { TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
+import type { EventLog } from "../../log/contract.ts";
 import { afterLong } from "./deadline.ts";
 import type { JobLedger } from "./ledger.ts";
 import type { JobEntry, JobTable } from "./table.ts";
@@ -15,6 +16,16 @@ export interface JobMemoryOptions {
   readonly memoryMs?: number;
 }
 
+/** What the memory needs of the runtime's jobs. */
+export interface JobMemoryParts {
+  readonly log: EventLog;
+  readonly table: JobTable;
+  readonly ledger: JobLedger;
+  readonly clock: Clock;
+  /** Never throws. */
+  report(error: unknown): void;
+}
+
 /** Jobs that fall due together are forgotten together: at most this often, in milliseconds. */
 const minForgetEveryMs = 1_000;
 /** Jobs that are forgotten in one append. */
@@ -22,6 +33,7 @@ const forgottenAtOnce = 1_000;
 
 /** Forgets jobs that ended long ago, and makes room for new ones. */
 export class JobMemory {
+  readonly #log: EventLog;
   readonly #table: JobTable;
   readonly #ledger: JobLedger;
   readonly #clock: Clock;
@@ -32,13 +44,8 @@ export class JobMemory {
   #stopTimer: StopTimer | undefined;
   #stopped = false;
 
-  constructor(
-    table: JobTable,
-    ledger: JobLedger,
-    clock: Clock,
-    report: (error: unknown) => void,
-    options: JobMemoryOptions,
-  ) {
+  constructor({ log, table, ledger, clock, report }: JobMemoryParts, options: JobMemoryOptions) {
+    this.#log = log;
     this.#table = table;
     this.#ledger = ledger;
     this.#clock = clock;
@@ -77,7 +84,7 @@ export class JobMemory {
     const waitMs = Math.max(dueInMs, Math.min(minForgetEveryMs, this.#memoryMs), 1);
     this.#stopTimer = afterLong(this.#clock, waitMs, () => {
       this.#stopTimer = undefined;
-      this.#forgetDue();
+      if (this.#log.isKeeper) this.#forgetDue();
       this.watch();
     });
   }

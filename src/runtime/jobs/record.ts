@@ -5,9 +5,10 @@ import { origin } from "../../events/cursor.ts";
 import type { StatePut } from "../../log/contract.ts";
 import { readResult, resultBytes, writeResult } from "../../log/state-put.ts";
 
-/** Where the log's state keeps the record of a job, and what an idempotency key stands for. */
+/** Where the log's state keeps the record of a job, what an idempotency key stands for, and a cancel that awaits the owner. */
 export const recordPrefix = "job/";
 export const keyPrefix = "job-key/";
+export const askPrefix = "job-ask/";
 
 /** What of a record is needed without decoding it. */
 export interface RecordHeader {
@@ -18,6 +19,8 @@ export interface RecordHeader {
   /** Sequence of the event that ended the job, and when that was, in milliseconds since the epoch; 0: it has not ended. */
   readonly endSequence: number;
   readonly endTimeMs: number;
+  /** Id of the server that runs the job, or in whose queue it waits; empty where the log is not shared. */
+  readonly owner: string;
 }
 
 const version = 1;
@@ -25,9 +28,9 @@ const version = 1;
 const submittedAt = 2;
 const endedAt = submittedAt + resultBytes;
 const endTimeAt = endedAt + resultBytes;
-/** Then follow the length of the operation's name, the name, and the job. */
+/** Then follow the lengths of the owner's id and of the operation's name, both of these, and the job. */
 const headerBytes = endTimeAt + 8;
-const nameAt = headerBytes + 2;
+const ownerAt = headerBytes + 4;
 
 /** A record that is committed with the batch that submits the job, and says where that went. */
 export function submittedRecord(header: RecordHeader, job: Job): StatePut {
@@ -44,22 +47,17 @@ export function endedRecord(header: RecordHeader, job: Job): StatePut {
  * in memory in this form only, because there may be a hundred thousand of them.
  */
 export function encodeRecord(header: RecordHeader, job: Job): Uint8Array {
-  const name = new TextEncoder().encode(job.operation);
-  const body = toBinary(JobSchema, job);
-  const rest = new Uint8Array(2 + name.length + body.length);
-  new DataView(rest.buffer).setUint16(0, name.length);
-  rest.set(name, 2);
-  rest.set(body, 2 + name.length);
-  return withHeader(header, rest);
+  return withHeader(header, new TextEncoder().encode(job.operation), toBinary(JobSchema, job));
 }
 
 /** The same job in another log, whose header says where its events are there. */
 export function movedRecord(record: Uint8Array, header: RecordHeader): Uint8Array {
-  return withHeader(header, record.subarray(headerBytes));
+  return withHeader(header, record.subarray(nameAt(record), bodyAt(record)), record.subarray(bodyAt(record)));
 }
 
-function withHeader(header: RecordHeader, rest: Uint8Array): Uint8Array {
-  const record = new Uint8Array(headerBytes + rest.length);
+function withHeader(header: RecordHeader, name: Uint8Array, body: Uint8Array): Uint8Array {
+  const owner = new TextEncoder().encode(header.owner);
+  const record = new Uint8Array(ownerAt + owner.length + name.length + body.length);
   const view = new DataView(record.buffer);
   view.setUint8(0, version);
   view.setUint8(1, header.state);
@@ -68,7 +66,11 @@ function withHeader(header: RecordHeader, rest: Uint8Array): Uint8Array {
   writeResult(record, submittedAt, { firstSequence: beforeSequence + 1, last: before });
   writeResult(record, endedAt, { firstSequence: endSequence, last: { ...origin, sequence: endSequence } });
   view.setFloat64(endTimeAt, header.endTimeMs);
-  record.set(rest, headerBytes);
+  view.setUint16(headerBytes, owner.length);
+  view.setUint16(headerBytes + 2, name.length);
+  record.set(owner, ownerAt);
+  record.set(name, ownerAt + owner.length);
+  record.set(body, ownerAt + owner.length + name.length);
   return record;
 }
 
@@ -84,21 +86,26 @@ export function readHeader(record: Uint8Array): RecordHeader {
     beforeOrdinal: last.ordinal - (last.sequence - beforeSequence),
     endSequence: readResult(record, endedAt).last.sequence,
     endTimeMs: view.getFloat64(endTimeAt),
+    owner: new TextDecoder().decode(record.subarray(ownerAt, nameAt(record))),
   };
 }
 
 /** The operation of a record, which a start must know of every job: decoding a hundred thousand of them takes seconds. */
 export function readOperation(record: Uint8Array): string {
-  return new TextDecoder().decode(record.subarray(nameAt, bodyStart(record)));
+  return new TextDecoder().decode(record.subarray(nameAt(record), bodyAt(record)));
 }
 
 /** The job of a record: a message of its own. */
 export function readJob(record: Uint8Array): Job {
-  return fromBinary(JobSchema, record.subarray(bodyStart(record)));
+  return fromBinary(JobSchema, record.subarray(bodyAt(record)));
 }
 
-function bodyStart(record: Uint8Array): number {
-  return nameAt + viewOf(record).getUint16(headerBytes);
+function nameAt(record: Uint8Array): number {
+  return ownerAt + viewOf(record).getUint16(headerBytes);
+}
+
+function bodyAt(record: Uint8Array): number {
+  return nameAt(record) + viewOf(record).getUint16(headerBytes + 2);
 }
 
 function viewOf(record: Uint8Array): DataView {

@@ -12,7 +12,7 @@ import { afterLong } from "./deadline.ts";
 import * as ends from "./ends.ts";
 import type { Operation } from "./lane.ts";
 import type { JobLedger } from "./ledger.ts";
-import { type JobEnd, step } from "./machine.ts";
+import { type JobEnd, type JobMachine, step } from "./machine.ts";
 import { JobFailure } from "./operation.ts";
 import { checkParams } from "./params.ts";
 
@@ -36,6 +36,8 @@ export class JobRun {
   readonly #decided = Promise.withResolvers<void>();
   readonly #timers: StopTimer[] = [];
   readonly #started = Promise.withResolvers<void>();
+  /** Resolved once the handler has settled or was let go. */
+  readonly #released = Promise.withResolvers<void>();
   #own: OwnJob | undefined;
   /** Whether the handler was called and has not settled. */
   #handling = false;
@@ -58,21 +60,27 @@ export class JobRun {
     return this.#abort.signal;
   }
 
-  /** Settles once the end is committed. Rejects if the log can't be written to. */
+  /**
+   * Settles once the end is committed, or, where another server decides of the job, the handler has settled or was let go.
+   * Rejects if the log can't be written to.
+   */
   async execute(): Promise<void> {
     const { active } = this;
+    const { entry } = active;
     const { ledger } = this.#parts;
-    const starting = ledger.started(active.entry);
+    const starting = ledger.started(entry);
     this.#started.resolve(starting.then(() => undefined));
     const job = await starting;
+    if (job === undefined || this.#is("overruled")) return;
     // A job that was cancelled meanwhile has no handler to wait for.
     if (active.machine.phase === "running" && active.machine.ending !== undefined) this.#input({ kind: "let_go" });
     else this.#handle(job);
     await this.#decided.promise;
     for (const stop of this.#timers) stop();
-    if (active.machine.phase === "ended") await ledger.ended(active.entry, active.machine.end);
+    if (active.machine.phase === "ended") await ledger.ended(entry, active.machine.end);
     // Only now, so that threads hear of everything that they published before the end.
     this.#own?.close();
+    if (this.#is("overruled")) await this.#releaseHandler();
   }
 
   /** Asks the handler to end, and decides how the job ends, unless that is decided already. */
@@ -81,18 +89,13 @@ export class JobRun {
     this.#input({ kind: "abort", end });
     if (this.active.machine === before) return;
     this.#abort.abort(ends.abortReason(end));
-    if (!this.#handling) return;
-    this.#timers.push(
-      afterLong(this.#parts.clock, this.#operation.cancelGraceMs, () => {
-        this.#input({ kind: "let_go" });
-        this.#parts.report(
-          new Error(
-            `The handler of job ${this.active.entry.id} (${this.active.entry.operation}) did not settle within ` +
-              `${this.#operation.cancelGraceMs} ms after its signal aborted, and was let go.`,
-          ),
-        );
-      }),
-    );
+    if (this.#handling) this.#timers.push(this.#giveGrace());
+  }
+
+  /** Another server has ended the job: the handler is asked to end, and nothing more is said of the job here. */
+  overrule(end: JobEnd | undefined): void {
+    this.#input({ kind: "overrule", end });
+    if (this.#is("overruled")) this.#abort.abort(ends.abortReason(end ?? ends.runtimeLost));
   }
 
   /** The job has had an event. */
@@ -116,6 +119,32 @@ export class JobRun {
     );
   }
 
+  /** Asked anew each time, because it changes while others are waited for. */
+  #is(phase: JobMachine["phase"]): boolean {
+    return this.active.machine.phase === phase;
+  }
+
+  /** Lets the handler go that does not settle in time. */
+  #giveGrace(): StopTimer {
+    const { clock, report } = this.#parts;
+    const { cancelGraceMs } = this.#operation;
+    return afterLong(clock, cancelGraceMs, () => {
+      this.#input({ kind: "let_go" });
+      this.#released.resolve();
+      const { id, operation } = this.active.entry;
+      const how = `did not settle within ${cancelGraceMs} ms after its signal aborted, and was let go`;
+      report(new Error(`The handler of job ${id} (${operation}) ${how}.`));
+    });
+  }
+
+  /** The handler keeps its place among those that run for as long as it does so, within its grace. */
+  async #releaseHandler(): Promise<void> {
+    if (!this.#handling) return;
+    const stop = this.#giveGrace();
+    await this.#released.promise;
+    stop();
+  }
+
   /** What was good for the operation as it was declared before a restart may not be now. */
   async #checkAgain(params: JsonObject): Promise<JsonObject> {
     try {
@@ -128,20 +157,22 @@ export class JobRun {
   }
 
   #settle(end: JobEnd, error?: unknown): void {
-    const late = this.active.machine.phase === "ended";
+    const late = !this.#is("running");
     this.#handling = false;
     this.#input({ kind: "settle", end });
+    this.#released.resolve();
     if (end.state !== JobState.FAILED || isInstance(error, JobFailure)) return;
     // What a handler throws because it was asked to end is how it ends.
     if (this.signal.aborted && isAbort(error, this.signal.reason)) return;
     const { id, operation } = this.active.entry;
-    const when = late ? " after it was let go" : "";
+    const when = late ? " after its job had ended" : "";
     this.#parts.report(new Error(`The handler of job ${id} (${operation}) failed${when}.`, { cause: error }));
   }
 
   #input(input: Parameters<typeof step>[1]): void {
     this.active.machine = step(this.active.machine, input);
-    if (this.active.machine.phase === "ended") this.#decided.resolve();
+    const { phase } = this.active.machine;
+    if (phase === "ended" || phase === "overruled") this.#decided.resolve();
   }
 
   #armTimers(job: Job): void {

@@ -59,7 +59,7 @@ export class Scheduler {
     if (active.machine.phase !== "queued") return;
     active.timesSilence = idleMs !== undefined;
     this.#waiting.add(active);
-    if (queueMs !== undefined) {
+    if (queueMs !== undefined && !this.#stopped) {
       active.stopQueueTimer = afterLong(this.#clock, Math.max(0, queueMs - waitedMs), () => {
         this.abort(active, ends.queueTimeout(queueMs)).catch(this.#parts.report);
       });
@@ -85,6 +85,15 @@ export class Scheduler {
     this.#leaveQueue(active);
     active.lane.release(active);
     await this.#ledger.ended(active.entry, end);
+  }
+
+  /** Another server has ended a job that waits or runs here, or has taken it over (`end` undefined). */
+  overrule(active: ActiveJob, end: JobEnd | undefined): void {
+    if (active.machine.phase === "running") active.run?.overrule(end);
+    if (active.machine.phase !== "queued") return;
+    active.machine = step(active.machine, { kind: "overrule", end });
+    this.#leaveQueue(active);
+    active.lane.release(active);
   }
 
   /** Tells those who time its silence that a job has had events. */

@@ -51,20 +51,23 @@ export class Submissions {
     const spec = submitSpec(request);
     const given = givenParams(request.params);
     const key = spec.idempotencyKey;
-    if (key === "") return this.#respond(await this.#create(spec, given, undefined), false);
+    if (key === "") return this.#respond((await this.#create(spec, given, undefined)) as JobEntry, false);
     const fingerprint = fingerprintOf(spec, given);
-    // Whether the one before failed says nothing about this one.
-    for (let before = this.#pending.get(key); before !== undefined; before = this.#pending.get(key)) {
-      await before.catch(() => undefined);
-    }
-    const known = this.#known(key, fingerprint);
-    if (known !== undefined) return this.#respond(known, true);
-    const creating = this.#create(spec, given, fingerprint);
-    this.#pending.set(key, creating);
-    try {
-      return this.#respond(await creating, false);
-    } finally {
-      this.#pending.delete(key);
+    for (;;) {
+      // Whether the one before failed says nothing about this one.
+      for (let before = this.#pending.get(key); before !== undefined; before = this.#pending.get(key)) {
+        await before.catch(() => undefined);
+      }
+      const known = this.#known(key, fingerprint);
+      if (known !== undefined) return this.#respond(known, true);
+      const creating = this.#create(spec, given, fingerprint);
+      this.#pending.set(key, creating);
+      try {
+        const created = await creating;
+        if (created !== undefined) return this.#respond(created, false);
+      } finally {
+        this.#pending.delete(key);
+      }
     }
   }
 
@@ -78,7 +81,8 @@ export class Submissions {
     return entry;
   }
 
-  async #create(spec: SubmitSpec, given: JsonObject, fingerprint: string | undefined): Promise<JobEntry> {
+  /** Undefined: another server was first with the key. */
+  async #create(spec: SubmitSpec, given: JsonObject, fingerprint: string | undefined): Promise<JobEntry | undefined> {
     const { memory, publisher, scheduler, table } = this.#parts;
     const lane = scheduler.findLane(spec.operation);
     const operation = lane?.operation;
@@ -100,9 +104,16 @@ export class Submissions {
       entry.active = active;
       table.add(entry);
       const use: KeyUse | undefined = fingerprint === undefined ? undefined : { jobId: entry.id, fingerprint };
-      if (use !== undefined) table.useKey(spec.idempotencyKey, use);
       const job = jobOf(entry, spec, params, timeouts, this.#parts.clock.now());
-      await this.#parts.ledger.submitted(job, spec.idempotencyKey, use);
+      const created = await this.#parts.ledger.submitted(job, spec.idempotencyKey, use, () => {
+        this.#parts.requireOpen();
+        return use === undefined || this.#claim(spec.idempotencyKey, use);
+      });
+      if (!created) {
+        table.remove(entry);
+        lane.release(active);
+        return undefined;
+      }
     } catch (error) {
       table.remove(entry);
       lane.release(active);
@@ -110,6 +121,15 @@ export class Submissions {
     }
     scheduler.wait(active, timeouts);
     return entry;
+  }
+
+  /** Takes a key for a job; false: it is another job's by now. */
+  #claim(key: string, use: KeyUse): boolean {
+    const { table } = this.#parts;
+    const taken = table.keyUse(key);
+    if (taken !== undefined) return taken.jobId === use.jobId;
+    table.useKey(key, use);
+    return true;
   }
 
   #respond(entry: JobEntry, duplicate: boolean): SubmitJobResponse {

@@ -8,7 +8,7 @@ export interface JobEntry {
   readonly id: string;
   readonly operation: string;
   /** Idempotency key; empty: none. */
-  readonly key: string;
+  key: string;
   /** Committed state; JOB_STATE_UNSPECIFIED: not committed yet. */
   state: JobState;
   /** Sequence before its first event: jobs are listed in this order. */
@@ -18,7 +18,9 @@ export interface JobEntry {
   endTimeMs: number;
   /** Bytes of its record. */
   recordBytes: number;
-  /** What it does until its end is committed. */
+  /** Id of the server that it waits at or runs at, as committed; undefined: it is not committed, or has ended. */
+  owner: string | undefined;
+  /** What it does here until its end is committed. */
   active: ActiveJob | undefined;
 }
 
@@ -33,6 +35,7 @@ export function newEntry(id: string, operation: string, key: string): JobEntry {
     endSequence: 0,
     endTimeMs: 0,
     recordBytes: 0,
+    owner: undefined,
     active: undefined,
   };
 }
@@ -41,6 +44,8 @@ export function newEntry(id: string, operation: string, key: string): JobEntry {
 export class JobTable {
   readonly #byId = new Map<string, JobEntry>();
   readonly #keys = new Map<string, KeyUse>();
+  /** Jobs that wait or run, by the server that has them. */
+  readonly #byOwner = new Map<string, Set<JobEntry>>();
   /** Committed jobs, oldest first. Those that were removed meanwhile are taken out when they are the half of it. */
   #order: JobEntry[] = [];
   /** Ended jobs, oldest end first, from `#firstEnded` on. */
@@ -77,6 +82,22 @@ export class JobTable {
 
   useKey(key: string, use: KeyUse): void {
     this.#keys.set(key, use);
+    const entry = this.#byId.get(use.jobId);
+    if (entry !== undefined) entry.key = key;
+  }
+
+  forgetKey(key: string): void {
+    this.#keys.delete(key);
+  }
+
+  /** Servers that have jobs which wait or run. */
+  get owners(): readonly string[] {
+    return [...this.#byOwner.keys()];
+  }
+
+  /** The jobs that wait or run at a server. */
+  ofOwner(owner: string): readonly JobEntry[] {
+    return [...(this.#byOwner.get(owner) ?? [])];
   }
 
   /** Takes over what was committed of a job. */
@@ -89,6 +110,7 @@ export class JobTable {
     entry.endTimeMs = header.endTimeMs;
     this.#recordBytes += recordBytes - entry.recordBytes;
     entry.recordBytes = recordBytes;
+    this.#own(entry, isTerminal(entry.state) ? undefined : header.owner);
     if (before === JobState.UNSPECIFIED) this.#order.push(entry);
     if (isTerminal(entry.state) && !isTerminal(before)) {
       entry.active = undefined;
@@ -106,20 +128,30 @@ export class JobTable {
     if (this.#byId.get(entry.id) !== entry) return;
     this.#byId.delete(entry.id);
     this.#recordBytes -= entry.recordBytes;
+    this.#own(entry, undefined);
     if (entry.key !== "" && this.#keys.get(entry.key)?.jobId === entry.id) this.#keys.delete(entry.key);
     if (this.#order.length > 2 * this.#byId.size + sparePlaces) {
       this.#order = this.#order.filter(({ id }) => this.#byId.has(id));
+    }
+    // Those that other servers forgot went from anywhere in between.
+    if (this.#ended.length > 2 * this.#byId.size + sparePlaces) {
+      this.#ended = this.#ended.slice(this.#firstEnded).filter(({ id }) => this.#byId.has(id));
+      this.#firstEnded = 0;
     }
   }
 
   /** The job that ended first; undefined: none has ended. */
   get oldestEnded(): JobEntry | undefined {
-    return this.#ended[this.#firstEnded];
+    for (; this.#firstEnded < this.#ended.length; this.#firstEnded++) {
+      const entry = this.#ended[this.#firstEnded] as JobEntry;
+      if (this.#byId.get(entry.id) === entry) return entry;
+    }
+    return undefined;
   }
 
   /** Takes the job that ended first out of memory. */
   takeOldestEnded(): JobEntry | undefined {
-    const entry = this.#ended[this.#firstEnded];
+    const entry = this.oldestEnded;
     if (entry === undefined) return undefined;
     this.#firstEnded++;
     if (this.#firstEnded > this.#ended.length / 2) {
@@ -143,6 +175,20 @@ export class JobTable {
       const entry = this.#order[i] as JobEntry;
       if (this.#byId.get(entry.id) === entry) yield entry;
     }
+  }
+
+  #own(entry: JobEntry, owner: string | undefined): void {
+    if (entry.owner === owner) return;
+    if (entry.owner !== undefined) {
+      const before = this.#byOwner.get(entry.owner);
+      before?.delete(entry);
+      if (before?.size === 0) this.#byOwner.delete(entry.owner);
+    }
+    entry.owner = owner;
+    if (owner === undefined) return;
+    const own = this.#byOwner.get(owner);
+    if (own === undefined) this.#byOwner.set(owner, new Set([entry]));
+    else own.add(entry);
   }
 }
 

@@ -13,6 +13,7 @@ import type { EventLog } from "../../log/contract.ts";
 import { jobPageToken } from "../page-tokens.ts";
 import { listJobsSpec } from "../requests-jobs.ts";
 import type { JobLedger } from "./ledger.ts";
+import { askPrefix } from "./record.ts";
 import type { JobEntry, JobTable } from "./table.ts";
 
 /** Jobs as the world sees them: what is committed, and what is asked of them at the moment. */
@@ -66,7 +67,7 @@ export class JobViews {
       job.deferred = active.deferred;
       const position = active.lane.positionOf(active);
       if (position !== undefined) job.queuePosition = position;
-    }
+    } else job.cancelRequested = this.#isAsked(entry);
     const record = this.#log.job(entry.id);
     if (record !== undefined) {
       job.events = BigInt(record.lastOrdinal);
@@ -92,8 +93,13 @@ export class JobViews {
     const { floor } = this.#log.bounds({ kind: "job", jobId: id });
     const events = this.#log.job(id)?.lastOrdinal ?? 0;
     const waits = active === undefined ? "" : `${active.deferred ? "d" : (active.lane.positionOf(active) ?? "")}`;
-    const cancelled = active?.cancelRequested === true ? "c" : "";
+    const cancelled = (active?.cancelRequested ?? this.#isAsked(entry)) ? "c" : "";
     const generation = this.#cursors.generation.toString(36);
     return `${generation}-${events}-${floor.jobOrdinal}-${entry.state}${cancelled}${waits}`;
+  }
+
+  /** Whether a cancel is on its way to the server that runs the job. */
+  #isAsked({ id }: JobEntry): boolean {
+    return this.#log.state(`${askPrefix}${id}`) !== undefined;
   }
 }

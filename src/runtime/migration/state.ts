@@ -1,5 +1,6 @@
 import { type EventLog, holdKey } from "../../log/contract.ts";
-import { movedRecord, readHeader, recordPrefix } from "../jobs/record.ts";
+import { serverPrefix } from "../jobs/presence.ts";
+import { askPrefix, movedRecord, readHeader, recordPrefix } from "../jobs/record.ts";
 import { movedProducer, producerPrefix, resultsOfProducer } from "../producers.ts";
 import { eachSequence, movedTranscript, transcriptPrefix } from "../transcripts/kept.ts";
 import { factsPrefix } from "../worker-projection.ts";
@@ -30,8 +31,12 @@ export function namedSequences(log: EventLog): Moved {
   return new Moved(sequences, positions);
 }
 
-/** Whether an entry goes along: what is known of a worker does not where nothing of the worker does. */
+/**
+ * Whether an entry goes along: what is known of a worker does not where nothing of the worker does, and neither what servers
+ * say that had the log, and ask of each other.
+ */
 export function isCopied(log: EventLog, key: string): boolean {
+  if (key.startsWith(serverPrefix) || key.startsWith(askPrefix)) return false;
   for (const prefix of [factsPrefix, transcriptPrefix]) {
     if (key.startsWith(prefix)) return (log.worker(key.slice(prefix.length))?.retainedEvents ?? 0) > 0;
   }

@@ -21,6 +21,10 @@ export class CrashableLog {
         log.subscribe((block) => {
           if (!this.#crashed) listener(block);
         }),
+      subscribeState: (prefix, listener) =>
+        log.subscribeState(prefix, (key, value) => {
+          if (!this.#crashed) listener(key, value);
+        }),
       close: async () => this.#write(),
     };
     this.seen = new Proxy(log, {

@@ -12,9 +12,11 @@ const input: fc.Arbitrary<JobInput> = fc.constantFrom<JobInput[]>(
   { kind: "settle", end: ends.succeeded(undefined) },
   { kind: "settle", end: ends.failed(new Error("x")) },
   { kind: "let_go" },
+  { kind: "overrule", end: ends.runtimeLost },
+  { kind: "overrule", end: undefined },
 );
 
-test("whatever happens to a job, it ends once, as its first abort or else its handler says", () => {
+test("whatever happens to a job, it ends once, as its first abort or else its handler says, unless another server does", () => {
   fc.assert(
     fc.property(fc.array(input, { maxLength: 12 }), (inputs) => {
       const machines: JobMachine[] = [queued];
@@ -22,11 +24,15 @@ test("whatever happens to a job, it ends once, as its first abort or else its ha
       const phases = machines.map(({ phase }) => phase);
       // Never back: queued, then perhaps running, then perhaps ended.
       expect([...phases].sort((a, b) => order.indexOf(a) - order.indexOf(b))).toEqual(phases);
-      const endedAt = phases.indexOf("ended");
+      const endedAt = phases.findIndex((phase) => phase === "ended" || phase === "overruled");
       if (endedAt < 0) return;
       const ended = machines[endedAt];
       expect(machines.slice(endedAt).every((machine) => machine === ended)).toBe(true);
       const taken = inputs.slice(0, endedAt);
+      if (ended?.phase === "overruled") {
+        expect(taken.at(-1)).toEqual({ kind: "overrule", end: ended.end });
+        return;
+      }
       const abort = taken.find((given) => given.kind === "abort");
       const startedAt = taken.findIndex(({ kind }) => kind === "start");
       const settle = taken.slice(startedAt).find((given) => given.kind === "settle");
@@ -38,7 +44,7 @@ test("whatever happens to a job, it ends once, as its first abort or else its ha
   );
 });
 
-const order = ["queued", "running", "ended"];
+const order = ["queued", "running", "ended", "overruled"];
 
 test("what changes nothing gives the same state", () => {
   const running = step(queued, { kind: "start" });
