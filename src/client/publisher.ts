@@ -19,6 +19,10 @@ export type NewEventInit = MessageInitShape<typeof NewEventSchema>;
 export interface PublishReceipt {
   /** A position at or soon after the last of the events: a watch from it does not see them again. */
   readonly cursor: string;
+  /**
+   * The events lie from the first to the last of these. Where the server added events to a request that calls shared (the
+   * creation of a worker, or the pieces of large output), they are counted as if those came first.
+   */
   readonly firstSequence: bigint;
   readonly lastSequence: bigint;
 }
@@ -235,13 +239,13 @@ class OrderedPublisher implements Publisher {
   }
 }
 
-function settle(calls: readonly Call[], response: PublishEventsResponse): void {
-  // Events of a batch have consecutive sequences.
-  let firstSequence = response.firstSequence;
-  for (const call of calls) {
-    const lastSequence = firstSequence + BigInt(call.events.length - 1);
-    call.resolve({ cursor: response.cursor, firstSequence, lastSequence });
-    firstSequence = lastSequence + 1n;
+function settle(calls: readonly Call[], { cursor, firstSequence, lastSequence }: PublishEventsResponse): void {
+  // Events of a batch have consecutive sequences. From its end, because the server may have put others in front.
+  let last = lastSequence - BigInt(calls.reduce((sum, { events }) => sum + events.length, 0));
+  for (const [index, { events, resolve }] of calls.entries()) {
+    const first = index === 0 ? firstSequence : last + 1n;
+    last += BigInt(events.length);
+    resolve({ cursor, firstSequence: first, lastSequence: last });
   }
 }
 

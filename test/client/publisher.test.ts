@@ -29,7 +29,7 @@ type Intervene = (request: PublishEventsRequest, attempt: number, context: Handl
 /** A server that keeps producers apart as the protocol says. `intervene` may throw, before or after the commit. */
 async function started(
   options: Partial<NodePublisherOptions> = {},
-  intervene: { before?: Intervene; after?: Intervene } = {},
+  intervene: { before?: Intervene; after?: Intervene; added?: number } = {},
 ) {
   const log: string[] = [];
   const requests: PublishEventsRequest[] = [];
@@ -53,12 +53,13 @@ async function started(
           throw refusal("producer_conflict", details);
         }
         first = BigInt(log.length + 1);
+        for (let added = 0; added < (intervene.added ?? 0); added++) log.push("added");
         for (const event of request.events) log.push(event.payload.value?.["message" as never] ?? "");
         producer.answers.set(producer.next, first);
         producer.next += BigInt(request.events.length);
       }
       await intervene.after?.(request, requests.length, context);
-      const lastSequence = first + BigInt(request.events.length) - 1n;
+      const lastSequence = first + BigInt(request.events.length + (intervene.added ?? 0)) - 1n;
       return { cursor: `c${lastSequence}`, firstSequence: first, lastSequence };
     },
   });
@@ -91,6 +92,16 @@ describe("publishing", () => {
     // Calls of one turn share a request, and the count goes on from one to the next.
     expect(requests.map((request) => request.firstProducerSequence)).toEqual([1n, 4n]);
     expect(new Set(requests.map((request) => request.producerId)).size).toBe(1);
+    await publisher.close();
+  });
+
+  it("counts from the end of a request before whose events the server put others", async () => {
+    const { publisher } = await started({}, { added: 2 });
+    const receipts = [publisher.publish(say("a")), publisher.publish([say("b"), say("c")])];
+    expect(await Promise.all(receipts)).toEqual([
+      { cursor: "c5", firstSequence: 1n, lastSequence: 3n },
+      { cursor: "c5", firstSequence: 4n, lastSequence: 5n },
+    ]);
     await publisher.close();
   });
 
