@@ -55,8 +55,9 @@ export class Load {
     });
     for (let turn = 0; !this.#stopped; turn++) {
       const events = ledger.next(lane, 1 + (turn % 5));
-      const { firstSequence } = await publisher.publish(events);
-      for (const offset of events.keys()) lane.sequences.push(Number(firstSequence) + offset);
+      const { lastSequence } = await publisher.publish(events);
+      // Before the first event of a worker is the one that says that it was created.
+      for (const index of events.keys()) lane.sequences.push(Number(lastSequence) - events.length + 1 + index);
       gaps.stamp(lane.workerId);
       await delay(paceMs);
     }
