@@ -252,7 +252,8 @@ export interface EventLog {
   /**
    * Calls back with every put of state under this prefix that is committed from now on, by whichever process: the key and
    * its value, undefined where it was removed. In the order of the log, after the state has it, and before subscribers get
-   * the block of its batch. The callback must not throw. Returns how to stop it.
+   * the block of its batch. Of puts of one key that are committed together only the last is told. The callback must not
+   * throw. Returns how to stop it.
    */
   subscribeState(prefix: string, listener: StateListener): () => void;
 

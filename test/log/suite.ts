@@ -1,6 +1,7 @@
 import { describe } from "vitest";
 import type { Implementation } from "./harness.ts";
 import { appendSuite } from "./suite/append.ts";
+import { followSuite } from "./suite/follow.ts";
 import { holdSuite } from "./suite/hold.ts";
 import { jobsSuite } from "./suite/jobs.ts";
 import { modelSuite } from "./suite/model.ts";
@@ -20,6 +21,7 @@ export function logSuite(implementation: Implementation): void {
     jobsSuite(implementation);
     holdSuite(implementation);
     stateSuite(implementation);
+    followSuite(implementation);
     restartSuite(implementation);
     modelSuite(implementation);
   });

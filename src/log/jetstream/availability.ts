@@ -22,6 +22,7 @@ interface Missing {
 export class Availability {
   readonly #clock: Clock;
   readonly #onChange: (isAvailable: boolean) => void;
+  #stopped = false;
   readonly #missing = new Map<Need, Missing>();
 
   /** @param onChange must not throw. */
@@ -47,7 +48,7 @@ export class Availability {
 
   /** It is missing from now on, unless it is already. */
   misses(need: Need): void {
-    if (this.#missing.has(need)) return;
+    if (this.#stopped || this.#missing.has(need)) return;
     const say = () => {
       const was = this.isAvailable;
       missing.isSaid = true;
@@ -69,6 +70,7 @@ export class Availability {
 
   /** Nothing is said any more. */
   stop(): void {
+    this.#stopped = true;
     for (const { stop } of this.#missing.values()) stop();
   }
 }

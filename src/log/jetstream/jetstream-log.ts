@@ -1,7 +1,6 @@
-import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
-import type { Clock, StopTimer } from "../../base/clock.ts";
+import { type Clock, systemClock } from "../../base/clock.ts";
 import { TailraceError } from "../../base/errors.ts";
 import { limits, type RetentionLimits } from "../../base/limits.ts";
 import type { EventBlock } from "../block.ts";
@@ -13,19 +12,15 @@ import { Availability } from "./availability.ts";
 import type { NatsLink } from "./connect.ts";
 import type { Fold, StreamMessage } from "./fold.ts";
 import type { KeptIdentity } from "./identity.ts";
-import { Lease } from "./lease.ts";
+import { Keeper } from "./keeper.ts";
 import { lostRows } from "./lost.ts";
 import { Maintenance } from "./maintenance.ts";
-import type { KeeperRole } from "./messages.ts";
 import type { Meta } from "./meta.ts";
-import { type Control, Publisher } from "./publisher.ts";
+import { Publisher } from "./publisher.ts";
 import { MissingMessages, Reader } from "./reader.ts";
 import type { Snapshots } from "./snapshots.ts";
 import { streamOf } from "./subjects.ts";
 import { StreamTail } from "./tail.ts";
-
-/** Age is looked after at most this often, in milliseconds: events that fall due together go together. */
-const minAgeCheckMs = 1_000;
 
 /** What a log on JetStream is made of. */
 export interface LogParts {
@@ -56,19 +51,12 @@ export class JetStreamLog extends ReadableLog {
   readonly #publisher: Publisher;
   readonly #reader: Reader;
   readonly #availability: Availability;
-  readonly #lease: Lease;
-  /** Names this server as the keeper. */
-  readonly #id = randomUUID();
+  readonly #keeper: Keeper;
   readonly #maintenance: Maintenance;
   readonly #tell = (block: EventBlock) => this.tell(block);
   readonly #tellState = (puts: ReadonlyMap<string, Uint8Array | null>) => this.tellState(puts);
   #tail: StreamTail | undefined;
   #waiting: { readonly isReached: () => boolean; readonly settle: (error?: unknown) => void }[] = [];
-  #stopAgeTimer: StopTimer | undefined;
-  /** What was asked of `holdAfter` last; undefined: nothing yet. */
-  #hold: number | undefined;
-  /** Says that this server is the keeper. */
-  #taking: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #stopped: Error | undefined;
 
@@ -83,15 +71,16 @@ export class JetStreamLog extends ReadableLog {
       folded: () => fold.last,
       assertReachable: () => this.#assertReachable(),
     });
-    this.#availability = new Availability(clock, (isAvailable) => this.#availabilityChanged(isAvailable));
+    // Not by the clock of the log, which a test moves: NATS takes its time.
+    this.#availability = new Availability(systemClock, (isAvailable) => this.#availabilityChanged(isAvailable));
     if (link.awaySinceMs !== undefined) this.#availability.misses("link");
     link.subscribe((connected) => {
       if (connected) this.#availability.has("link");
       else this.#availability.misses("link");
     });
     this.#reader = new Reader(manager, namespace, fold, () => this.#assertReachable());
-    this.#lease = new Lease(parts.meta, this.#id, () => this.#takeOver());
-    this.#maintenance = new Maintenance(parts, this.#lease, {
+    this.#keeper = new Keeper({ ...parts, publisher: this.#publisher });
+    this.#maintenance = new Maintenance(parts, this.#keeper, {
       lost: (sequences) => this.#reportLost((sequence) => sequences(sequence)),
       answers: (isAnswer) => (isAnswer ? this.#availability.has("stream") : this.#availability.misses("stream")),
       failed: (message, cause) => this.#giveUp(message, cause),
@@ -113,17 +102,16 @@ export class JetStreamLog extends ReadableLog {
     fold.passOver(through);
   }
 
-  /** Begins to take part: tries to get the lease, and to keep what comes with it. */
+  /** Begins to take part. */
   async start(): Promise<void> {
-    await this.#lease.start();
-    await this.#taking;
+    await this.#keeper.start();
     this.#maintenance.start();
-    this.#watchAge();
   }
 
   /** Lets go of everything without having taken part. */
   async abandon(): Promise<void> {
     this.markClosed();
+    this.#keeper.stop();
     this.#availability.stop();
     await this.#tail?.close();
   }
@@ -133,7 +121,7 @@ export class JetStreamLog extends ReadableLog {
   }
 
   override get isKeeper(): boolean {
-    return this.#lease.isHeld && this.#parts.fold.keeper === this.#id;
+    return this.#keeper.isIt;
   }
 
   append(batch: AppendBatch): Promise<AppendResult> {
@@ -155,10 +143,7 @@ export class JetStreamLog extends ReadableLog {
   }
 
   holdAfter(sequence: number): void {
-    const changes = sequence !== (this.#hold ?? this.index.retention.hold);
-    this.#hold = sequence;
-    // Another server that takes over later says what it wants itself.
-    if (changes && this.isKeeper && !this.closed) this.#say({ hold: sequence });
+    this.#keeper.holdAfter(sequence);
   }
 
   override health(): LogHealth {
@@ -201,10 +186,8 @@ export class JetStreamLog extends ReadableLog {
 
   #take(message: StreamMessage): void {
     if (this.#stopped !== undefined) return;
-    const { fold } = this.#parts;
-    const { keeper } = fold;
     try {
-      const folded = fold.take(message, this.#tell, this.#tellState);
+      const folded = this.#parts.fold.take(message, this.#tell, this.#tellState);
       if (folded !== undefined) this.#publisher.folded(folded);
     } catch (error) {
       this.#stopped = error as Error;
@@ -212,10 +195,8 @@ export class JetStreamLog extends ReadableLog {
       this.#giveUp("The log's stream is not what this server knew of it. Start the server again.", error);
       return;
     }
-    // Nobody looks after the stream now, or somebody does who may have lost the lease long ago.
-    if (fold.keeper !== keeper && fold.keeper !== this.#id) this.#lease.hurry();
     if (this.#waiting.length > 0) this.#settleReached();
-    this.#watchAge();
+    this.#keeper.folded();
   }
 
   /** Settles when so much is folded that something holds. `withinMs` undefined: however long that takes. */
@@ -272,41 +253,24 @@ export class JetStreamLog extends ReadableLog {
     }
   }
 
-  /** The lease is ours: lets everyone know, if they don't yet, and what this server wants of retention. */
-  #takeOver(): void {
-    if (this.#parts.fold.keeper === this.#id || this.closed || this.failed) return;
-    const { retention } = this.#parts;
-    // Said again when the lease is renewed, if it is lost on the way.
-    this.#taking ??= this.#control("takes", { retention, hold: this.#hold ?? "state", trimsAll: true }).finally(() => {
-      this.#taking = undefined;
-    });
-  }
-
-  #say(control: Control): void {
-    // What is not said now is said with the next one, or by whoever takes over.
-    void this.#control("keeps", control);
-  }
-
-  async #control(role: KeeperRole, control: Control): Promise<void> {
-    await this.#publisher.control({ ...control, keeper: { id: this.#id, role } }).catch(() => undefined);
-  }
-
   #giveUp(message: string, cause: unknown): void {
     if (this.closed && this.#closing === undefined) return;
     this.#publisher.abort(this.fail(message, cause));
     this.#availability.stop();
-    // The next server need not wait for this one.
-    void this.#maintenance.stop(false).then(() => this.#lease.stop(true));
+    this.#keeper.stop();
+    void this.#maintenance.stop(false).then(() => this.#keeper.leave(false));
   }
 
   async #close(): Promise<void> {
     this.markClosed();
-    this.#stopAgeTimer?.();
+    this.#keeper.stop();
     const late = new AbortController();
     await Promise.race([this.#finish(), delay(limits.natsCloseMs, undefined, { signal: late.signal })]).catch(
       () => undefined,
     );
     late.abort();
+    void this.#maintenance.stop(false);
+    void this.#keeper.leave(false);
     this.#publisher.abort(this.unavailable("The log is closed."));
     this.#availability.stop();
     this.dropListeners();
@@ -320,25 +284,6 @@ export class JetStreamLog extends ReadableLog {
     await this.#publisher.drained();
     const isInOrder = this.failure === undefined;
     await this.#maintenance.stop(isInOrder);
-    const { isKeeper } = this;
-    await this.#lease.stop(true);
-    if (isInOrder && isKeeper) await this.#control("leaves", {});
-  }
-
-  /** Comes back when the oldest event falls due: whoever has the lease lets everyone know what time it is. */
-  #watchAge(): void {
-    const { retention } = this.index;
-    const { maxAgeMs } = retention;
-    if (this.#stopAgeTimer !== undefined || maxAgeMs === Number.POSITIVE_INFINITY || this.closed) return;
-    const oldest = retention.oldestTime();
-    if (oldest === undefined) return;
-    const dueInMs = oldest + maxAgeMs + 1 - this.clock.now();
-    const waitMs = Math.max(dueInMs, Math.min(minAgeCheckMs, maxAgeMs), 1);
-    // A timer can't wait longer than 2^31 - 1 milliseconds.
-    this.#stopAgeTimer = this.clock.after(Math.min(waitMs, 0x7fff_ffff), () => {
-      this.#stopAgeTimer = undefined;
-      if (this.isKeeper && !this.closed && !this.failed) this.#say({});
-      else this.#watchAge();
-    });
+    await this.#keeper.leave(isInOrder);
   }
 }

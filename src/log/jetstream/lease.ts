@@ -57,15 +57,15 @@ export class Lease {
     }, Math.random() * spreadMs).unref();
   }
 
-  /** Gives it back. `tells` false: others find out by themselves that it is free. */
-  async stop(tells: boolean): Promise<void> {
+  /** Gives it back. */
+  async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
     clearTimeout(this.#hurrying);
     await this.#turn;
     const revision = this.#revision;
     this.#revision = undefined;
-    if (tells && revision !== undefined) await this.#meta.remove(key, revision).catch(() => undefined);
+    if (revision !== undefined) await this.#meta.remove(key, revision).catch(() => undefined);
   }
 
   #try(): Promise<void> {

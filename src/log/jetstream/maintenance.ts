@@ -1,7 +1,7 @@
 import { limits } from "../../base/limits.ts";
 import { fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
 import type { LogParts } from "./jetstream-log.ts";
-import type { Lease } from "./lease.ts";
+import type { Keeper } from "./keeper.ts";
 import { purge } from "./purge.ts";
 import { SnapshotCut } from "./snapshot.ts";
 import { findStream } from "./stream.ts";
@@ -26,7 +26,7 @@ export interface MaintenanceActions {
  */
 export class Maintenance {
   readonly #parts: LogParts;
-  readonly #lease: Lease;
+  readonly #keeper: Keeper;
   readonly #actions: MaintenanceActions;
   #kept: KeptIdentity;
   #keptThrough: number;
@@ -36,9 +36,9 @@ export class Maintenance {
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> | undefined;
 
-  constructor(parts: LogParts, lease: Lease, actions: MaintenanceActions) {
+  constructor(parts: LogParts, keeper: Keeper, actions: MaintenanceActions) {
     this.#parts = parts;
-    this.#lease = lease;
+    this.#keeper = keeper;
     this.#actions = actions;
     this.#kept = parts.kept;
     this.#keptThrough = parts.fold.last;
@@ -60,7 +60,7 @@ export class Maintenance {
   async stop(inOrder: boolean): Promise<void> {
     clearInterval(this.#timer);
     await this.#turn;
-    if (!inOrder || !this.#lease.isHeld) return;
+    if (!inOrder || !this.#keeper.mayBe) return;
     try {
       await this.#mark();
       await this.#snapshot();
@@ -90,7 +90,7 @@ export class Maintenance {
       return;
     }
     await this.#checkGeneration();
-    if (!this.#lease.isHeld) return;
+    if (!this.#keeper.mayBe) return;
     const { first_seq: first } = stream.state;
     await this.#actions.lost((sequence) => sequence < first);
     await this.#mark();

@@ -65,5 +65,5 @@ test("two that look after the stream by accident do no harm: what they keep and 
   await until(() => two.worker("quiet")?.lastOrdinal === 2, "the other to have it");
   await one.close();
   await two.close();
-  await keeper.stop(true);
+  await keeper.stop();
 });

@@ -84,17 +84,19 @@ describe.concurrent("several servers", () => {
     await Promise.all([one.start(), two.start()]);
     expect([one.isHeld, two.isHeld].filter(Boolean)).toHaveLength(1);
     const [holder, other] = one.isHeld ? [one, two] : [two, one];
-    await holder.stop(true);
+    await holder.stop();
     expect(holder.isHeld).toBe(false);
     other.hurry();
     await until(() => other.isHeld, "the other to take it");
     // Somebody who does not renew.
-    await other.stop(false);
+    await other.stop();
+    const meta = await metaOf(context, namespace);
+    expect(await meta.swap("lease", new TextEncoder().encode("gone"), undefined)).toBeDefined();
     const third = await lease("three");
     await third.start();
     expect(third.isHeld).toBe(false);
     await until(() => third.isHeld, "the one that is gone to count as gone");
-    await third.stop(true);
+    await third.stop();
     expect(held).toEqual(new Set(["one", "two", "three"]));
   });
 });

@@ -1,0 +1,127 @@
+import { randomUUID } from "node:crypto";
+import type { Clock, StopTimer } from "../../base/clock.ts";
+import type { RetentionLimits } from "../../base/limits.ts";
+import type { Fold } from "./fold.ts";
+import { Lease } from "./lease.ts";
+import type { KeeperRole } from "./messages.ts";
+import type { Meta } from "./meta.ts";
+import type { Control, Publisher } from "./publisher.ts";
+
+/** Age is looked after at most this often, in milliseconds: events that fall due together go together. */
+const minAgeCheckMs = 1_000;
+
+/** What a keeper is made of. */
+export interface KeeperParts {
+  readonly fold: Fold;
+  readonly meta: Meta;
+  readonly publisher: Publisher;
+  /** What this server wants of retention. */
+  readonly retention: RetentionLimits;
+  readonly clock: Clock;
+}
+
+/**
+ * Has one of the servers of a log say what retention holds and what time it is. Who may is decided by the lease, and who does by
+ * the stream, where everyone sees it at the same place: what another one says, which lost the lease without knowing, counts
+ * for nothing.
+ */
+export class Keeper {
+  readonly #id = randomUUID();
+  readonly #parts: KeeperParts;
+  readonly #lease: Lease;
+  /** What was asked of `holdAfter` last; undefined: nothing yet. */
+  #hold: number | undefined;
+  /** Whom the stream named last. */
+  #named = "";
+  #taking: Promise<void> | undefined;
+  #stopAgeTimer: StopTimer | undefined;
+  #stopped = false;
+
+  constructor(parts: KeeperParts) {
+    this.#parts = parts;
+    this.#lease = new Lease(parts.meta, this.#id, () => this.#takeOver());
+  }
+
+  /** Whether this server is it. */
+  get isIt(): boolean {
+    return this.#lease.isHeld && this.#parts.fold.keeper === this.#id;
+  }
+
+  /** Whether this server may be it: for what two may do at the same time. */
+  get mayBe(): boolean {
+    return this.#lease.isHeld;
+  }
+
+  /** Begins to take part. Settles when this server is it, or another one has the lease. */
+  async start(): Promise<void> {
+    this.#named = this.#parts.fold.keeper;
+    await this.#lease.start();
+    await this.#taking;
+    this.#watchAge();
+  }
+
+  holdAfter(sequence: number): void {
+    const changes = sequence !== (this.#hold ?? this.#parts.fold.index.retention.hold);
+    this.#hold = sequence;
+    // Another server that takes over later says what it wants itself.
+    if (changes && this.isIt && !this.#stopped) void this.#say("keeps", { hold: sequence });
+  }
+
+  /** Something was folded. */
+  folded(): void {
+    if (this.#stopped) return;
+    const { keeper } = this.#parts.fold;
+    if (keeper !== this.#named) {
+      this.#named = keeper;
+      // Nobody looks after the stream now, or somebody does who may have lost the lease long ago.
+      if (keeper !== this.#id) this.#lease.hurry();
+    }
+    this.#watchAge();
+  }
+
+  /** Says and does nothing more. What is under way may end. */
+  stop(): void {
+    this.#stopped = true;
+    this.#stopAgeTimer?.();
+  }
+
+  /** Leaves it to others, after `stop`. `inOrder`: they need not wait until they miss this one. */
+  async leave(inOrder: boolean): Promise<void> {
+    const { isIt } = this;
+    await this.#lease.stop();
+    if (inOrder && isIt) await this.#say("leaves", {});
+  }
+
+  /** The lease is ours: lets everyone know, if they don't yet, and what this server wants of retention. */
+  #takeOver(): void {
+    const { fold, retention } = this.#parts;
+    if (fold.keeper === this.#id || this.#stopped) return;
+    // Said again when the lease is renewed, if it is lost on the way.
+    this.#taking ??= this.#say("takes", { retention, hold: this.#hold ?? "state", trimsAll: true }).finally(() => {
+      this.#taking = undefined;
+    });
+  }
+
+  async #say(role: KeeperRole, control: Control): Promise<void> {
+    // What is not said now is said with the next one, or by whoever takes over.
+    await this.#parts.publisher.control({ ...control, keeper: { id: this.#id, role } }).catch(() => undefined);
+  }
+
+  /** Comes back when the oldest event falls due: the keeper lets everyone know what time it is. */
+  #watchAge(): void {
+    const { clock, fold } = this.#parts;
+    const { retention } = fold.index;
+    const { maxAgeMs } = retention;
+    if (this.#stopAgeTimer !== undefined || maxAgeMs === Number.POSITIVE_INFINITY || this.#stopped) return;
+    const oldest = retention.oldestTime();
+    if (oldest === undefined) return;
+    const dueInMs = oldest + maxAgeMs + 1 - clock.now();
+    const waitMs = Math.max(dueInMs, Math.min(minAgeCheckMs, maxAgeMs), 1);
+    // A timer can't wait longer than 2^31 - 1 milliseconds.
+    this.#stopAgeTimer = clock.after(Math.min(waitMs, 0x7fff_ffff), () => {
+      this.#stopAgeTimer = undefined;
+      if (this.isIt && !this.#stopped) void this.#say("keeps", {});
+      else this.#watchAge();
+    });
+  }
+}
