@@ -21,16 +21,21 @@ async function server({ onTestFinished }: TestContext, namespace: string, option
   return log;
 }
 
-/** A process that appends as fast as it can. What it says is one line each. */
-function writer({ onTestFinished }: TestContext, namespace: string) {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "writer.ts"), nats().url, namespace, "1"], {
-    stdio: ["ignore", "pipe", "inherit"],
+/** A process that has the log open. What it says is one line each. */
+function start({ onTestFinished }: TestContext, script: string, ...args: string[]) {
+  const child = spawn(process.execPath, [join(import.meta.dirname, script), nats().url, ...args], {
+    stdio: ["pipe", "pipe", "inherit"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
   const lines: string[] = [];
   createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));
   const acknowledged = () => lines.filter((line) => line.startsWith("ack "));
   return { child, lines, acknowledged, closed: once(child, "close") };
+}
+
+/** A process that appends as fast as it can. */
+function writer(context: TestContext, namespace: string) {
+  return start(context, "writer.ts", namespace, "1");
 }
 
 async function metaOf({ onTestFinished }: TestContext, namespace: string): Promise<Meta> {
@@ -74,6 +79,41 @@ describe.concurrent("several servers", () => {
     expect(after.map(({ ordinal }) => ordinal)).toEqual(after.map((_, i) => last.ordinal + 1 + i));
     const seen = new Set(after.map(({ sequence }) => sequence));
     expect(all.filter((sequence) => sequence > last.sequence && !seen.has(sequence))).toEqual([]);
+  });
+
+  test("of several processes that decide from the same state one wins each time, and the others decide again", async (context) => {
+    const namespace = freshNamespace();
+    const end = 200;
+    const contenders = ["x", "y", "z"].map((name) => start(context, "contender.ts", namespace, name, `${end}`));
+    const watching = await server(context, namespace);
+    const told: string[] = [];
+    watching.subscribeState("count", (_, value) => told.push(new TextDecoder().decode(value)));
+    await until(() => contenders.every(({ lines }) => lines.includes("open")), "all to be there");
+    for (const { child } of contenders) child.stdin.write("go\n");
+    expect(await Promise.all(contenders.map(async ({ closed }) => (await closed)[0]))).toEqual([0, 0, 0]);
+    await until(() => told.length === end, "everything to be told");
+    const numbers = Array.from({ length: end }, (_, i) => `${i + 1}`);
+    expect(texts(await readAll(watching))).toEqual(numbers);
+    expect(told).toEqual(numbers);
+    const won = contenders.flatMap(({ acknowledged }) => acknowledged().map((line) => Number(line.slice(4))));
+    expect(won.sort((a, b) => a - b).map(String)).toEqual(numbers);
+    // Who was refused knew why.
+    expect(contenders.flatMap(({ lines }) => lines).filter((line) => line === "late")).toEqual([]);
+  });
+
+  test("when the keeper ends in order another server is it at once; when it is killed, after a while", async (context) => {
+    const namespace = freshNamespace();
+    const { child, acknowledged } = writer(context, namespace);
+    await until(() => acknowledged().length > 0, "the first to be there");
+    const [two, three] = [await server(context, namespace), await server(context, namespace)];
+    expect([two.isKeeper, three.isKeeper]).toEqual([false, false]);
+    child.kill("SIGKILL");
+    await until(() => two.isKeeper || three.isKeeper, "another to be the keeper");
+    const [keeper, other] = two.isKeeper ? [two, three] : [three, two];
+    expect(other.isKeeper).toBe(false);
+    await keeper.close();
+    expect(keeper.isKeeper).toBe(false);
+    await until(() => other.isKeeper, "the last one to be the keeper");
   });
 
   test("one of several has the lease; another takes it when it is given back, or when nobody renews it", async (context) => {

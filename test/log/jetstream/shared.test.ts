@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { ManualClock } from "../../../src/base/clock.ts";
 import { CursorCodec } from "../../../src/events/cursor.ts";
-import type { EventLog } from "../../../src/log/contract.ts";
+import { type EventLog, isConflict } from "../../../src/log/contract.ts";
 import { type JetStreamLogOptions, openJetStreamLog } from "../../../src/log/jetstream/index.ts";
 import { streamOf } from "../../../src/log/jetstream/subjects.ts";
 import { natsForFile } from "../../support/nats.ts";
@@ -105,6 +105,7 @@ describe("two servers of one log", () => {
     const refused = results.filter((result) => result.status === "rejected");
     expect(refused).toHaveLength(1);
     expect(refused[0]?.reason).toMatchObject({ reason: "log_unavailable" });
+    expect(isConflict(refused[0]?.reason)).toBe(true);
     const winner = results[0]?.status === "fulfilled" ? "one" : "two";
     await same(one, two);
     expect(texts(await readAll(one))).toEqual([winner]);
@@ -114,6 +115,63 @@ describe("two servers of one log", () => {
     await until(() => headOf(one) === headOf(two), "both to have come equally far");
     await Promise.all([put(one, "four"), put(one, "five")]);
     expect(texts(await readAll(one)).slice(1)).toEqual(["three", "four", "five"]);
+  });
+
+  test("what one puts the other hears of, once it can be read and before the block", async () => {
+    const namespace = freshNamespace();
+    const [one, two] = [await server(namespace), await server(namespace)];
+    const heard: string[] = [];
+    two.subscribeState("job/", (key, value) => {
+      expect(two.state(key)).toEqual(value);
+      heard.push(`${key} ${value === undefined ? "-" : new TextDecoder().decode(value)}`);
+    });
+    two.subscribe((block) => heard.push(...texts(seenOf(block))));
+    await one.append({
+      events: [event("a", "1")],
+      state: new Map([
+        ["job/j", bytes("x")],
+        ["other", bytes("y")],
+      ]),
+    });
+    await one.append({ events: [event("a", "2")], state: new Map([["job/j", null]]) });
+    await until(() => heard.length === 4, "the other to hear");
+    expect(heard).toEqual(["job/j x", "1", "job/j -", "2"]);
+  });
+
+  test("of appends that follow each other on a key none is committed after one that NATS did not take", async () => {
+    const namespace = freshNamespace();
+    const one = await server(namespace);
+    await asOperator(nats().url, (manager) => manager.streams.update(streamOf(namespace), { max_msg_size: 20_000 }));
+    const results: string[] = [];
+    const outcome = (error: unknown) => (isConflict(error) ? "conflict" : (error as { reason: string }).reason);
+    const publish = (text: string, key: string) =>
+      one.append({ events: [event("a", text)], state: new Map([[key, bytes(text)]]) }).then(
+        () => results.push(`${text.slice(0, 5)} ok`),
+        (error) => results.push(`${text.slice(0, 5)} ${outcome(error)}`),
+      );
+    const all: Promise<unknown>[] = [];
+    // Each is a group of its own.
+    for (const [text, key] of [
+      ["first", "p"],
+      ["large".padEnd(30_000, "."), "p"],
+      ["third", "p"],
+      ["other", "q"],
+      ["forth", "p"],
+    ] as const) {
+      all.push(publish(text, key));
+      await new Promise((resolve) => queueMicrotask(() => queueMicrotask(() => resolve(undefined))));
+    }
+    await Promise.all(all);
+    expect(results.sort()).toEqual([
+      "first ok",
+      "forth conflict",
+      expect.stringMatching(/^large (?!ok|conflict)/),
+      "other ok",
+      "third conflict",
+    ]);
+    expect(one.state("p")).toEqual(bytes("first"));
+    await publish("again", "p");
+    expect(texts(await readAll(one)).sort()).toEqual(["again", "first", "other"]);
   });
 
   test("a fence refuses who did not know that another put what its batch depends on", async () => {
