@@ -1,0 +1,86 @@
+import { ManualClock } from "../../../src/base/clock.ts";
+import { limits } from "../../../src/base/limits.ts";
+import type { JobContext, SubmitOptions } from "../../../src/runtime/jobs/operation.ts";
+import { Runtime } from "../../../src/runtime/runtime.ts";
+import { type SharedLog, SharedStream } from "./shared-log.ts";
+import { controlledHandler } from "./support.ts";
+
+/** One server: its clock stands still with it when it is paused or gone. */
+export class ServerInMemory {
+  readonly clock: ManualClock;
+  readonly log: SharedLog;
+  readonly runtime: Runtime;
+  /** Calls of the handlers of its operations, two of which run at once. */
+  readonly calls: readonly { job: JobContext; finish(): void; fail(error: unknown): void }[];
+  isRunning = true;
+
+  constructor(log: SharedLog, operations: readonly string[], nowMs: number, onError: (error: unknown) => void) {
+    this.clock = new ManualClock(nowMs);
+    this.log = log;
+    this.runtime = new Runtime({ log, clock: this.clock, onError });
+    const { calls, handler } = controlledHandler();
+    this.calls = calls;
+    for (const name of operations) this.runtime.operation(name, { concurrency: 2, cancelGraceMs: 1_000 }, handler);
+  }
+
+  crash(): void {
+    this.isRunning = false;
+    this.log.crash();
+  }
+
+  pause(): void {
+    this.isRunning = false;
+    this.log.pause();
+  }
+
+  resume(): void {
+    this.isRunning = true;
+    this.log.resume();
+  }
+}
+
+/** Servers that share a stream in memory. Nothing moves unless the test says so. */
+export class ServersInMemory {
+  readonly clock = new ManualClock();
+  readonly stream = new SharedStream(this.clock);
+  readonly faults: unknown[] = [];
+  readonly #servers: ServerInMemory[] = [];
+
+  start(operations: readonly string[] = ["work"]): ServerInMemory {
+    const server = new ServerInMemory(this.stream.open(), operations, this.clock.now(), (error) =>
+      this.faults.push(error),
+    );
+    this.#servers.push(server);
+    return server;
+  }
+
+  /** Lets everything go round that is on its way. */
+  async turn(rounds = 20): Promise<void> {
+    for (let i = 0; i < rounds; i++) {
+      this.stream.deliver();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Moves the time of all servers that run, beat by beat. */
+  async advance(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= limits.serverPresenceMs) {
+      const step = Math.min(left, limits.serverPresenceMs);
+      this.clock.advance(step);
+      for (const { isRunning, clock } of this.#servers) if (isRunning) clock.advance(step);
+      await this.turn(6);
+    }
+  }
+
+  /** Moves time until whoever is silent is lost, and its jobs are taken over. */
+  async lose(): Promise<void> {
+    await this.advance((limits.serverLostBeats + 2) * limits.serverPresenceMs);
+    await this.turn();
+  }
+
+  async submit({ runtime }: ServerInMemory, operation: string, options: SubmitOptions = {}): Promise<string> {
+    const submitted = runtime.submit(operation, {}, options);
+    await this.turn();
+    return (await submitted).jobId;
+  }
+}

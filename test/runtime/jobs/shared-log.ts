@@ -1,0 +1,156 @@
+import type { JetStreamManager } from "@nats-io/jetstream";
+import type { Clock } from "../../../src/base/clock.ts";
+import { PendingAppends } from "../../../src/log/commit/pending.ts";
+import type { AppendBatch, AppendResult, LogIdentity } from "../../../src/log/contract.ts";
+import type { Layout } from "../../../src/log/index/extents.ts";
+import { resolveRetention } from "../../../src/log/index/retention.ts";
+import type { NatsLink } from "../../../src/log/jetstream/connect.ts";
+import { Fold, type StreamMessage } from "../../../src/log/jetstream/fold.ts";
+import { Publisher } from "../../../src/log/jetstream/publisher.ts";
+import { Reader } from "../../../src/log/jetstream/reader.ts";
+import { type FetchedBytes, ReadableLog } from "../../../src/log/readable-log.ts";
+
+const acknowledgement = new TextEncoder().encode("{}");
+
+/** A stream in memory that several logs share, each of which folds it when the test lets it: as on JetStream, without NATS. */
+export class SharedStream {
+  readonly #messages: StreamMessage[] = [];
+  readonly #clock: Clock;
+  readonly #logs = new Set<SharedLog>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** A log on the stream that has folded everything. */
+  open(): SharedLog {
+    const log = new SharedLog(this, this.#clock);
+    this.#logs.add(log);
+    log.deliver();
+    return log;
+  }
+
+  /** Gives every log that is neither paused nor gone what it has not had yet. */
+  deliver(): void {
+    for (const log of this.#logs) log.deliver();
+  }
+
+  add(payload: Uint8Array): void {
+    const sequence = this.#messages.length + 1;
+    this.#messages.push({ sequence, timeMs: this.#clock.now(), payload });
+  }
+
+  after(sequence: number): readonly StreamMessage[] {
+    return this.#messages.slice(sequence);
+  }
+
+  leave(log: SharedLog): void {
+    this.#logs.delete(log);
+  }
+}
+
+/** A log on a shared stream, as one server has it. */
+export class SharedLog extends ReadableLog {
+  readonly identity: LogIdentity = { runtimeId: "test", generation: 1n };
+  /** Whether it looks after the stream. */
+  keeps = false;
+  readonly #stream: SharedStream;
+  readonly #fold: Fold;
+  readonly #publisher: Publisher;
+  readonly #reader: Reader;
+  /** Messages on their way; undefined: its server is gone, and whatever it says is lost. */
+  #outgoing: (() => void)[] | undefined = [];
+  #paused = false;
+
+  constructor(stream: SharedStream, clock: Clock) {
+    const fold = new Fold(resolveRetention(), 0, 0);
+    super(fold.index, clock);
+    this.#stream = stream;
+    this.#fold = fold;
+    const connection = { request: (_: string, payload: Uint8Array) => this.#send(payload) };
+    const link = { connection } as unknown as NatsLink;
+    this.#publisher = new Publisher(link, "test", new PendingAppends(this.index), clock, true, {
+      folded: () => fold.last,
+      assertReachable: () => undefined,
+    });
+    const manager = { direct: undefined } as unknown as JetStreamManager;
+    // Everything is among the newest, so nobody is asked.
+    this.#reader = new Reader(manager, "test", fold, () => undefined);
+  }
+
+  override get isShared(): boolean {
+    return true;
+  }
+
+  override get isKeeper(): boolean {
+    return this.keeps;
+  }
+
+  /** Its server stands still: it hears nothing, and what it says goes out when it goes on. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#flush();
+  }
+
+  /** Its server is gone. What it had handed over may have gone out. */
+  crash(): void {
+    this.#outgoing = undefined;
+    this.#stream.leave(this);
+    this.dropListeners();
+  }
+
+  deliver(): void {
+    this.#flush();
+    if (this.#paused) return;
+    for (const message of this.#stream.after(this.#fold.last)) {
+      const folded = this.#fold.take(
+        message,
+        (block) => this.tell(block),
+        (puts) => this.tellState(puts),
+      );
+      if (folded !== undefined) this.#publisher.folded(folded);
+    }
+  }
+
+  append(batch: AppendBatch): Promise<AppendResult> {
+    return new Promise((resolve, reject) => {
+      this.assertUsable();
+      if (this.#outgoing !== undefined) this.#publisher.append(batch).then(resolve, reject);
+    });
+  }
+
+  async reach(sequence: number): Promise<boolean> {
+    return this.index.head.sequence >= sequence;
+  }
+
+  holdAfter(): void {
+    // Nothing is trimmed here.
+  }
+
+  async close(): Promise<void> {
+    this.markClosed();
+    this.dropListeners();
+  }
+
+  protected fetch(layout: Layout, memory: Uint8Array | undefined): Promise<FetchedBytes> {
+    return this.#reader.fetch(layout, memory);
+  }
+
+  #send(payload: Uint8Array): Promise<{ readonly data: Uint8Array }> {
+    return new Promise((resolve) => {
+      this.#outgoing?.push(() => {
+        this.#stream.add(payload);
+        resolve({ data: acknowledgement });
+      });
+    });
+  }
+
+  #flush(): void {
+    if (this.#paused || this.#outgoing === undefined) return;
+    for (const send of this.#outgoing.splice(0)) send();
+  }
+}
