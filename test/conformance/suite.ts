@@ -9,6 +9,7 @@ import { doorSuite } from "./suite/doors.ts";
 import { endingsSuite } from "./suite/endings.ts";
 import { jobEndSuite } from "./suite/job-ends.ts";
 import { jobSuite } from "./suite/jobs.ts";
+import { outageSuite } from "./suite/outages.ts";
 import { pageSuite } from "./suite/pages.ts";
 import { resumeSuite } from "./suite/resume.ts";
 import { retentionSuite } from "./suite/retention.ts";
@@ -23,6 +24,7 @@ export function protocolSuite(logs: LogUnderTest): void {
     retentionSuite(logs);
     diagnosticsSuite(logs);
     endingsSuite(logs);
+    outageSuite(logs);
     cursorSuite(logs);
     callSuite(logs);
     doorSuite(logs);

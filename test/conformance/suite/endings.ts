@@ -1,56 +1,18 @@
-import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { Severity } from "../../../gen/tailrace/v1/diagnostic_pb.ts";
-import { ManualClock } from "../../../src/base/clock.ts";
-import { TailraceError } from "../../../src/base/errors.ts";
 import { limits } from "../../../src/base/limits.ts";
 import { decodeCursor } from "../../../src/events/cursor.ts";
 import { edges, rpcEdges, sseEdges } from "../edges/index.ts";
-import { FaultyLog } from "../faulty-log.ts";
+import { expectReturn, passing, serveFaulty } from "../faulty-world.ts";
 import { secretOfTheHost } from "../refusals.ts";
-import { reconnect, resumeFrom, type Viewer, view } from "../viewer.ts";
+import { reconnect, resumeFrom, view } from "../viewer.ts";
 import { type LogUnderTest, publishIds, serveOver } from "../world.ts";
 
 /** How a watch that has begun ends for reasons that are not the reader's, and how its reader comes back. */
 export function endingsSuite(logs: LogUnderTest): void {
-  const serveFaulty = async () => {
-    const clock = new ManualClock(Date.now());
-    let faulty: FaultyLog | undefined;
-    const wrap = (log: ConstructorParameters<typeof FaultyLog>[0]) => {
-      faulty = new FaultyLog(log);
-      return faulty;
-    };
-    const world = await serveOver(logs, { clock, wrap, expectFaults: true });
-    const { cursor } = await publishIds(world.runtime, "w", ["read"]);
-    await publishIds(world.runtime, "w", ["unread"]);
-    const log = faulty as FaultyLog;
-    const cause = new Error(secretOfTheHost);
-    const unavailable = () =>
-      new TailraceError(
-        "log_unavailable",
-        { sinceMs: clock.now(), retryAfterMs: limits.logRetryMs },
-        "The log can't be read.",
-        { cause },
-      );
-    return { ...world, clock, log, cursor, unavailable };
-  };
-
-  /** Lets time pass until something that a test waits for has happened. */
-  const passing = async <T>(clock: ManualClock, wanted: Promise<T>): Promise<T> => {
-    let settled = false;
-    const watched = wanted.finally(() => {
-      settled = true;
-    });
-    while (!settled) {
-      clock.advance(limits.logRetryMs);
-      for (let i = 0; i < 5; i++) await turn();
-    }
-    return watched;
-  };
-
   describe.each(edges)("the end of a watch over $name", (edge) => {
     it("is put off while the log can't be read, and goes on when it can", async () => {
-      const { url, cursor, log, clock, unavailable } = await serveFaulty();
+      const { url, cursor, log, clock, unavailable } = await serveFaulty(logs);
       log.readFault = unavailable();
       const viewer = view(edge, url, resumeFrom(cursor));
       const notice = await viewer.diagnostic("logUnavailable");
@@ -63,14 +25,14 @@ export function endingsSuite(logs: LogUnderTest): void {
     });
 
     it("comes when the log can't be read for long, after a notice, with a cursor to come back with", async () => {
-      const { url, cursor, log, clock, unavailable } = await serveFaulty();
+      const { url, cursor, log, clock, unavailable } = await serveFaulty(logs);
       log.readFault = unavailable();
       const viewer = view(edge, url, resumeFrom(cursor));
       await viewer.diagnostic("logUnavailable");
       const began = clock.now();
-      const { code, detail } = await passing(clock, viewer.end());
+      const ending = await passing(clock, viewer.end());
       expect(clock.now() - began).toBeGreaterThanOrEqual(limits.logUnavailableMs - limits.logRetryMs);
-      expectReturn(viewer, "logUnavailable", code, detail);
+      expectReturn(viewer, "logUnavailable", ending);
       expect(JSON.stringify(viewer.terminal?.message)).not.toContain(secretOfTheHost);
       log.readFault = undefined;
       const back = view(edge, url, resumeFrom(viewer.cursor));
@@ -79,7 +41,7 @@ export function endingsSuite(logs: LogUnderTest): void {
     });
 
     it("comes with an incident id, and nothing else, when the server fails", async () => {
-      const { url, cursor, log, faults } = await serveFaulty();
+      const { url, cursor, log, faults } = await serveFaulty(logs);
       log.readFault = new TypeError(`cannot read ${secretOfTheHost}`);
       const viewer = view(edge, url, resumeFrom(cursor));
       const { code } = await viewer.end();
@@ -99,8 +61,7 @@ export function endingsSuite(logs: LogUnderTest): void {
       const { cursor } = await publishIds(runtime, "w", ["2"]);
       // Longer than a test may take: a reader that reads is not to need it.
       const closing = server.close({ graceMs: 600_000 });
-      const { code, detail } = await viewer.end();
-      expectReturn(viewer, "serverClosing", code, detail);
+      expectReturn(viewer, "serverClosing", await viewer.end());
       expect(viewer.ids).toEqual(["1", "2"]);
       expect(decodeCursor(viewer.cursor).position.sequence).toBe(decodeCursor(cursor).position.sequence);
       await closing;
@@ -126,20 +87,4 @@ export function endingsSuite(logs: LogUnderTest): void {
     expect(await viewer.end()).toMatchObject({ code: "deadline_exceeded", detail: undefined });
     expect(viewer.terminal).toBeUndefined();
   });
-}
-
-/** An end that a reader may come back from: in the frame, and in the error of an edge that has one. */
-function expectReturn(
-  viewer: Viewer,
-  reason: "logUnavailable" | "serverClosing",
-  code: string | undefined,
-  detail: unknown,
-) {
-  expect(viewer.cases.at(-1)).toBe("diagnostic");
-  expect(viewer.terminal?.reason.case).toBe(reason);
-  expect(code ?? "unavailable").toBe("unavailable");
-  if (code !== undefined) expect(detail).toEqual(viewer.terminal);
-  expect(decodeCursor(viewer.cursor).closing).toBe(false);
-  const value = viewer.terminal?.reason.value as { retryAfter?: { seconds: bigint } };
-  expect(Number(value.retryAfter?.seconds)).toBeGreaterThan(0);
 }
