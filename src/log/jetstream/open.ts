@@ -113,10 +113,11 @@ async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
   const before = await readIdentity(meta);
   const found = await lookAtStream(manager, stream, before?.identity);
   const isKnown = before !== undefined && fits(before.identity, found);
-  const identity = isKnown ? before.identity : bornNow(found, before?.identity, runtimeId);
-  // Written also where nothing changed: what was read may be old, and only the newest can be replaced.
-  const kept = await writeIdentity(meta, identity, before?.revision);
+  const kept = isKnown
+    ? before
+    : await writeIdentity(meta, bornNow(found, before?.identity, runtimeId), before?.revision);
   if (kept === undefined) return undefined;
+  const { identity } = kept;
   const snapshots = new Snapshots(meta, identity.generation);
   const fold = new Fold(opening.retention, identity.baseSequence, identity.bornAt);
   const snapshot = await snapshots.read();

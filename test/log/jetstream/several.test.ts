@@ -2,12 +2,15 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { connect } from "@nats-io/transport-node";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { describe, expect, type TestContext, test } from "vitest";
 import type { EventLog } from "../../../src/log/contract.ts";
+import { readIdentity, writeIdentity } from "../../../src/log/jetstream/identity.ts";
 import { type JetStreamLogOptions, openJetStreamLog } from "../../../src/log/jetstream/index.ts";
 import { Lease } from "../../../src/log/jetstream/lease.ts";
 import { Meta } from "../../../src/log/jetstream/meta.ts";
+import { streamOf } from "../../../src/log/jetstream/subjects.ts";
 import { natsForFile } from "../../support/nats.ts";
 import { eventually, until } from "../../support/until.ts";
 import { event, readAll, runtimeScope, texts } from "../harness.ts";
@@ -38,10 +41,14 @@ function writer(context: TestContext, namespace: string) {
   return start(context, "writer.ts", namespace, "1");
 }
 
-async function metaOf({ onTestFinished }: TestContext, namespace: string): Promise<Meta> {
+async function connectionOf({ onTestFinished }: TestContext): Promise<NatsConnection> {
   const connection = await connect({ servers: nats().url });
   onTestFinished(() => connection.close());
-  return Meta.open(connection, namespace, 1);
+  return connection;
+}
+
+async function metaOf(context: TestContext, namespace: string): Promise<Meta> {
+  return Meta.open(await connectionOf(context), namespace, 1);
 }
 
 // Each waits for time to pass, so they wait together.
@@ -56,6 +63,35 @@ describe.concurrent("several servers", () => {
     expect(texts(await readAll(one)).sort()).toEqual(["0", "1", "2", "3"]);
     expect(logs.map((log) => log.isShared)).toEqual([true, true, true, true]);
     expect(logs.filter((log) => log.isKeeper)).toHaveLength(1);
+  });
+
+  test("a log stays the same one, however its mark is raised while servers open it", async (context) => {
+    const namespace = freshNamespace();
+    const one = await server(context, namespace);
+    const meta = await metaOf(context, namespace);
+    const manager = await jetstreamManager(await connectionOf(context));
+    let stops = false;
+    const appending = (async () => {
+      while (!stops) await one.append({ events: [event("a", "x")] });
+    })();
+    const raising = (async () => {
+      while (!stops) {
+        const found = await readIdentity(meta);
+        const { last_seq: stream } = (await manager.streams.info(streamOf(namespace))).state;
+        if (found === undefined) continue;
+        await writeIdentity(meta, { ...found.identity, highWater: { stream, sequence: stream } }, found.revision);
+        // Who opens the log may be first as well.
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    })();
+    for (let i = 0; i < 10; i++) {
+      const opened = await Promise.all([1, 2, 3].map(() => openJetStreamLog({ servers: [nats().url], namespace })));
+      expect(opened.map(({ identity }) => identity)).toEqual(Array(3).fill(one.identity));
+      await Promise.all(opened.map((log) => log.close()));
+    }
+    stops = true;
+    await Promise.all([appending, raising]);
+    expect(one.health()).toEqual({ available: true });
   });
 
   test("a server that was paused while another wrote what it depends on writes nothing of that, and goes on from what is", async (context) => {
