@@ -1,5 +1,5 @@
 import { connect } from "@nats-io/transport-node";
-import { expect, type TestContext, test } from "vitest";
+import { expect, type TestContext, test, vi } from "vitest";
 import { openJetStreamLog } from "../../../src/log/jetstream/index.ts";
 import { Lease } from "../../../src/log/jetstream/lease.ts";
 import { Meta } from "../../../src/log/jetstream/meta.ts";
@@ -65,5 +65,33 @@ test("two that look after the stream by accident do no harm: what they keep and 
   await until(() => two.worker("quiet")?.lastOrdinal === 2, "the other to have it");
   await one.close();
   await two.close();
+  await keeper.stop();
+});
+
+test("who opens the log with a snapshot that another server replaces meanwhile takes the newer one", async (context) => {
+  const namespace = freshNamespace();
+  const options = { servers: [nats().url], namespace, retention: { workerEvents: 5 } };
+  await (await openJetStreamLog(options)).close();
+  const meta = await metaOf(context, namespace);
+  const keeper = new Lease(meta, "keeper", () => undefined);
+  await keeper.start();
+  const one = await openJetStreamLog(options);
+  context.onTestFinished(() => one.close());
+  const snapshots = new Snapshots(meta, one.identity.generation);
+  await one.append({ events: events("a", 3) });
+  await snapshots.write(new SnapshotCut(await foldOf(nats().url, namespace)));
+  const old = await snapshots.read();
+  for (let i = 0; i < 20; i++) await one.append({ events: events("a", 1, 4 + i) });
+  const ahead = await foldOf(nats().url, namespace);
+  await one.append({ events: events("a", 1, 30) });
+  await asOperator(nats().url, async (manager) => {
+    await purge(manager, namespace, ahead, await snapshots.write(new SnapshotCut(ahead)));
+    expect((await manager.streams.info(streamOf(namespace))).state.first_seq).toBeGreaterThan((old?.through ?? 0) + 1);
+  });
+  vi.spyOn(Snapshots.prototype, "read").mockResolvedValueOnce(old);
+  const two = await openJetStreamLog(options);
+  context.onTestFinished(() => two.close());
+  expect(two.identity).toEqual(one.identity);
+  expect(await viewOf(two, scopes)).toEqual(await viewOf(one, scopes));
   await keeper.stop();
 });
