@@ -211,7 +211,9 @@ export class EventPublisher {
 
   /** Whether a worker takes no more events. */
   hasEnded(workerId: string): boolean {
-    return workerId !== "" && this.#facts(workerId).ended !== undefined;
+    if (workerId === "") return false;
+    // What is on its way may be refused because another server ended the worker, and hides that here until then.
+    return (this.#accepted.get(workerId)?.facts.ended ?? this.#projection.facts(workerId).ended) !== undefined;
   }
 
   #admitJobs(events: readonly PendingEvent[], again: boolean): void {
@@ -224,10 +226,6 @@ export class EventPublisher {
     }
   }
 
-  #facts(workerId: string): WorkerFacts {
-    return this.#accepted.get(workerId)?.facts ?? this.#projection.facts(workerId);
-  }
-
   #requireOpen(events: readonly PendingEvent[]): void {
     const ending = new Set<string>();
     let open = "";
@@ -235,7 +233,7 @@ export class EventPublisher {
       if (workerId === "") return;
       // Most batches are of one worker.
       if (workerId !== open) {
-        if (ending.has(workerId) || this.#facts(workerId).ended !== undefined) {
+        if (ending.has(workerId) || this.hasEnded(workerId)) {
           throw invalidRequest(
             `events[${index}].worker_id`,
             `worker "${workerId}" has ended and takes no more events; use another id`,

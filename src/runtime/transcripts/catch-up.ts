@@ -16,6 +16,8 @@ export interface CatchUpOptions {
   /** Sequence of the last event of a worker that is folded. */
   readonly foldedTo: (workerId: string) => number;
   readonly fold: (workerId: string, block: EventBlock, index: number) => void;
+  /** Events of a worker are gone that may not be folded. */
+  readonly onMissed: (workerId: string) => void;
   /** Every worker is caught up with. Called each time that this is so again. */
   readonly onDone: () => void;
 }
@@ -124,7 +126,7 @@ export class CatchUp {
   }
 
   async #read(workerId: string): Promise<void> {
-    const { log, foldedTo, fold } = this.#options;
+    const { log, foldedTo, fold, onMissed } = this.#options;
     let after = foldedTo(workerId);
     const advance = (sequence: number) => {
       // Another server may have kept more of it meanwhile, and retention have removed what is in that.
@@ -145,6 +147,7 @@ export class CatchUp {
         continue;
       }
       if (page.kind === "expired") {
+        if (foldedTo(workerId) < page.floor.sequence) onMissed(workerId);
         advance(page.floor.sequence);
         continue;
       }

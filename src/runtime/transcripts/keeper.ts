@@ -25,8 +25,8 @@ export interface KeeperOptions {
   readonly clock: Clock;
   readonly report: ReportError;
   /**
-   * The transcript of a worker as the log is to keep it now; undefined: not now. `isCut`: it lacks entries that it has
-   * without having been kept.
+   * The transcript of a worker as the log is to keep it now; undefined: not now. `isCut`: it may lack entries that it
+   * has at other servers, or here.
    */
   readonly encode: (workerId: string) => { readonly bytes: Uint8Array; readonly isCut: boolean } | undefined;
 }

@@ -17,7 +17,7 @@ export function transcriptKey(workerId: string): string {
   return `${transcriptPrefix}${workerId}`;
 }
 
-/** Keys that are put, without ever having a value, with a transcript that lost entries because the log keeps too much. */
+/** Keys that are put, without ever having a value, with a transcript that lost entries, which all servers lose with that. */
 export const cutPrefix = "transcript-cut/";
 
 export function cutKey(workerId: string): string {

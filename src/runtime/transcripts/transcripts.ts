@@ -55,6 +55,8 @@ export class Transcripts {
   #keptBytes = 0;
   /** By how much those will be smaller that were made so and are not kept yet. */
   readonly #shrinking = new Map<string, number>();
+  /** Those that may lack what other servers have folded: what is kept next is what all have. */
+  readonly #unsure = new Set<string>();
   readonly #catchUp: CatchUp;
 
   constructor(log: EventLog, clock: Clock, report: ReportError, options: Partial<TranscriptOptions> = {}) {
@@ -78,6 +80,7 @@ export class Transcripts {
       report,
       foldedTo: (workerId) => this.of(workerId).sequence,
       fold: (workerId, block, index) => this.#fold(workerId, block, index),
+      onMissed: (workerId) => this.#unsure.add(workerId),
       onDone: () => {
         this.#keeper.holdAfter(Number.POSITIVE_INFINITY);
         this.#makeRoom();
@@ -148,6 +151,7 @@ export class Transcripts {
     this.#keptBytes -= this.#kept.get(workerId) ?? 0;
     this.#kept.delete(workerId);
     this.#shrinking.delete(workerId);
+    this.#unsure.delete(workerId);
   }
 
   /** Keeps everything a last time. */
@@ -189,9 +193,10 @@ export class Transcripts {
 
   #encode(workerId: string): { readonly bytes: Uint8Array; readonly isCut: boolean } | undefined {
     if (this.#catchUp.isBehind(workerId)) return undefined;
-    const isCut = this.#shrinking.has(workerId);
     const state = this.of(workerId);
-    return { bytes: encodeTranscript(isCut ? halve(state) : state), isCut };
+    const shrinks = this.#shrinking.has(workerId);
+    const isCut = shrinks || this.#unsure.has(workerId);
+    return { bytes: encodeTranscript(shrinks ? halve(state) : state), isCut };
   }
 
   #onKept(workerId: string, bytes: Uint8Array): void {
@@ -205,11 +210,12 @@ export class Transcripts {
     if (folded < sequence) this.#residents.delete(workerId);
     const isBehind = this.#catchUp.isBehind(workerId);
     this.#keeper.kept(workerId, sequence, isBehind ? Number.POSITIVE_INFINITY : folded);
+    if (this.#unsure.delete(workerId)) this.#onCut(workerId);
     this.#shrink();
     this.#makeRoom();
   }
 
-  /** What was just kept of a transcript lacks entries that it had: what came since is folded into that. */
+  /** What was just kept of a transcript may be another than the one here: what came since is folded into that. */
   #onCut(workerId: string): void {
     const resident = this.#residents.peek(workerId);
     if (resident === undefined) return;
