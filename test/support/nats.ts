@@ -17,10 +17,13 @@ export interface NatsCluster {
   leaderOf(stream: string): Promise<NatsProcess>;
 }
 
-/** A nats-server that ends with the test. */
-export async function startNats(options: NatsOptions = {}): Promise<NatsProcess> {
-  const servers = await startNatsProcesses(1, scratchDirectory(), options);
-  endsWithTest(servers);
+/**
+ * A nats-server that ends with the test.
+ * @param atEnd that of the test's context, where tests run at the same time.
+ */
+export async function startNats(options: NatsOptions = {}, atEnd = onTestFinished): Promise<NatsProcess> {
+  const servers = await startNatsProcesses(1, scratchDirectory(atEnd), options);
+  atEnd(() => killAll(servers));
   return servers[0] as NatsProcess;
 }
 
@@ -44,12 +47,10 @@ export function natsForFile(options: NatsOptions = {}): () => NatsProcess {
 /** A cluster of three that ends with the test. */
 export async function startNatsCluster(options: NatsOptions = {}): Promise<NatsCluster> {
   const servers = await startNatsProcesses(3, scratchDirectory(), options);
-  endsWithTest(servers);
+  onTestFinished(() => killAll(servers));
   return { servers, urls: servers.map(({ url }) => url), leaderOf: (stream) => leaderOf(servers, stream) };
 }
 
-function endsWithTest(servers: readonly NatsProcess[]): void {
-  onTestFinished(async () => {
-    await Promise.all(servers.map((server) => server.kill()));
-  });
+async function killAll(servers: readonly NatsProcess[]): Promise<void> {
+  await Promise.all(servers.map((server) => server.kill()));
 }

@@ -37,9 +37,14 @@ export interface NatsLink {
  * Connects to NATS and checks that a log can be there: JetStream answers, the server is new enough, and takes large
  * messages. It waits up to `natsOpenMs` for JetStream, since a cluster that has just started elects a leader first.
  *
+ * @param pingMs milliseconds between two pings.
  * @throws TailraceError `log_open_failed` whose message says what to do, `invalid_request` for options.
  */
-export async function openLink(options: NatsConnectOptions, clock: Clock = systemClock): Promise<NatsLink> {
+export async function openLink(
+  options: NatsConnectOptions,
+  clock: Clock = systemClock,
+  pingMs: number = limits.natsPingMs,
+): Promise<NatsLink> {
   const target = targetOf(options);
   const servers = target.servers.join(", ");
   let link: Link | undefined;
@@ -52,7 +57,7 @@ export async function openLink(options: NatsConnectOptions, clock: Clock = syste
       ...(target.tls === undefined ? {} : { tls: target.tls }),
       ignoreClusterUpdates: options.discoverServers === false,
       timeout: limits.natsConnectMs,
-      pingInterval: limits.natsPingMs,
+      pingInterval: pingMs,
       maxPingOut: limits.natsPingsOut,
       maxReconnectAttempts: -1,
       // An account that is changed, or a server that starts without its users, must not end the log.

@@ -19,8 +19,8 @@ import { operatorMode } from "./operator-mode.ts";
 
 const secret = "s3cr3t-that-nobody-reads";
 
-async function open(options: NatsConnectOptions, clock = systemClock): Promise<NatsLink> {
-  const link = await openLink(options, clock);
+async function open(options: NatsConnectOptions, clock = systemClock, pingMs?: number): Promise<NatsLink> {
+  const link = await openLink(options, clock, pingMs);
   onTestFinished(() => link.close());
   return link;
 }
@@ -75,7 +75,7 @@ test("it comes back also to a server that has refused it for a while", async () 
 
 test("a server that stops answering is left for another", async () => {
   const { servers, urls } = await startNatsCluster();
-  const link = await open({ servers: urls });
+  const link = await open({ servers: urls }, systemClock, 300);
   const used = servers.find(({ port }) => link.connection.getServer().endsWith(`:${port}`));
   expect(used).toBeDefined();
   used?.pause();

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { hasReason } from "../../../src/base/errors.ts";
 import type { EventLog } from "../../../src/log/contract.ts";
 import { type JetStreamLogOptions, openJetStreamLog } from "../../../src/log/jetstream/index.ts";
@@ -15,9 +15,14 @@ import { event, events, readAll, runtimeScope, type Seen, seenOf, texts } from "
 import { viewOf } from "../view.ts";
 import { asOperator, deleteStream, freshNamespace } from "./support.ts";
 
-async function server(nats: NatsProcess, namespace: string, options: Partial<JetStreamLogOptions> = {}) {
+async function server(
+  nats: NatsProcess,
+  namespace: string,
+  options: Partial<JetStreamLogOptions> = {},
+  context = { onTestFinished },
+) {
   const log = await openJetStreamLog({ servers: [nats.url], namespace, ...options });
-  onTestFinished(() => log.close());
+  context.onTestFinished(() => log.close());
   return log;
 }
 
@@ -60,53 +65,56 @@ test("what was acknowledged is there after the server was killed, and another on
   expect(await readAll(late)).toEqual(told.filter((one) => one.sequence > late.bounds(runtimeScope).floor.sequence));
 });
 
-test("while NATS is away appends are refused; when it is back subscribers have everything once", async () => {
-  const nats = await startNats({ syncAlways: true });
-  const namespace = freshNamespace();
-  const [one, two] = [await server(nats, namespace), await server(nats, namespace)];
-  const told: string[] = [];
-  two.subscribe((block) => told.push(...texts(seenOf(block))));
-  await one.append({ events: events("a", 3) });
-  await nats.kill();
-  const refused = await one.append({ events: [event("a", "lost?")] }).catch((error) => error);
-  expect(hasReason(refused, "log_unavailable")).toBe(true);
-  await until(() => !one.health().available, "the log to say that it is away");
-  await expect(one.append({ events: [event("a", "refused")] })).rejects.toMatchObject({ reason: "log_unavailable" });
-  // What is in memory can be read all the same.
-  expect(await readAll(one)).toHaveLength(3);
-  await nats.start();
-  await until(() => one.health().available && two.health().available, "the connections to be back");
-  const { last } = await eventually(() => one.append({ events: [event("b", "back")] }));
-  await until(() => two.bounds(runtimeScope).head.sequence >= last.sequence, "the other to have it");
-  const seen = await readAll(one);
-  expect(texts(await readAll(two))).toEqual(texts(seen));
-  expect(told).toEqual(texts(seen));
-  expect(told).not.toContain("refused");
-  expect(told.filter((text) => text === "back")).toHaveLength(told.filter((text) => text !== "lost?").length - 3);
-});
-
-test("what was refused while NATS stood still may come late: who tries again by what the state says writes once", async () => {
-  const nats = await startNats();
-  const namespace = freshNamespace();
-  const [one, two] = [await server(nats, namespace), await server(nats, namespace)];
-  const told: string[] = [];
-  two.subscribe((block) => told.push(...texts(seenOf(block))));
-  await one.append({ events: events("a", 2) });
-  nats.pause();
-  const publish = () =>
-    one.append({ events: [event("p", "once")], state: new Map([["producer/p", Uint8Array.of(1)]]) });
-  // Refused, unless somebody else lets NATS go on.
-  await publish().catch((error) => expect(hasReason(error, "log_unavailable")).toBe(true));
-  nats.resume();
-  await eventually(async () => {
-    // As a producer's retry is checked: what is there is not written again.
-    if (one.state("producer/p")?.[0] !== 1) await publish();
+// Both wait until NATS is given up.
+describe.concurrent("an outage", () => {
+  test("while NATS is away appends are refused; when it is back subscribers have everything once", async (context) => {
+    const nats = await startNats({ syncAlways: true }, context.onTestFinished);
+    const namespace = freshNamespace();
+    const [one, two] = [await server(nats, namespace, {}, context), await server(nats, namespace, {}, context)];
+    const told: string[] = [];
+    two.subscribe((block) => told.push(...texts(seenOf(block))));
+    await one.append({ events: events("a", 3) });
+    await nats.kill();
+    const refused = await one.append({ events: [event("a", "lost?")] }).catch((error) => error);
+    expect(hasReason(refused, "log_unavailable")).toBe(true);
+    await until(() => !one.health().available, "the log to say that it is away");
+    await expect(one.append({ events: [event("a", "refused")] })).rejects.toMatchObject({ reason: "log_unavailable" });
+    // What is in memory can be read all the same.
+    expect(await readAll(one)).toHaveLength(3);
+    await nats.start();
+    await until(() => one.health().available && two.health().available, "the connections to be back");
+    const { last } = await eventually(() => one.append({ events: [event("b", "back")] }));
+    await until(() => two.bounds(runtimeScope).head.sequence >= last.sequence, "the other to have it");
+    const seen = await readAll(one);
+    expect(texts(await readAll(two))).toEqual(texts(seen));
+    expect(told).toEqual(texts(seen));
+    expect(told).not.toContain("refused");
+    expect(told.filter((text) => text === "back")).toHaveLength(told.filter((text) => text !== "lost?").length - 3);
   });
-  const { last } = await eventually(() => one.append({ events: [event("z", "end")] }));
-  await until(() => two.bounds(runtimeScope).head.sequence >= last.sequence, "the other to have it");
-  expect(texts(await readAll(one)).filter((text) => text === "once")).toEqual(["once"]);
-  expect(told).toEqual(texts(await readAll(one)));
-  expect(texts(await readAll(two))).toEqual(told);
+
+  test("what was refused while NATS stood still may come late: who tries again by what the state says writes once", async (context) => {
+    const nats = await startNats({}, context.onTestFinished);
+    const namespace = freshNamespace();
+    const [one, two] = [await server(nats, namespace, {}, context), await server(nats, namespace, {}, context)];
+    const told: string[] = [];
+    two.subscribe((block) => told.push(...texts(seenOf(block))));
+    await one.append({ events: events("a", 2) });
+    nats.pause();
+    const publish = () =>
+      one.append({ events: [event("p", "once")], state: new Map([["producer/p", Uint8Array.of(1)]]) });
+    // Refused, unless somebody else lets NATS go on.
+    await publish().catch((error) => expect(hasReason(error, "log_unavailable")).toBe(true));
+    nats.resume();
+    await eventually(async () => {
+      // As a producer's retry is checked: what is there is not written again.
+      if (one.state("producer/p")?.[0] !== 1) await publish();
+    });
+    const { last } = await eventually(() => one.append({ events: [event("z", "end")] }));
+    await until(() => two.bounds(runtimeScope).head.sequence >= last.sequence, "the other to have it");
+    expect(texts(await readAll(one)).filter((text) => text === "once")).toEqual(["once"]);
+    expect(told).toEqual(texts(await readAll(one)));
+    expect(texts(await readAll(two))).toEqual(told);
+  });
 });
 
 test("a stream that is deleted ends the log; opened again it is a new generation that uses no sequence again", async () => {
