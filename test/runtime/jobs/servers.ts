@@ -1,6 +1,6 @@
 import { ManualClock } from "../../../src/base/clock.ts";
 import { limits } from "../../../src/base/limits.ts";
-import type { JobContext, SubmitOptions } from "../../../src/runtime/jobs/operation.ts";
+import type { JobContext, OperationOptions, SubmitOptions } from "../../../src/runtime/jobs/operation.ts";
 import { Runtime } from "../../../src/runtime/runtime.ts";
 import { type SharedLog, SharedStream } from "./shared-log.ts";
 import { controlledHandler } from "./support.ts";
@@ -14,13 +14,19 @@ export class ServerInMemory {
   readonly calls: readonly { job: JobContext; finish(): void; fail(error: unknown): void }[];
   isRunning = true;
 
-  constructor(log: SharedLog, operations: readonly string[], nowMs: number, onError: (error: unknown) => void) {
+  constructor(
+    log: SharedLog,
+    operations: readonly string[],
+    options: OperationOptions,
+    nowMs: number,
+    onError: (error: unknown) => void,
+  ) {
     this.clock = new ManualClock(nowMs);
     this.log = log;
     this.runtime = new Runtime({ log, clock: this.clock, onError });
     const { calls, handler } = controlledHandler();
     this.calls = calls;
-    for (const name of operations) this.runtime.operation(name, { concurrency: 2, cancelGraceMs: 1_000 }, handler);
+    for (const name of operations) this.runtime.operation(name, options, handler);
   }
 
   crash(): void {
@@ -44,13 +50,18 @@ export class ServersInMemory {
   readonly clock = new ManualClock();
   readonly stream = new SharedStream(this.clock);
   readonly faults: unknown[] = [];
-  readonly #servers: ServerInMemory[] = [];
+  /** Also those that are gone. */
+  readonly servers: ServerInMemory[] = [];
+  readonly #options: OperationOptions;
+
+  constructor(options: OperationOptions = { concurrency: 2, cancelGraceMs: 1_000 }) {
+    this.#options = options;
+  }
 
   start(operations: readonly string[] = ["work"]): ServerInMemory {
-    const server = new ServerInMemory(this.stream.open(), operations, this.clock.now(), (error) =>
-      this.faults.push(error),
-    );
-    this.#servers.push(server);
+    const report = (error: unknown) => this.faults.push(error);
+    const server = new ServerInMemory(this.stream.open(), operations, this.#options, this.clock.now(), report);
+    this.servers.push(server);
     return server;
   }
 
@@ -67,7 +78,7 @@ export class ServersInMemory {
     for (let left = ms; left > 0; left -= limits.serverPresenceMs) {
       const step = Math.min(left, limits.serverPresenceMs);
       this.clock.advance(step);
-      for (const { isRunning, clock } of this.#servers) if (isRunning) clock.advance(step);
+      for (const { isRunning, clock } of this.servers) if (isRunning) clock.advance(step);
       await this.turn(6);
     }
   }
