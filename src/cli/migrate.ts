@@ -4,6 +4,7 @@ import { hasReason, TailraceError } from "../base/errors.ts";
 import type { RetentionLimits } from "../base/limits.ts";
 import type { EventLog } from "../log/contract.ts";
 import { CopyClock, copyLog } from "../runtime/migration/copy-log.ts";
+import { requireUnserved } from "../runtime/migration/unserved.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { type NatsSettings, natsLogOptions } from "./options/nats-options.ts";
 import { usageError } from "./options/parse.ts";
@@ -41,9 +42,13 @@ export async function migrate(from: LogPlace, to: LogPlace): Promise<number> {
   const [openSource, openTarget] = [openerOf(from), openerOf(to)];
   await using source = closing(await openSource({ retention: keepEverything }));
   const { runtimeId } = source.log.identity;
-  await using target = closing(await openTarget({ retention: keepEverything, runtimeId, clock }));
-  let saidAt = performance.now();
+  let isBegun = false;
   try {
+    // Before there is a target that would have to be deleted.
+    await requireUnserved(source.log, clock, stop.signal);
+    await using target = closing(await openTarget({ retention: keepEverything, runtimeId, clock }));
+    isBegun = true;
+    let saidAt = performance.now();
     const { events } = await copyLog({
       source: source.log,
       target: target.log,
@@ -65,7 +70,7 @@ export async function migrate(from: LogPlace, to: LogPlace): Promise<number> {
     if (stop.signal.aborted) say("stopped before it was done.");
     else if (error instanceof TailraceError) say(error.message);
     else throw error;
-    say("What was copied so far is no whole log: delete it before you try again.");
+    if (isBegun) say("What was copied so far is no whole log: delete it before you try again.");
     return exitCodes.failed;
   }
 }

@@ -47,6 +47,11 @@ test("a log goes into NATS and back with its events in order and their times, an
 
   const during = await shown(inNats);
   expect(during.content).toEqual(before.content);
+  const served = tailrace(["migrate", "--from", nats.url, "--namespace", "moved", "--to", back]);
+  expect([await served.ended, served.stderr]).toEqual([
+    2,
+    expect.stringMatching(/--from: The log has a server that runs/),
+  ]);
   const old = await listEvents(during.url, { cursor: before.cursor });
   expect([old.status, await old.text()]).toEqual([400, expect.stringContaining("cursorUnknown")]);
   await during.stop();

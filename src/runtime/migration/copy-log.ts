@@ -43,10 +43,10 @@ export interface CopyOptions {
 /**
  * Copies what a log retains, events in their order with their times, and its state, to an empty log, in bounded memory.
  * Sequences and ordinals are those of the new log, and what the state says of them as well. What is remembered of workers
- * and jobs of which nothing is retained does not go along, save the records of jobs. Nobody else may use either log.
+ * and jobs of which nothing is retained does not go along, save the records of jobs, which are nobody's in the new log. Nobody
+ * else may use either log (`requireUnserved`).
  *
- * @throws TailraceError `invalid_request` if the target is not empty or the source was written to meanwhile, and what the
- *   logs throw.
+ * @throws TailraceError `invalid_request` if the target is not empty, or one of them was written to meanwhile, and what the logs throw.
  */
 export async function copyLog(options: CopyOptions): Promise<{ readonly events: number }> {
   const { source, target, clock } = options;
@@ -80,6 +80,12 @@ export async function copyLog(options: CopyOptions): Promise<{ readonly events: 
     throw invalidRequest(
       "from",
       "was written to while it was copied. Stop every server of it, and begin again with an empty target",
+    );
+  }
+  if (target.bounds({ kind: "runtime" }).head.ordinal !== events) {
+    throw invalidRequest(
+      "to",
+      "was written to while it was copied to. Delete it, and let nobody use it before it is whole",
     );
   }
   return { events };

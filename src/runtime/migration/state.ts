@@ -53,6 +53,7 @@ export function movedState(key: string, value: Uint8Array, moved: Moved): Uint8A
       ...header,
       beforeSequence: moved.sequence(beforeSequence),
       beforeOrdinal: moved.ordinal(beforeSequence),
+      owner: "",
       // 0 would say that it has not ended.
       endSequence: endSequence === 0 ? 0 : Math.max(1, moved.sequence(endSequence)),
     });

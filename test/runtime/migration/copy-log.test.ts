@@ -9,6 +9,7 @@ import type { EventLog, Scope } from "../../../src/log/contract.ts";
 import { openEmbeddedLog } from "../../../src/log/embedded/index.ts";
 import { MemoryLog } from "../../../src/log/memory/index.ts";
 import { CopyClock, copyLog } from "../../../src/runtime/migration/copy-log.ts";
+import { requireUnserved } from "../../../src/runtime/migration/unserved.ts";
 import { Runtime } from "../../../src/runtime/runtime.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
 import { batch, customEvents, eventsIn, framesUntil, isDiagnostic } from "../support.ts";
@@ -192,3 +193,44 @@ function jobOf(runtime: Runtime, jobId: string) {
 async function retainedEventsOf(runtime: Runtime, workerId: string) {
   return (await runtime.listEvents(create(ListEventsRequestSchema, { workerIds: [workerId] }))).events;
 }
+
+test("a log that has a server is not copied, and one whose servers are silent is, without them", async () => {
+  const source = new MemoryLog();
+  const beat = () => source.append({ events: [], state: new Map([["server/one", Buffer.from("1")]]) });
+  await beat();
+  await source.append({ events: [], state: new Map([["job-ask/none", Buffer.from("")]]) });
+  class Held extends CopyClock {
+    fire: () => void = () => undefined;
+    override after(_ms: number, callback: () => void) {
+      this.fire = callback;
+      return () => undefined;
+    }
+  }
+  const refused = requireUnserved(source, new Held());
+  await beat();
+  await expect(refused).rejects.toMatchObject({ reason: "invalid_request", details: { field: "from" } });
+  await expect(requireUnserved(source, new Held(), AbortSignal.abort(new Error("stopped")))).rejects.toThrow("stopped");
+
+  const clock = new Held();
+  const unserved = requireUnserved(source, clock);
+  // One that leaves meanwhile changes nothing.
+  await source.append({ events: [], state: new Map([["server/two", null]]) });
+  clock.fire();
+  await unserved;
+  const { target } = await copied(source);
+  expect([...target.stateEntries("")]).toEqual([]);
+});
+
+test("a target that somebody else writes to meanwhile is no copy", async () => {
+  const source = new MemoryLog();
+  const runtime = new Runtime({ log: source });
+  await runtime.publishEvents(batch({ events: customEvents("w", 5) }));
+  const clock = new CopyClock();
+  const target = new MemoryLog({ clock });
+  const onProgress = () =>
+    void target.append({ events: [{ workerId: "", jobId: "", kind: 10, body: new Uint8Array() }] });
+  await expect(copyLog({ source, target, clock, onProgress })).rejects.toMatchObject({
+    reason: "invalid_request",
+    details: { field: "to" },
+  });
+});
