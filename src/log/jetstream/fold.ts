@@ -51,6 +51,8 @@ export class Fold {
   readonly recent = new RecentMessages();
   /** Sequence in the stream up to which everything is in. */
   last = 0;
+  /** The newest message that was taken, in a group that may not be whole yet; undefined: none since a snapshot. */
+  newest: Pick<StreamMessage, "sequence" | "timeMs"> | undefined;
   /** Id of the server that says what retention is; empty: nobody does, and what was said last goes on. */
   keeper = "";
   readonly #baseSequence: number;
@@ -87,6 +89,7 @@ export class Fold {
     if (message.sequence !== this.#newest + 1 && message.sequence - 1 > this.#toleratedThrough) {
       throw new StreamGap(`messages ${this.#newest + 1} to ${message.sequence - 1} of the stream are missing`);
     }
+    this.newest = { sequence: message.sequence, timeMs: message.timeMs };
     const decoded = read(() => decodeMessage(message.payload));
     if (decoded === undefined) {
       this.#skip(message.sequence);

@@ -31,6 +31,8 @@ export class Keeper {
   readonly #lease: Lease;
   /** What was asked of `holdAfter` last; undefined: nothing yet. */
   #hold: number | undefined;
+  /** The hold that was said last. Not a number: nobody knows whether it was. */
+  #said: number | undefined;
   /** Whom the stream named last. */
   #named = "";
   #taking: Promise<void> | undefined;
@@ -60,11 +62,10 @@ export class Keeper {
     this.#watchAge();
   }
 
+  /** Every server has a hold, which is that of the log while it is the keeper. */
   holdAfter(sequence: number): void {
-    const changes = sequence !== (this.#hold ?? this.#parts.fold.index.retention.hold);
     this.#hold = sequence;
-    // Another server that takes over later says what it wants itself.
-    if (changes && this.isIt && !this.#stopped) void this.#say("keeps", { hold: sequence });
+    this.#sayHold();
   }
 
   /** Something was folded. */
@@ -75,6 +76,8 @@ export class Keeper {
       this.#named = keeper;
       // Nobody looks after the stream now, or somebody does who may have lost the lease long ago.
       if (keeper !== this.#id) this.#lease.hurry();
+      // It may have moved since this server said that it takes over.
+      else this.#sayHold();
     }
     this.#watchAge();
   }
@@ -95,16 +98,34 @@ export class Keeper {
   /** The lease is ours: lets everyone know, if they don't yet, and what this server wants of retention. */
   #takeOver(): void {
     const { fold, retention } = this.#parts;
-    if (fold.keeper === this.#id || this.#stopped) return;
+    if (this.#stopped) return;
+    if (fold.keeper === this.#id) {
+      // What was not said while there was no connection.
+      this.#sayHold();
+      return;
+    }
     // Said again when the lease is renewed, if it is lost on the way.
+    this.#said = this.#hold;
     this.#taking ??= this.#say("takes", { retention, hold: this.#hold ?? "state", trimsAll: true }).finally(() => {
       this.#taking = undefined;
     });
   }
 
+  #sayHold(): void {
+    const hold = this.#hold;
+    if (hold === undefined || !this.isIt || this.#stopped) return;
+    if (hold === (this.#said ?? this.#parts.fold.index.retention.hold)) return;
+    this.#said = hold;
+    void this.#say("keeps", { hold });
+  }
+
   async #say(role: KeeperRole, control: Control): Promise<void> {
-    // What is not said now is said with the next one, or by whoever takes over.
-    await this.#parts.publisher.control({ ...control, keeper: { id: this.#id, role } }).catch(() => undefined);
+    try {
+      await this.#parts.publisher.control({ ...control, keeper: { id: this.#id, role } });
+    } catch {
+      // Said when the lease is renewed, or by whoever takes over.
+      this.#said = Number.NaN;
+    }
   }
 
   /** Comes back when the oldest event falls due: the keeper lets everyone know what time it is. */

@@ -1,5 +1,7 @@
+import type { StreamInfo } from "@nats-io/jetstream";
 import { limits } from "../../base/limits.ts";
-import { fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
+import type { Fold } from "./fold.ts";
+import { bornNow, fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
 import type { LogParts } from "./jetstream-log.ts";
 import type { Keeper } from "./keeper.ts";
 import { purge } from "./purge.ts";
@@ -71,16 +73,19 @@ export class Maintenance {
 
   async #look(): Promise<void> {
     const { manager, quick, namespace, fold } = this.#parts;
-    const { last } = fold;
+    const { last, newest } = fold;
     this.#actions.answers(false);
     const stream = await findStream(quick, streamOf(namespace));
-    this.#actions.answers(true);
     const known = { ...this.#kept.identity, highWater: { stream: last, sequence: 0 } };
-    const isThere = stream !== undefined && fits(known, stream);
-    this.#isShort = !isThere && stream?.created === known.streamCreated && !this.#isShort;
+    const isOther = stream !== undefined && newest !== undefined && (await this.#isReplaced(newest));
+    const isThere = stream !== undefined && fits(known, stream) && !isOther;
+    this.#isShort = !isThere && !isOther && stream?.created === known.streamCreated && !this.#isShort;
     // One that has just lost the lead may still answer, and not know of everything.
     if (this.#isShort) return;
+    this.#actions.answers(true);
     if (stream === undefined || !isThere) {
+      // This server may be the only one that knows how far it was: who opens what is left must not take it for that.
+      await (isOther ? this.#beginAnew(stream) : this.#mark()).catch(() => undefined);
       this.#actions.failed(
         "The log's stream was deleted, made again or restored from a backup. Start the server again: it begins a new generation.",
         new Error(
@@ -100,6 +105,29 @@ export class Maintenance {
     await purge(manager, namespace, fold, through);
     const tookMs = performance.now() - startedAtMs;
     this.#nextSnapshotMs = performance.now() + Math.max(limits.natsSnapshotMs, tookMs * restFactor);
+  }
+
+  /**
+   * Whether the stream has another message where this server has folded one: it was restored from a backup, and may have
+   * grown beyond where it was since. One that is gone says nothing.
+   */
+  async #isReplaced({ sequence, timeMs }: NonNullable<Fold["newest"]>): Promise<boolean> {
+    const { quick, namespace } = this.#parts;
+    const found = await quick.streams.getMessage(streamOf(namespace), { seq: sequence });
+    // Times are rounded in more than one way.
+    return found !== null && Math.abs(found.time.getTime() - timeMs) > 1;
+  }
+
+  /** Begins a new generation, unless somebody has. */
+  async #beginAnew(stream: StreamInfo): Promise<void> {
+    const { fold, meta } = this.#parts;
+    const found = await readIdentity(meta);
+    if (found === undefined || found.identity.generation !== this.#kept.identity.generation) return;
+    const highWater = {
+      stream: fold.last,
+      sequence: Math.max(fold.index.head.sequence, found.identity.highWater.sequence),
+    };
+    await writeIdentity(meta, bornNow(stream, { ...found.identity, highWater }, undefined), found.revision);
   }
 
   /** Raises the mark to where the log is. */

@@ -186,15 +186,15 @@ export class Publisher {
     );
     const id = idOf(writer, number);
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
-    const late = () => this.#giveUp(id, new Error("the tail is behind"));
-    const timer = setTimeout(late, limits.natsComeBackMs);
+    const giveUp = (error: unknown) => {
+      // What has come meanwhile is read first.
+      setTimeout(() => this.#giveUp(id, error), limits.natsLateMs).unref();
+    };
+    const timer = setTimeout(() => giveUp(new Error("the tail is behind")), limits.natsComeBackMs);
     timer.unref();
     this.#sent.set(id, { ...group, bytes, timer });
     this.#sentBytes += bytes;
-    void this.#publish(id, messages).catch((error) => {
-      // What has come meanwhile is read first.
-      setTimeout(() => this.#giveUp(id, error), limits.natsLateMs).unref();
-    });
+    void this.#publish(id, messages).catch(giveUp);
   }
 
   async #publish(id: string, messages: readonly OutgoingMessage[]): Promise<void> {

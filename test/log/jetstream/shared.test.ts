@@ -138,6 +138,26 @@ describe("two servers of one log", () => {
     expect(heard).toEqual(["job/j x", "1", "job/j -", "2"]);
   });
 
+  test("the hold of a server counts once it is the keeper, as it is by then", async () => {
+    const namespace = freshNamespace();
+    const retention = { workerEvents: 5 };
+    const [one, two] = [await server(namespace, { retention }), await server(namespace, { retention })];
+    expect([one.isKeeper, two.isKeeper]).toEqual([true, false]);
+    one.holdAfter(4);
+    two.holdAfter(0);
+    await one.append({ events: events("a", 8) });
+    await one.append({ events: events("a", 1, 9) });
+    expect(one.worker("a")?.retainedEvents).toBe(5);
+    two.holdAfter(6);
+    await one.close();
+    await until(() => two.isKeeper, "the other to be the keeper");
+    await two.append({ events: events("a", 10, 10) });
+    expect(texts(await readAll(two))).toEqual(Array.from({ length: 13 }, (_, i) => `a:${7 + i}`));
+    two.holdAfter(Number.POSITIVE_INFINITY);
+    await two.append({ events: events("a", 1, 20) });
+    expect(two.worker("a")?.retainedEvents).toBe(5);
+  });
+
   test("of appends that follow each other on a key none is committed after one that NATS did not take", async () => {
     const namespace = freshNamespace();
     const one = await server(namespace);
