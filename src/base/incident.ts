@@ -39,7 +39,8 @@ export function safeReport(onError: ReportError = reportToStandardError): Report
   };
 }
 
-function reportToStandardError(error: unknown, incidentId?: string): void {
+/** Where faults go by default: standard error, with all that is known of them. Never throws. */
+export function reportToStandardError(error: unknown, incidentId?: string): void {
   const label = incidentId === undefined ? "tailrace:" : `tailrace: incident ${incidentId}:`;
   for (const show of [() => error, () => (error as Error).stack, () => "an error that can't be shown"]) {
     try {

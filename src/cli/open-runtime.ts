@@ -1,4 +1,7 @@
 import { resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { hasReason } from "../base/errors.ts";
+import { type ReportError, reportToStandardError } from "../base/incident.ts";
 import type { EventLog } from "../log/contract.ts";
 import { Runtime } from "../runtime/runtime.ts";
 import { createServer, type Server, type ServerOptions } from "../server/index.ts";
@@ -6,6 +9,12 @@ import { earlierCommandsEnded } from "./operations/earlier-commands.ts";
 import { natsLogOptions } from "./options/nats-options.ts";
 import { defaultDirectory, defaultListen, type RuntimeSettings } from "./options/runtime-options.ts";
 import { say } from "./report.ts";
+
+/**
+ * Milliseconds that a log which is being opened when someone says stop has to be opened and closed again. It may wait for
+ * a store that does not answer, and one that is left in the middle is in order all the same.
+ */
+const openGraceMs = 2_000;
 
 /** A runtime that is served. */
 export interface ServedRuntime {
@@ -20,11 +29,12 @@ export interface ServedRuntime {
 
 /**
  * Opens the log, the runtime and its ports, or none of them. Commands that a killed server left behind end first.
- * @throws TailraceError that says what to do, and the reason of `signal` if it aborts while there are such commands.
+ * @throws TailraceError that says what to do, and the reason of `signal` if it aborts before the log is open or while there
+ *   are such commands.
  */
 export async function openRuntime(settings: RuntimeSettings, signal?: AbortSignal): Promise<ServedRuntime> {
   const { listen = defaultListen, commandListen, insecure } = settings;
-  const log = await openLog(settings);
+  const log = await unlessStopped(openLog(settings), signal);
   const directory = dataDirectory(settings);
   try {
     // With the lock, and before the runtime: it ends the jobs of the life before.
@@ -36,14 +46,18 @@ export async function openRuntime(settings: RuntimeSettings, signal?: AbortSigna
     await log.close();
     throw error;
   }
-  const runtime = new Runtime({ log });
+  // What can't be done while the log is away is no fault; that it is away is said once, by who follows its health.
+  const onError: ReportError = (error, incidentId) => {
+    if (log.health().available || !hasReason(error, "log_unavailable")) reportToStandardError(error, incidentId);
+  };
+  const runtime = new Runtime({ log, onError });
   const servers: Server[] = [];
   const close = async (graceMs: number): Promise<void> => {
     await Promise.all(servers.map((server) => server.close({ graceMs })));
     await runtime.close();
   };
   const open = async (options: Pick<ServerOptions, "listen" | "services">): Promise<Server> => {
-    const server = await createServer({ runtime, insecure, ...options });
+    const server = await createServer({ runtime, insecure, onError, ...options });
     servers.push(server);
     return server;
   };
@@ -56,6 +70,20 @@ export async function openRuntime(settings: RuntimeSettings, signal?: AbortSigna
     await close(0);
     throw error;
   }
+}
+
+/** @throws the reason of `signal` if that aborts before the log is open. */
+async function unlessStopped(opening: Promise<EventLog>, signal: AbortSignal | undefined): Promise<EventLog> {
+  if (signal === undefined) return opening;
+  const { promise: stopped, resolve: settle } = Promise.withResolvers<undefined>();
+  const stop = () => settle(undefined);
+  signal.addEventListener("abort", stop);
+  if (signal.aborted) stop();
+  const log = await Promise.race([opening, stopped]).finally(() => signal.removeEventListener("abort", stop));
+  if (log !== undefined) return log;
+  const closed = opening.then((late) => late.close()).catch(() => undefined);
+  await Promise.race([closed, delay(openGraceMs)]);
+  throw signal.reason;
 }
 
 /** Where the log is kept; undefined: not in a directory. */

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
 import type { TailraceError } from "../base/errors.ts";
+import type { LogHealth } from "../log/contract.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { dataDirectory, openRuntime, type ServedRuntime } from "./open-runtime.ts";
@@ -17,8 +17,8 @@ import { GracefulStop } from "./stop-signals.ts";
 const closeGraceMs = 5_000;
 const closeBoundMs = 10_000;
 
-/** Milliseconds between two looks at whether the log has ended. */
-const lookMs = 500;
+/** The same once the log can't be used: there is nothing that could be written any more. */
+const closeAwayMs = 3_000;
 
 /** `tailrace serve`: a runtime, with operations that jobs run, until someone says stop. */
 export async function serve(settings: RuntimeSettings, operations: readonly OperationConfig[]): Promise<number> {
@@ -49,22 +49,47 @@ export async function serve(settings: RuntimeSettings, operations: readonly Oper
   process.stdout.write(`tailrace ready ${served.server.url}\n`);
   const failure = await stopOrFailure(served.runtime, stop.signal);
   if (failure !== undefined) say(failure.message);
-  const boundMs = closeBoundMs + Math.max(0, ...operations.map(({ cancelGraceMs }) => cancelGraceMs));
+  const code = failure === undefined ? exitCodes.ok : exitCodes.failed;
+  const commandGraceMs = Math.max(0, ...operations.map(({ cancelGraceMs }) => cancelGraceMs));
+  const boundMs = closeBoundMs + commandGraceMs;
   const bound = setTimeout(() => {
     say(`could not close within ${boundMs / 1000} s; ending now. What was acknowledged is kept.`);
     process.exit(exitCodes.failed);
   }, boundMs);
+  const { log } = served.runtime;
+  let away: NodeJS.Timeout | undefined;
+  const look = ({ available }: LogHealth) => {
+    // Ended by what can't be helped: for whoever asked for the end, it is in order.
+    if (!available) away ??= setTimeout(() => process.exit(code), closeAwayMs + commandGraceMs);
+  };
+  const unsubscribe = log.subscribeHealth(look);
+  look(log.health());
   await served.close(closeGraceMs);
+  unsubscribe();
+  clearTimeout(away);
   clearTimeout(bound);
-  return failure === undefined ? exitCodes.ok : exitCodes.failed;
+  return code;
 }
 
-/** Waits until someone says stop, or the log has ended, and gives what that says: a supervisor starts the server again then. */
-async function stopOrFailure(runtime: Runtime, stop: AbortSignal): Promise<TailraceError | undefined> {
-  while (!stop.aborted) {
-    const health = runtime.health();
-    if (!health.available && health.ended === true) return health.error;
-    await delay(lookMs, undefined, { signal: stop }).catch(() => undefined);
-  }
-  return undefined;
+/**
+ * Settles when someone says stop, or with what a log says that has ended: a supervisor starts the server again then. Until
+ * then it says when the log goes away and when it comes back.
+ */
+function stopOrFailure({ log }: Runtime, stop: AbortSignal): Promise<TailraceError | undefined> {
+  return new Promise((resolve) => {
+    const settle = (failure: TailraceError | undefined) => {
+      unsubscribe();
+      resolve(failure);
+    };
+    const look = (health: LogHealth) => {
+      if (health.available) say("the log can be used again");
+      else if (health.ended === true) settle(health.error);
+      else say(health.error.message);
+    };
+    const unsubscribe = log.subscribeHealth(look);
+    stop.addEventListener("abort", () => settle(undefined), { once: true });
+    if (stop.aborted) settle(undefined);
+    const health = log.health();
+    if (!health.available) look(health);
+  });
 }
