@@ -42,13 +42,23 @@ export class AppendOrder {
     if (waits) this.#admit(bytes);
     const held = new Map<string, () => void>();
     if (waits) for (const key of keys) held.set(key, this.#hold(key));
+    let letBy = !waits;
+    const ready = waits
+      ? Promise.all(before).then(() => {
+          letBy = true;
+        })
+      : undefined;
     let waiting = waits;
     const stopWaiting = () => {
       if (waiting) this.#waitingBytes -= bytes;
       waiting = false;
     };
+    const release = () => {
+      for (const open of held.values()) open();
+      held.clear();
+    };
     return {
-      ready: waits ? Promise.all(before) : undefined,
+      ready,
       sent: (barred) => {
         stopWaiting();
         for (const key of keys) {
@@ -59,9 +69,10 @@ export class AppendOrder {
         }
       },
       leave: () => {
+        // What comes after one that does not wait any longer still has to wait for those before that.
+        if (letBy) release();
+        else void ready?.then(release);
         stopWaiting();
-        for (const release of held.values()) release();
-        held.clear();
       },
     };
   }

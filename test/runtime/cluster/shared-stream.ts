@@ -61,10 +61,10 @@ export class SharedStream {
     for (const { payloads } of sent.slice(0, Math.floor(this.#random() * (sent.length + 1)))) this.#store(payloads);
   }
 
-  /** Stores what somebody sent, or lets somebody hear what is stored. False: there is neither. */
-  step(): boolean {
+  /** Stores what somebody sent, or lets somebody hear what is stored. False: there is neither. `alone`: of this one only. */
+  step(alone?: StreamServer): boolean {
     const steps: (() => void)[] = [];
-    for (const server of this.#servers) {
+    for (const server of alone === undefined ? this.#servers : [alone]) {
       const [next] = server.outgoing;
       if (next !== undefined) {
         steps.push(() => {
@@ -135,6 +135,7 @@ export class StreamServer extends ReadableLog {
       {
         folded: () => fold.last,
         assertReachable: () => undefined,
+        acknowledged: () => undefined,
       },
     );
     this.#reader = new Reader(this.#manager() as never, "test", fold, () => undefined);
