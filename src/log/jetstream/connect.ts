@@ -9,8 +9,8 @@ import {
   lowestMaxPayload,
   lowestServer,
   openErrorOf,
-  openFailed,
   payloadTooSmall,
+  silent,
   tooOld,
 } from "./errors.ts";
 
@@ -103,14 +103,6 @@ function isNewEnough(version: string): boolean {
 
 function isNoAnswer(error: unknown): boolean {
   return (error as Error).name === "TimeoutError";
-}
-
-function silent(servers: string, error: unknown) {
-  return openFailed(
-    "unreachable",
-    `NATS at ${servers} does not answer for JetStream within ${limits.natsOpenMs / 1000} s. More than half of the cluster's servers must be up.`,
-    error,
-  );
 }
 
 class Link implements NatsLink {

@@ -1,6 +1,7 @@
 import { JetStreamApiError } from "@nats-io/jetstream";
 import { errors as natsErrors } from "@nats-io/transport-node";
 import { type ProblemDetails, TailraceError } from "../../base/errors.ts";
+import { limits } from "../../base/limits.ts";
 
 type OpenCause = ProblemDetails["log_open_failed"]["cause"];
 
@@ -54,6 +55,15 @@ export function payloadTooSmall(server: string, maxPayload: number): TailraceErr
   return openFailed(
     "unsupported",
     `${server} takes messages of ${maxPayload} bytes at the most, and a log needs ${lowestMaxPayload}. Set max_payload to 1MB or more on every server of the cluster.`,
+  );
+}
+
+/** JetStream says nothing. */
+export function silent(servers: string, error: unknown): TailraceError<"log_open_failed"> {
+  return openFailed(
+    "unreachable",
+    `NATS at ${servers} does not answer for JetStream within ${limits.natsOpenMs / 1000} s. More than half of the cluster's servers must be up.`,
+    error,
   );
 }
 

@@ -10,6 +10,7 @@ import type { Layout } from "../index/extents.ts";
 import { type FetchedBytes, ReadableLog } from "../readable-log.ts";
 import { Availability } from "./availability.ts";
 import type { NatsLink } from "./connect.ts";
+import { silent } from "./errors.ts";
 import type { Fold, StreamMessage } from "./fold.ts";
 import type { KeptIdentity } from "./identity.ts";
 import { Keeper } from "./keeper.ts";
@@ -21,6 +22,9 @@ import { MissingMessages, Reader } from "./reader.ts";
 import type { Snapshots } from "./snapshots.ts";
 import { streamOf } from "./subjects.ts";
 import { StreamTail } from "./tail.ts";
+
+/** Messages that are folded while the log is opened until it is looked again whether they still come. */
+const replayStep = 10_000;
 
 /** What a log on JetStream is made of. */
 export interface LogParts {
@@ -70,6 +74,7 @@ export class JetStreamLog extends ReadableLog {
     this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, {
       folded: () => fold.last,
       assertReachable: () => this.#assertReachable(),
+      acknowledged: () => this.#availability.has("stream"),
     });
     // Not by the clock of the log, which a test moves: NATS takes its time.
     this.#availability = new Availability(systemClock, (isAvailable) => this.#availabilityChanged(isAvailable));
@@ -90,7 +95,7 @@ export class JetStreamLog extends ReadableLog {
   /**
    * Follows the stream and settles when everything is folded up to a sequence in it.
    * @param there the newest one that can come.
-   * @throws StreamGap where messages are missing.
+   * @throws StreamGap where messages are missing, TailraceError `log_open_failed` if NATS sends nothing for `natsOpenMs`.
    */
   async follow(through: number, there: number): Promise<void> {
     const { link, client, namespace, fold } = this.#parts;
@@ -98,7 +103,14 @@ export class JetStreamLog extends ReadableLog {
       take: (message) => this.#take(message),
       onRunning: (isRunning) => (isRunning ? this.#availability.has("tail") : this.#availability.misses("tail")),
     });
-    await this.#until(() => fold.last >= Math.min(through, there), undefined);
+    const isReached = () => fold.last >= Math.min(through, there);
+    while (!isReached()) {
+      const { last } = fold;
+      await this.#until(() => isReached() || fold.last >= last + replayStep, limits.natsOpenMs).catch((error) => {
+        if (this.#stopped !== undefined) throw error;
+        if (fold.last === last) throw silent(link.servers, error);
+      });
+    }
     fold.passOver(through);
   }
 
@@ -199,8 +211,8 @@ export class JetStreamLog extends ReadableLog {
     this.#keeper.folded();
   }
 
-  /** Settles when so much is folded that something holds. `withinMs` undefined: however long that takes. */
-  #until(isReached: () => boolean, withinMs: number | undefined): Promise<void> {
+  /** Settles when so much is folded that something holds. */
+  #until(isReached: () => boolean, withinMs: number): Promise<void> {
     if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
     if (isReached()) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -208,7 +220,7 @@ export class JetStreamLog extends ReadableLog {
         this.#waiting = this.#waiting.filter((one) => one !== waiting);
         settle(this.unavailable("This server is behind the log. Try again."));
       };
-      const timer = withinMs === undefined ? undefined : setTimeout(late, withinMs);
+      const timer = setTimeout(late, withinMs);
       const settle = (error?: unknown) => {
         clearTimeout(timer);
         if (error === undefined) resolve();

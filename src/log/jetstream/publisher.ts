@@ -41,6 +41,8 @@ export interface PublishingLog {
   folded(): number;
   /** @throws TailraceError if nothing can be sent now. */
   assertReachable(): void;
+  /** NATS has answered for a write. */
+  acknowledged(): void;
 }
 
 /**
@@ -208,7 +210,10 @@ export class Publisher {
       else connection.publish(subject, payload, options);
     }
     const acknowledgement = JSON.parse(new TextDecoder().decode(answer));
-    if (acknowledgement.error === undefined) return;
+    if (acknowledgement.error === undefined) {
+      this.#log.acknowledged();
+      return;
+    }
     const group = this.#take(id);
     if (group === undefined) return;
     // Refused: it was not written, and what comes after it may be.
