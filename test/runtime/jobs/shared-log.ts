@@ -72,6 +72,7 @@ export class SharedLog extends ReadableLog {
     this.#publisher = new Publisher(link, "test", new PendingAppends(this.index), clock, true, {
       folded: () => fold.last,
       assertReachable: () => undefined,
+      acknowledged: () => undefined,
     });
     const manager = { direct: undefined } as unknown as JetStreamManager;
     // Everything is among the newest, so nobody is asked.
