@@ -439,8 +439,8 @@ export type Job = Message<"tailrace.v1.Job"> & {
 
   /**
    * Machine-readable reason of the state: "handler_failed", "exit_code", "signal", "cancel_requested", "total_timeout",
-   * "idle_timeout", "queue_timeout", "runtime_restarted", "runtime_closed", "invalid_params", or one of the handler's own, cut after 256
-   * bytes. Empty: none.
+   * "idle_timeout", "queue_timeout", "runtime_restarted", "runtime_closed", "runtime_lost" (its server, one of several on a log, was
+   * not heard any more), "invalid_params", or one of the handler's own, cut after 256 bytes. Empty: none.
    *
    * @generated from field: string reason = 5;
    */
@@ -475,7 +475,7 @@ export type Job = Message<"tailrace.v1.Job"> & {
   cancelRequested: boolean;
 
   /**
-   * Place among the queued jobs of its operation, from 1. Unset: it is not queued for a start.
+   * Place among the queued jobs of its operation, from 1. Unset: it is not queued for a start, or at another server.
    *
    * @generated from field: optional uint32 queue_position = 10;
    */

@@ -903,7 +903,7 @@ export type JobStateChanged = Message<"tailrace.v1.JobStateChanged"> & {
   state: JobState;
 
   /**
-   * Machine-readable reason, for example "runtime_restarted" or "idle_timeout". Empty: none.
+   * Machine-readable reason, for example "runtime_restarted", "runtime_lost" or "idle_timeout". Empty: none.
    *
    * @generated from field: string reason = 2;
    */
