@@ -44,10 +44,10 @@ export function natsForFile(options: NatsOptions = {}): () => NatsProcess {
   };
 }
 
-/** A cluster of three that ends with the test. */
-export async function startNatsCluster(options: NatsOptions = {}): Promise<NatsCluster> {
-  const servers = await startNatsProcesses(3, scratchDirectory(), options);
-  onTestFinished(() => killAll(servers));
+/** A cluster of three that ends with the test, as `startNats`. */
+export async function startNatsCluster(options: NatsOptions = {}, atEnd = onTestFinished): Promise<NatsCluster> {
+  const servers = await startNatsProcesses(3, scratchDirectory(atEnd), options);
+  atEnd(() => killAll(servers));
   return { servers, urls: servers.map(({ url }) => url), leaderOf: (stream) => leaderOf(servers, stream) };
 }
 
