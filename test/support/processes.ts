@@ -51,3 +51,13 @@ export function residentBytes(pid: number): number {
   const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
   return Number(kilobytes) * 1024;
 }
+
+/** The same; undefined: the process has ended. */
+export function residentBytesIfAny(pid: number): number | undefined {
+  try {
+    const bytes = residentBytes(pid);
+    return Number.isNaN(bytes) ? undefined : bytes;
+  } catch {
+    return undefined;
+  }
+}

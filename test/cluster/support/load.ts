@@ -12,6 +12,8 @@ export interface LoadOptions {
   readonly producers?: number;
   /** Milliseconds between two batches of one producer. Default: 25. */
   readonly paceMs?: number;
+  /** Hears of every batch that was acknowledged: number of its last event, and the position after it. */
+  readonly onAcknowledged?: (lane: Lane, number: number, cursor: string) => void;
 }
 
 /** Producers that publish through whichever server answers, each batch again with the same numbers until it is acknowledged. */
@@ -26,7 +28,9 @@ export class Load {
   constructor(options: LoadOptions) {
     this.#options = options;
     const { producers = 4, ledger } = options;
-    const runs = Array.from({ length: producers }, (_, index) => this.#produce(ledger.lane(`w${index}`), index));
+    const runs = Array.from({ length: producers }, (_, index) =>
+      this.#produce(ledger.lane(`w${index}`, index % 2 === 0), index),
+    );
     this.#running = Promise.all(runs).catch((error: Error) => {
       this.#failure = error;
     });
@@ -45,7 +49,7 @@ export class Load {
   }
 
   async #produce(lane: Lane, index: number): Promise<void> {
-    const { ledger, urls, gaps, paceMs = 25 } = this.#options;
+    const { ledger, urls, gaps, paceMs = 25, onAcknowledged } = this.#options;
     const publisher = createPublisher({
       transport: failoverTransport(urls, index),
       // The bounds of a server that can't write are seconds; what takes longer has died on the way.
@@ -55,10 +59,11 @@ export class Load {
     });
     for (let turn = 0; !this.#stopped; turn++) {
       const events = ledger.next(lane, 1 + (turn % 5));
-      const { lastSequence } = await publisher.publish(events);
+      const { lastSequence, cursor } = await publisher.publish(events);
       // Before the first event of a worker is the one that says that it was created.
       for (const index of events.keys()) lane.sequences.push(Number(lastSequence) - events.length + 1 + index);
       gaps.stamp(lane.workerId);
+      onAcknowledged?.(lane, lane.sequences.length, cursor);
       await delay(paceMs);
     }
     await publisher.close();

@@ -22,7 +22,7 @@ export class Scene {
   readonly #publishing = new GapMeter();
   readonly #watching = new GapMeter();
 
-  constructor(cluster: Cluster, load: Pick<LoadOptions, "producers" | "paceMs"> = {}) {
+  constructor(cluster: Cluster, load: Omit<LoadOptions, "ledger" | "urls" | "gaps"> = {}) {
     this.cluster = cluster;
     const { urls } = cluster;
     const { ledger } = this;

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Direction, openTcpProxy, type TcpProxy } from "../../support/open-tcp-proxy.ts";
-import { residentBytes } from "../../support/processes.ts";
+import { residentBytesIfAny } from "../../support/processes.ts";
 import { until } from "../../support/until.ts";
 
 const checkout = join(import.meta.dirname, "../../..");
@@ -66,10 +66,7 @@ export class Server {
 
   /** Bytes of memory; undefined: it does not run now. */
   get memory(): number | undefined {
-    const { pid } = this;
-    if (pid === undefined) return undefined;
-    const bytes = residentBytes(pid);
-    return Number.isNaN(bytes) ? undefined : bytes;
+    return this.pid === undefined ? undefined : residentBytesIfAny(this.pid);
   }
 
   /** Runs it until `stop` or `kill`, again and again if it ends by itself, and settles when it serves. */

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import type { Event } from "../../../gen/tailrace/v1/event_pb.ts";
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
-import type { Ledger } from "./ledger.ts";
+import { type Ledger, numberOf } from "./ledger.ts";
 
 /** What a verifier says at the most: what follows a fault is mostly more of it. */
 const maxFaults = 20;
@@ -45,7 +45,8 @@ export class Verifier {
       if (workerSequence !== last + 1n) this.#fault(`${workerId} has ${workerSequence} after ${last}`);
       this.#workerSequences.set(workerId, workerSequence);
     }
-    if (payload.case === "textDone") this.#published(event, Number(payload.value.text));
+    const number = numberOf(event);
+    if (number !== undefined) this.#published(event, number);
     if (payload.case === "jobStateChanged" && terminalStates.has(payload.value.state)) {
       if (this.jobEnds.has(jobId)) this.#fault(`job ${jobId} ended twice`);
       this.jobEnds.set(jobId, { state: payload.value.state, reason: payload.value.reason });
