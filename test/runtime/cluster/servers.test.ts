@@ -205,6 +205,37 @@ describe("transcripts", () => {
     }
   });
 
+  test("go on from what was kept meanwhile at a server that starts slower than retention goes on", async () => {
+    const { servers, clock, done, stream } = await serversOf(2, { retention: { workerEvents: 4 } });
+    const talk = conversation("a");
+    for (const count of [1, 20, 9]) {
+      await done(servers[1].runtime.publish(take(talk, count)));
+      clock.advance(limits.transcriptKeepMs);
+      await stream.until();
+    }
+    await done(servers[1].runtime.publish(take(talk, 20)));
+    const log = stream.open();
+    const read = log.read.bind(log);
+    const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    let reads = 0;
+    // What it found first is of before the rest was said, and what it looks for then is gone.
+    log.read = async (request) => {
+      const page = await read({ ...request, maxEvents: 3 });
+      if (reads++ === 1) await released;
+      return page;
+    };
+    const runtime = new Runtime({ log, clock });
+    await stream.until();
+    await done(servers[1].runtime.publish(take(talk, 30)));
+    clock.advance(limits.transcriptKeepMs);
+    await stream.until();
+    expect(log.worker("a")).toMatchObject({ retainedEvents: 4 });
+    release();
+    const late = await done(getTranscript(runtime, "a"));
+    expect(reads).toBeGreaterThanOrEqual(2);
+    expect(shown(stateOf(late))).toEqual(shown(stateOf(await getTranscript(servers[0].runtime, "a"))));
+  });
+
   test("are let go of in memory at every server once one has kept them", async () => {
     const memoryBytes = 50_000;
     const { servers, clock, done, stream } = await serversOf(2, { transcripts: { memoryBytes } });
