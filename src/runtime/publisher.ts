@@ -42,11 +42,13 @@ export interface Decision {
   readonly state?: ReadonlyMap<string, StatePut>;
   /** Keys of the state that the decision depends on, beyond those of the batch's workers and jobs. */
   readonly fence?: readonly string[];
+  /** Called right before the batch is handed to a log that is shared. */
+  readonly onSend?: () => void;
 }
 
 /**
- * Whether a job takes events. `again`: the events were admitted before, so an end that is on its way goes behind them, and
- * only one that is committed refuses them. @throws TailraceError `job_not_found`, `job_ended`.
+ * Whether a job takes events. `again`: the events were admitted before, so an end that was not handed to the log yet goes
+ * behind them, and does not refuse them. @throws TailraceError `job_not_found`, `job_ended`.
  */
 export type AdmitJob = (jobId: string, again: boolean) => void;
 
@@ -172,6 +174,7 @@ export class EventPublisher {
       said = planned.said;
       // What is said of a worker bars its jobs as well: their ends are not to come before it.
       place.sent(said.size > 0 ? everything : planned.batch.state);
+      decision.onSend?.();
       return fenced(planned, decision.fence);
     };
     try {

@@ -195,8 +195,9 @@ export class Jobs {
   /** `AdmitJob`. @throws TailraceError `job_not_found`, `job_ended`. */
   admit(jobId: string, again: boolean): void {
     const entry = this.#require(jobId);
-    const machine = again ? undefined : entry.active?.machine;
-    const state = machine?.phase === "ended" ? machine.end.state : entry.state;
+    const machine = entry.active?.machine;
+    const decided = machine?.phase === "ended" && !again ? machine.end.state : entry.sentEnd;
+    const state = decided ?? entry.state;
     if (!isTerminal(state)) return;
     throw new TailraceError(
       "job_ended",

@@ -148,9 +148,16 @@ export class JobLedger {
         const state = new Map<string, StatePut>([[recordKey(entry.id), put]]);
         // Also where there is none: one that is on its way is refused then.
         if (this.#log.isShared) state.set(`${askPrefix}${entry.id}`, null);
-        return this.#decision(job, endEvents(job, end, endTimeMs), state, fence);
+        const decision = this.#decision(job, endEvents(job, end, endTimeMs), state, fence);
+        // From here on nothing of the job may follow, not even what was refused meanwhile and is made again.
+        const onSend = () => {
+          entry.sentEnd = end.state;
+        };
+        return { ...decision, onSend };
       }),
-    );
+    ).finally(() => {
+      entry.sentEnd = undefined;
+    });
   }
 
   /** Takes jobs out of the log: their records, keys (asked for at every try), and what it counts of them. */

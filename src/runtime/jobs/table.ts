@@ -1,6 +1,6 @@
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import type { ActiveJob } from "./active.ts";
-import { isTerminal } from "./machine.ts";
+import { isTerminal, type TerminalState } from "./machine.ts";
 import type { KeyUse, RecordHeader } from "./record.ts";
 
 /** A job that is remembered. The rest of what is known of it lies encoded in the log's state. */
@@ -20,6 +20,8 @@ export interface JobEntry {
   recordBytes: number;
   /** Id of the server that it waits at or runs at, as committed; undefined: it is not committed, or has ended. */
   owner: string | undefined;
+  /** How it ends by an append of this server that was handed to a shared log and is not over; undefined: there is none. */
+  sentEnd: TerminalState | undefined;
   /** What it does here until its end is committed. */
   active: ActiveJob | undefined;
 }
@@ -36,6 +38,7 @@ export function newEntry(id: string, operation: string, key: string): JobEntry {
     endTimeMs: 0,
     recordBytes: 0,
     owner: undefined,
+    sentEnd: undefined,
     active: undefined,
   };
 }

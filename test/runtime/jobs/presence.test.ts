@@ -173,6 +173,34 @@ test("cancel reaches a job wherever it runs or waits", async () => {
   expect(a.calls.map(({ job }) => job.id)).toContain(next);
 });
 
+test("what a job said before its end is never made to come after it, because another server was first", async () => {
+  const servers = new ServersInMemory();
+  const [a, b] = [servers.start(), servers.start()];
+  const id = await servers.submit(a, "work", { workerId: "w" });
+  await servers.turn();
+  a.log.mute(true);
+  const ending = b.runtime.worker("w").publish({ case: "workerEnded", value: {} });
+  // Not known here yet that the worker has ended, so this is refused, and decided again.
+  const narrating = a.calls[0]?.job.narrate("said", "x").catch((error: { reason: string }) => error.reason);
+  await servers.turn();
+  await ending;
+  // This knows it, and is not.
+  a.calls[0]?.finish();
+  await servers.turn();
+  a.log.sendOne();
+  await servers.turn();
+  a.log.mute(false);
+  await servers.turn();
+  expect(await narrating).toBe("job_ended");
+  expect(said(await eventsOfJob(b.runtime, id))).toEqual([
+    "queued",
+    "running",
+    "execute",
+    "execute_complete",
+    "succeeded",
+  ]);
+});
+
 test("an idempotency key makes one job, whichever servers are asked at once", async () => {
   const servers = new ServersInMemory();
   const [a, b] = [servers.start(), servers.start()];

@@ -61,6 +61,7 @@ export class SharedLog extends ReadableLog {
   /** Messages on their way; undefined: its server is gone, and whatever it says is lost. */
   #outgoing: (() => void)[] | undefined = [];
   #paused = false;
+  #muted = false;
 
   constructor(stream: SharedStream, clock: Clock) {
     const fold = new Fold(resolveRetention(), 0, 0);
@@ -95,6 +96,16 @@ export class SharedLog extends ReadableLog {
   resume(): void {
     this.#paused = false;
     this.#flush();
+  }
+
+  /** It hears everything, and what it says waits. */
+  mute(isMuted: boolean): void {
+    this.#muted = isMuted;
+  }
+
+  /** Lets the oldest message go that waits. */
+  sendOne(): void {
+    this.#outgoing?.shift()?.();
   }
 
   /** Its server is gone. What it had handed over may have gone out. */
@@ -151,7 +162,7 @@ export class SharedLog extends ReadableLog {
   }
 
   #flush(): void {
-    if (this.#paused || this.#outgoing === undefined) return;
+    if (this.#paused || this.#muted || this.#outgoing === undefined) return;
     for (const send of this.#outgoing.splice(0)) send();
   }
 }
