@@ -203,6 +203,8 @@ export const limits = {
   /** Milliseconds that a client waits for the first frame of a watch, or for an answer. */
   connectTimeoutMs: 15_000,
   requestTimeoutMs: 30_000,
+  /** Milliseconds that a connection of a watch has to last for the wait after it to be the shortest again, if nothing came on it. */
+  steadyConnectionMs: 5_000,
   /** Milliseconds, at most, that a client waits because a server said `retry_after`. */
   maxRetryAfterMs: 5 * 60 * 1000,
   /** Bytes (estimated, never too low) that wait in a publisher of the client. More is `limit_exceeded`. */

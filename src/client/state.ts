@@ -14,8 +14,10 @@ export interface WatchState {
   readonly connection: number;
   /** Position after what was received; undefined: nothing yet, so the watch begins where the caller said. */
   readonly cursor: string | undefined;
-  /** Failures since something last got through. */
+  /** Failures since something last got through, or a connection lasted. */
   readonly attempt: number;
+  /** When the connection was opened. */
+  readonly openedMs: number;
   /** Silence, in milliseconds, after which the server sends a bookmark. */
   readonly heartbeatMs: number;
   /** When the connection was last heard. */
@@ -79,6 +81,7 @@ export const initialWatchState: WatchState = {
   connection: 0,
   cursor: undefined,
   attempt: 0,
+  openedMs: 0,
   heartbeatMs: limits.defaultHeartbeatMs,
   heardMs: 0,
   paused: false,
@@ -107,6 +110,7 @@ export function stepWatch(state: WatchState, input: WatchInput, nowMs: number, s
           phase: "open",
           cursor: input.cursor === "" ? state.cursor : input.cursor,
           heartbeatMs: input.heartbeatMs,
+          openedMs: nowMs,
           heardMs: nowMs,
         },
         nowMs,
@@ -192,7 +196,9 @@ function fail(
   nowMs: number,
   settings: WatchSettings,
 ): WatchStep {
-  const attempt = state.attempt + 1;
+  // A proxy may cut connections sooner than a quiet server says anything on them.
+  const lasted = state.phase === "open" && nowMs - state.openedMs >= limits.steadyConnectionMs;
+  const attempt = lasted ? 1 : state.attempt + 1;
   if (attempt >= settings.maxAttempts) return finish({ ...state, attempt }, givenUp(failure.error, attempt));
   // What a server asks for is the least; the jitter on top keeps its clients from coming back as one.
   const asked = Math.min(failure.retryAfterMs ?? 0, limits.maxRetryAfterMs);

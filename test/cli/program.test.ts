@@ -66,6 +66,8 @@ test("usage errors are one line that says what to do, and exit code 2", async ()
     [["submit", "clone", "--timeout", "soon"], "is no length of time"],
     [["submit", "clone", "--timeout", "0s"], '--timeout: "0s" is no time at all'],
     [["submit", "clone", "--idle-timeout", "0ms"], "--idle-timeout: "],
+    [["submit", "clone", "--heartbeat", "10ms"], '--heartbeat: "10ms" is not between 1s and 60s'],
+    [["watch", "--heartbeat", "2m"], '--heartbeat: "2m" is not between 1s and 60s'],
     [["narrate", "--worker", "w", " "], "The message is missing"],
     [
       ["run", "--command-server", "http://127.0.0.1:1", "--data", "x", "--", "true"],

@@ -203,6 +203,28 @@ describe("the machine of a watch", () => {
     expect(delays(0.999).every((delay, i) => delay < Math.min(5_000, 200 * 2 ** i))).toBe(true);
   });
 
+  it("comes back soon after each cut of a quiet connection that had lasted, and ever later after one that had not", () => {
+    const delays = (openMs: number) => {
+      let { state } = stepWatch(initialWatchState, { kind: "start", cursor: undefined }, 0, settings);
+      return Array.from({ length: 4 }, (_, round) => {
+        const nowMs = round * 100_000;
+        const { connection } = state;
+        ({ state } = stepWatch(
+          state,
+          { kind: "opened", connection, cursor: "c", heartbeatMs: 15_000 },
+          nowMs,
+          settings,
+        ));
+        const cut = { kind: "failed", connection, failure: { error: broken }, random: 0.5 } as const;
+        const failed = stepWatch(state, cut, nowMs + openMs, settings);
+        state = stepWatch(failed.state, { kind: "timer", random: 0.5 }, nowMs + openMs + 10_000, settings).state;
+        return (failed.commands.find((command) => command.kind === "reconnecting") as { delayMs: number }).delayMs;
+      });
+    };
+    expect(delays(limits.steadyConnectionMs)).toEqual([100, 100, 100, 100]);
+    expect(delays(limits.steadyConnectionMs - 1)).toEqual([100, 200, 400, 800]);
+  });
+
   it("waits at least as long as the server asks, but not for ever", () => {
     const delayAfter = (retryAfterMs: number, random: number) => {
       const model = new Model();

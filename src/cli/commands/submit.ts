@@ -1,7 +1,7 @@
 import { usageError } from "../options/parse.ts";
 import { commandServerOption, serverOption } from "../options/server-option.ts";
 import { defineCommand, flag, value } from "../options/spec.ts";
-import { anyText, someTimeMs, workerId } from "../options/values.ts";
+import { anyText, heartbeatMs, someTimeMs, workerId } from "../options/values.ts";
 
 export const submitOptions = {
   params: value("JSON", "All parameters as a JSON object; KEY=VALUE goes on top. Example: '{\"depth\": 1}'.", anyText),
@@ -17,6 +17,11 @@ export const submitOptions = {
   timeout: value("TIME", "Ends the job this long after its start: 90s, 10m, 1h30m.", someTimeMs),
   "idle-timeout": value("TIME", "Ends the job after this long without an event of it.", someTimeMs),
   "queue-timeout": value("TIME", "Ends the job if it has not started this long after the submit.", someTimeMs),
+  heartbeat: value(
+    "TIME",
+    "Silence after which the server says that it is there, 1s to 60s. Shorter than what a proxy between cuts at. Default: 15s.",
+    heartbeatMs,
+  ),
   json: flag("One event (proto3 JSON) per line on stdout; with --detach the job."),
   quiet: flag("No lines of our own on stderr, only errors and the job's output.", "q"),
   server: serverOption,

@@ -1,7 +1,7 @@
 import { usageError } from "../options/parse.ts";
 import { serverOption } from "../options/server-option.ts";
 import { commaList, defineCommand, flag, list, value } from "../options/spec.ts";
-import { anyText, durationMs, eventKind, instantMs, jobId, lastCount, oneOf, workerId } from "../options/values.ts";
+import { anyText, eventKind, heartbeatMs, instantMs, jobId, lastCount, oneOf, workerId } from "../options/values.ts";
 
 export const watchOptions = {
   worker: list("ID", "Watch this worker only; may be given several times. Default: the whole runtime.", workerId),
@@ -33,7 +33,7 @@ export const watchOptions = {
   heartbeat: value(
     "TIME",
     "Silence after which the server says that it is there, 1s to 60s. Default: 15s.",
-    durationMs,
+    heartbeatMs,
   ),
   format: value(
     "FORMAT",

@@ -100,6 +100,7 @@ async function followed(
     operation,
     params: given.params,
     ...options,
+    ...(values.heartbeat === undefined ? {} : { heartbeatMs: values.heartbeat }),
     onExpired: "continue_with_gap",
     onStatus,
   });

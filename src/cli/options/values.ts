@@ -42,6 +42,16 @@ export function someTimeMs(text: string): number {
   return ms;
 }
 
+/** The heartbeat of a watch, in milliseconds. */
+export function heartbeatMs(text: string): number {
+  const ms = durationMs(text);
+  const { minHeartbeatMs, maxHeartbeatMs } = limits;
+  if (ms < minHeartbeatMs || ms > maxHeartbeatMs) {
+    throw new Error(`"${text}" is not between ${minHeartbeatMs / 1000}s and ${maxHeartbeatMs / 1000}s`);
+  }
+  return ms;
+}
+
 /** A number of bytes: "1048576", "64MiB", "1GB". */
 export function byteCount(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(text);
