@@ -20,7 +20,10 @@ type Step =
   | { readonly kind: "narrate" | "finish" | "fail"; readonly at: number; readonly which: number }
   | { readonly kind: "advance"; readonly ms: number }
   | { readonly kind: "turn"; readonly rounds: number }
-  | { readonly kind: "pause" | "resume" | "crash" | "close" | "keep"; readonly at: number };
+  | {
+      readonly kind: "pause" | "resume" | "mute" | "send" | "crash" | "close" | "keep" | "endWorker";
+      readonly at: number;
+    };
 
 const at = fc.nat({ max: servers - 1 });
 const which = fc.nat({ max: 20 });
@@ -37,7 +40,8 @@ const aStep: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 5, arbitrary: fc.record({ kind: fc.constant("turn" as const), rounds: fc.nat({ max: 3 }) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom("pause", "resume" as const), at }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("crash", "close", "keep" as const), at }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom("mute", "send" as const), at }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("crash", "close", "keep", "endWorker" as const), at }) },
 );
 
 const refusals = new Set([
@@ -60,6 +64,7 @@ class World {
   readonly keys = new Map<string, Set<string>>();
   readonly unexpected: unknown[] = [];
   readonly #running: ServerInMemory[] = [];
+  #submitted = 0;
   readonly #handled = new Map<string, ServerInMemory>();
 
   constructor() {
@@ -82,7 +87,15 @@ class World {
       case "pause":
         return server.pause();
       case "resume":
-        return server.resume();
+        return this.#resume(server);
+      case "mute":
+        return server.log.mute(true);
+      case "send":
+        return server.log.sendOne();
+      case "endWorker":
+        if (server.isRunning)
+          this.#ask(server.runtime.worker(this.#worker()).publish({ case: "workerEnded", value: {} }));
+        return;
       case "keep":
         for (const other of this.#running) other.log.keeps = other === server;
         return;
@@ -91,7 +104,7 @@ class World {
         this.#running[step.at] = this.all.start();
         return;
       case "close":
-        server.resume();
+        this.#resume(server);
         return this.#close(step.at);
       case "narrate":
       case "finish":
@@ -115,9 +128,11 @@ class World {
   #request(step: Request, { runtime }: ServerInMemory): void {
     if (step.kind === "submit") {
       const { deferred } = step;
+      this.#submitted++;
+      const workerId = this.#worker();
       const idempotencyKey = step.key === 0 ? "" : `k${step.key}`;
       this.#ask(
-        runtime.submit("work", { deferred }, { deferred, idempotencyKey, workerId: "w" }).then(({ jobId }) => {
+        runtime.submit("work", { deferred }, { deferred, idempotencyKey, workerId }).then(({ jobId }) => {
           if (!this.jobs.includes(jobId)) this.jobs.push(jobId);
           if (idempotencyKey !== "")
             this.keys.set(idempotencyKey, (this.keys.get(idempotencyKey) ?? new Set()).add(jobId));
@@ -131,6 +146,16 @@ class World {
     if (step.kind === "cancel") this.#ask(cancelJob(runtime, jobId));
     if (step.kind === "publish")
       this.#ask(runtime.publish([{ jobId, payload: { case: "progress", value: { done: 1 } } }]));
+  }
+
+  /** Another one after a while, because one that has ended takes nothing more. */
+  #worker(): string {
+    return `w${Math.floor(this.#submitted / 4)}`;
+  }
+
+  #resume(server: ServerInMemory): void {
+    server.log.mute(false);
+    server.resume();
   }
 
   async #close(at: number): Promise<void> {
@@ -158,7 +183,7 @@ class World {
 
   /** Lets everyone go on, and ends every job. */
   async finish(): Promise<readonly ServerInMemory[]> {
-    for (const server of this.#running) server.resume();
+    for (const server of this.#running) this.#resume(server);
     await this.all.lose();
     const [first] = this.#running as [ServerInMemory];
     for (let i = 0; i < 50; i++) {
