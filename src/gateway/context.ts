@@ -38,6 +38,7 @@ export interface GatewayRuntime {
   ): Promise<{ resume(): void }>;
   listWorkers(request: ListWorkersRequest): ListWorkersResponse;
   getWorker(request: GetWorkerRequest): GetWorkerResponse;
+  lookUp<T>(read: () => T): Promise<T>;
   getTranscript(request: GetTranscriptRequest): Promise<GetTranscriptResponse>;
   submitJob(request: SubmitJobRequest): Promise<SubmitJobResponse>;
   startJob(request: StartJobRequest): Promise<StartJobResponse>;

@@ -44,9 +44,10 @@ export function listJobs({ context, response, parameters }: Exchange): void {
 }
 
 /** Answers with one job. */
-export function getJob({ context, request, response, id, parameters }: Exchange): void {
+export async function getJob({ context, request, response, id, parameters }: Exchange): Promise<void> {
   parameters();
-  const answer = context.runtime.getJob(create(GetJobRequestSchema, { jobId: id }));
+  const { runtime } = context;
+  const answer = await runtime.lookUp(() => runtime.getJob(create(GetJobRequestSchema, { jobId: id })));
   sendProjection(request, response, answer, () => toJson(GetJobResponseSchema, answer));
 }
 

@@ -39,7 +39,7 @@ export function streamJob(exchange: Exchange): Promise<void> {
     },
     prepare: async () => {
       if (!mayStart(exchange)) return;
-      const { job } = runtime.getJob(create(GetJobRequestSchema, { jobId: id }));
+      const { job } = await runtime.lookUp(() => runtime.getJob(create(GetJobRequestSchema, { jobId: id })));
       if (job?.deferred) await runtime.startJob(create(StartJobRequestSchema, { jobId: id }));
     },
   });

@@ -24,9 +24,10 @@ export function listWorkers({ context, request, response, parameters }: Exchange
 }
 
 /** Answers with one worker. */
-export function getWorker({ context, request, response, id, parameters }: Exchange): void {
+export async function getWorker({ context, request, response, id, parameters }: Exchange): Promise<void> {
   parameters();
-  const answer = context.runtime.getWorker(create(GetWorkerRequestSchema, { workerId: id }));
+  const { runtime } = context;
+  const answer = await runtime.lookUp(() => runtime.getWorker(create(GetWorkerRequestSchema, { workerId: id })));
   sendProjection(request, response, answer, () => toJson(GetWorkerResponseSchema, answer));
 }
 

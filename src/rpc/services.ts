@@ -53,6 +53,7 @@ export interface RpcRuntime {
   listEvents(request: ListEventsRequest): Promise<ListEventsResponse>;
   listWorkers(request: ListWorkersRequest): ListWorkersResponse;
   getWorker(request: GetWorkerRequest): GetWorkerResponse;
+  lookUp<T>(read: () => T): Promise<T>;
   getTranscript(request: GetTranscriptRequest): Promise<GetTranscriptResponse>;
   publishEvents(request: PublishRequest, options: { readonly jobToken?: string }): Promise<PublishEventsResponse>;
   submitJob(request: SubmitJobRequest): Promise<SubmitJobResponse>;
@@ -82,7 +83,7 @@ function addObservation(router: ConnectRouter, runtime: RpcRuntime): void {
   });
   router.service(WorkerService, {
     listWorkers: unary((request) => runtime.listWorkers(request)),
-    getWorker: unary((request) => runtime.getWorker(request)),
+    getWorker: unary((request) => runtime.lookUp(() => runtime.getWorker(request))),
     getTranscript: unary((request) => runtime.getTranscript(request)),
   });
 }
@@ -98,7 +99,7 @@ function addJobs(router: ConnectRouter, runtime: RpcRuntime): void {
     submitJob: unary((request) => runtime.submitJob(request)),
     startJob: unary((request) => runtime.startJob(request)),
     cancelJob: unary((request) => runtime.cancelJob(request)),
-    getJob: unary((request) => runtime.getJob(request)),
+    getJob: unary((request) => runtime.lookUp(() => runtime.getJob(request))),
     listJobs: unary((request) => runtime.listJobs(request)),
   });
 }

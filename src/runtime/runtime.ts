@@ -28,13 +28,14 @@ import type {
   ListWorkersResponse,
 } from "../../gen/tailrace/v1/worker_service_pb.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
-import { TailraceError } from "../base/errors.ts";
+import { hasReason, TailraceError } from "../base/errors.ts";
 import { type ReportError, safeReport, toTailraceError } from "../base/incident.ts";
 import { CursorCodec } from "../events/cursor.ts";
 import type { EventLog, LogHealth } from "../log/contract.ts";
 import type { WatchSink, WireForm } from "../stream/form.ts";
 import { Tail } from "../stream/tail.ts";
 import type { Watch } from "../stream/watch.ts";
+import { caughtUp } from "./decided.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import type { JobMemoryOptions } from "./jobs/memory.ts";
 import type { JobHandler, OperationOptions, SubmitOptions } from "./jobs/operation.ts";
@@ -277,6 +278,22 @@ export class Runtime {
   /** A page of jobs, newest first. @throws TailraceError `invalid_request`. */
   listJobs(request: ListJobsRequest): ListJobsResponse {
     return this.#jobs.list(request);
+  }
+
+  /**
+   * What `read` gives, which is synchronous. Where it finds no worker or job, another server that shares the log may have made
+   * it a moment ago: then it reads again as soon as this one knows all that was committed before the call.
+   * @throws TailraceError what `read` throws, `log_unavailable`.
+   */
+  async lookUp<T>(read: () => T): Promise<T> {
+    try {
+      return read();
+    } catch (error) {
+      const isMissing = hasReason(error, "job_not_found") || hasReason(error, "worker_not_found");
+      if (!isMissing || !this.log.isShared) throw error;
+      await caughtUp(this.log);
+      return read();
+    }
   }
 
   /** Says where this runtime is served, so that child processes of jobs find it (TAILRACE_SERVER). */

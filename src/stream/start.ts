@@ -22,7 +22,7 @@ type StartSpec = Pick<WatchSpec, "scope" | "kinds" | "start" | "continueWithGap"
  */
 export async function resolveStart(log: EventLog, cursors: CursorCodec, spec: StartSpec): Promise<ResolvedStart> {
   const { scope, start } = spec;
-  const missing = spec.waitIfMissing ? undefined : notFound(log, scope);
+  const missing = spec.waitIfMissing ? undefined : await missingNow(log, scope);
   if (missing !== undefined) throw withCursor(missing, cursors.encode(log.bounds({ kind: "runtime" }).head, true));
   if (start.kind !== "cursor") return { position: await log.seek(scope, start), gap: undefined };
 
@@ -41,6 +41,14 @@ export async function resolveStart(log: EventLog, cursors: CursorCodec, spec: St
   const loss = lossBetween(log, scope, spec.kinds, start.position, bounds.floor);
   if (!spec.continueWithGap) throw cursorExpired(cursors, bounds, loss, start.position, start.cursor);
   return { position: bounds.floor, gap: gapNotice(cursors, start.cursor, bounds, loss) };
+}
+
+/** What is missing, also in what other servers have committed by now: one of them may just have told the reader of it. */
+async function missingNow(log: EventLog, scope: Scope): Promise<TailraceError | undefined> {
+  const missing = notFound(log, scope);
+  if (missing === undefined || !log.isShared) return missing;
+  await log.reach(Number.MAX_SAFE_INTEGER);
+  return notFound(log, scope);
 }
 
 /** The notice that events were skipped, as the reader allowed. */

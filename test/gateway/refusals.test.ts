@@ -21,6 +21,7 @@ async function refusing(error: unknown): Promise<{ url: string; reported: [unkno
     cursors: new CursorCodec("refusing", 1n),
     openWatch: async () => fail(),
     listWorkers: fail,
+    lookUp: async (read) => read(),
     getWorker: fail,
     getTranscript: async () => fail(),
     submitJob: async () => fail(),

@@ -22,6 +22,7 @@ import { limits } from "../../base/limits.ts";
 import type { CursorCodec } from "../../events/cursor.ts";
 import type { EventBlock } from "../../log/block.ts";
 import type { EventLog } from "../../log/contract.ts";
+import { caughtUp } from "../decided.ts";
 import type { EventPublisher } from "../publisher.ts";
 import type { PublishReceipt } from "../publishing.ts";
 import { checkId } from "../requests.ts";
@@ -142,7 +143,7 @@ export class Jobs {
   }
 
   async start(request: StartJobRequest): Promise<StartJobResponse> {
-    const entry = this.#require(request.jobId);
+    const entry = await this.#find(request.jobId);
     const { active } = entry;
     if (active?.run === undefined) this.#requireLog();
     if (active?.machine.phase === "queued" && active.deferred) {
@@ -162,7 +163,7 @@ export class Jobs {
 
   async cancel(request: CancelJobRequest): Promise<CancelJobResponse> {
     const message = checkCancelMessage(request.message);
-    const entry = this.#require(request.jobId);
+    const entry = await this.#find(request.jobId);
     if (entry.active?.run === undefined) this.#requireLog();
     const end = ends.cancelled(message);
     // It may begin to run, or come to another server, while it is asked.
@@ -262,6 +263,12 @@ export class Jobs {
   #requireLog(): void {
     const health = this.#log.health();
     if (this.#log.isShared && !health.available) throw health.error;
+  }
+
+  /** The same, also of a job that another server has made a moment ago. */
+  async #find(jobId: string): Promise<JobEntry> {
+    if (this.#table.get(jobId) === undefined) await caughtUp(this.#log);
+    return this.#require(jobId);
   }
 
   #require(jobId: string): JobEntry {

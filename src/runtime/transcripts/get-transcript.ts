@@ -2,6 +2,7 @@ import type { GetTranscriptRequest, GetTranscriptResponse } from "../../../gen/t
 import { TailraceError } from "../../base/errors.ts";
 import type { CursorCodec } from "../../events/cursor.ts";
 import type { EventLog } from "../../log/contract.ts";
+import { caughtUp } from "../decided.ts";
 import { transcriptSpec } from "../requests-transcript.ts";
 import type { WorkerProjection } from "../worker-projection.ts";
 import { transcriptPage } from "./page.ts";
@@ -25,6 +26,7 @@ export async function getTranscript(
 ): Promise<GetTranscriptResponse> {
   const spec = transcriptSpec(request);
   const { workerId } = spec;
+  if (log.worker(workerId) === undefined) await caughtUp(log);
   await transcripts.ready(workerId);
   // Nothing is awaited from here on, so no event comes in between: the page and its cursor are one instant.
   if (log.worker(workerId) === undefined) {

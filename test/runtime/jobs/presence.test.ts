@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { limits } from "../../../src/base/limits.ts";
+import { framesUntil } from "../support.ts";
 import { ServersInMemory } from "./servers.ts";
 import { cancelJob, eventsOfJob, getJob, said, settled, startJob } from "./support.ts";
 
@@ -199,6 +200,30 @@ test("what a job said before its end is never made to come after it, because ano
     "execute_complete",
     "succeeded",
   ]);
+});
+
+test("a job is found at once by a server that has not heard of it yet", async () => {
+  const servers = new ServersInMemory();
+  const [a, b] = [servers.start(), servers.start()];
+  /** A job that only the server knows that made it. */
+  const make = async (): Promise<string> => {
+    const submitting = a.runtime.submit("work", {}, { deferred: true, workerId: "w" });
+    await settled();
+    a.log.deliver();
+    const { jobId } = await submitting;
+    expect(() => getJob(b.runtime, jobId)).toThrow(/There is no job/);
+    return jobId;
+  };
+  const shown = await make();
+  expect(await b.runtime.lookUp(() => getJob(b.runtime, shown))).toMatchObject({ jobId: shown });
+  const [opened] = await framesUntil(b.runtime.watch({ jobId: await make() }), () => true);
+  expect(opened?.case).toBe("opened");
+  const [started, cancelled] = [await make(), await make()];
+  const asked = Promise.all([startJob(b.runtime, started), cancelJob(b.runtime, cancelled)]);
+  await servers.turn();
+  await asked;
+  expect([started, cancelled].map((id) => getJob(a.runtime, id).state)).toEqual([JobState.RUNNING, JobState.CANCELLED]);
+  await expect(b.runtime.lookUp(() => getJob(b.runtime, "none"))).rejects.toMatchObject({ reason: "job_not_found" });
 });
 
 test("an idempotency key makes one job, whichever servers are asked at once", async () => {

@@ -136,6 +136,7 @@ export class SharedLog extends ReadableLog {
   }
 
   async reach(sequence: number): Promise<boolean> {
+    this.deliver();
     return this.index.head.sequence >= sequence;
   }
 
