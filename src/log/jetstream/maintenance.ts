@@ -34,6 +34,8 @@ export class Maintenance {
   #keptThrough: number;
   /** Whether the stream seemed to have lost messages when it was asked last. */
   #isShort = false;
+  /** The newest message when the connection was lost: what has come since may be of another history. */
+  #beforeLoss: Fold["newest"];
   #nextSnapshotMs = performance.now() + limits.natsSnapshotMs;
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> | undefined;
@@ -44,6 +46,9 @@ export class Maintenance {
     this.#actions = actions;
     this.#kept = parts.kept;
     this.#keptThrough = parts.fold.last;
+    parts.link.subscribe((connected) => {
+      if (!connected) this.#beforeLoss ??= parts.fold.newest;
+    });
   }
 
   start(): void {
@@ -73,7 +78,8 @@ export class Maintenance {
 
   async #look(): Promise<void> {
     const { manager, quick, namespace, fold } = this.#parts;
-    const { last, newest } = fold;
+    const { last } = fold;
+    const newest = this.#beforeLoss ?? fold.newest;
     this.#actions.answers(false);
     const stream = await findStream(quick, streamOf(namespace));
     const known = { ...this.#kept.identity, highWater: { stream: last, sequence: 0 } };
@@ -83,6 +89,7 @@ export class Maintenance {
     // One that has just lost the lead may still answer, and not know of everything.
     if (this.#isShort) return;
     this.#actions.answers(true);
+    if (isThere && newest === this.#beforeLoss) this.#beforeLoss = undefined;
     if (stream === undefined || !isThere) {
       // This server may be the only one that knows how far it was: who opens what is left must not take it for that.
       await (isOther ? this.#beginAnew(stream) : this.#mark()).catch(() => undefined);

@@ -1,0 +1,50 @@
+import { cpSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { connect } from "@nats-io/transport-node";
+import { expect, onTestFinished, test } from "vitest";
+import { openJetStreamLog } from "../../../src/log/jetstream/index.ts";
+import { streamOf } from "../../../src/log/jetstream/subjects.ts";
+import { startNats } from "../../support/nats.ts";
+import { scratchDirectory } from "../../support/scratch.ts";
+import { startTcpProxy } from "../../support/tcp-proxy.ts";
+import { eventually, until } from "../../support/until.ts";
+import { events, readAll, runtimeScope, texts } from "../harness.ts";
+import { asOperator, freshNamespace } from "./support.ts";
+
+test("a stream that was restored, and has grown to where it was, ends a log that runs and is a new generation", async () => {
+  const nats = await startNats();
+  const namespace = freshNamespace();
+  const proxy = await startTcpProxy(nats.port);
+  const options = { servers: [`nats://127.0.0.1:${proxy.port}`], namespace, discoverServers: false };
+  const log = await openJetStreamLog(options);
+  onTestFinished(() => log.close());
+  await log.append({ events: events("a", 2) });
+  const stored = join(nats.storeDirectory, "jetstream", "$G", "streams", streamOf(namespace));
+  const backup = join(scratchDirectory(), "backup");
+  await nats.stop();
+  cpSync(stored, backup, { recursive: true });
+  await nats.start();
+  await eventually(() => log.append({ events: events("a", 1, 3) }));
+  const { last } = await eventually(() => log.append({ events: events("a", 1, 4) }));
+  const newest = () => asOperator(nats.url, async (manager) => (await manager.streams.info(streamOf(namespace))).state);
+  const before = (await newest()).last_seq;
+
+  // It must not see the stream as long as that is short.
+  proxy.refuse();
+  await nats.stop();
+  rmSync(stored, { recursive: true });
+  cpSync(backup, stored, { recursive: true });
+  await nats.start();
+  const other = await connect({ servers: nats.url });
+  while ((await newest()).last_seq < before + 2) await other.request(`tailrace.${namespace}.c`, "of another history");
+  await other.close();
+  proxy.heal();
+
+  await until(() => !log.health().available && "ended" in log.health(), "the log to notice");
+  const again = await openJetStreamLog({ servers: [nats.url], namespace });
+  onTestFinished(() => again.close());
+  expect(again.identity.runtimeId).toBe(log.identity.runtimeId);
+  expect(again.identity.generation).not.toBe(log.identity.generation);
+  expect(texts(await readAll(again))).toEqual(["a:1", "a:2"]);
+  expect(again.bounds(runtimeScope).head.sequence).toBeGreaterThan(last.sequence);
+});
