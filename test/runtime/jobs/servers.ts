@@ -1,7 +1,8 @@
 import { ManualClock } from "../../../src/base/clock.ts";
 import { limits } from "../../../src/base/limits.ts";
+import type { JobMemoryOptions } from "../../../src/runtime/jobs/memory.ts";
 import type { JobContext, OperationOptions, SubmitOptions } from "../../../src/runtime/jobs/operation.ts";
-import { Runtime } from "../../../src/runtime/runtime.ts";
+import { Runtime, type RuntimeOptions } from "../../../src/runtime/runtime.ts";
 import { type SharedLog, SharedStream } from "./shared-log.ts";
 import { controlledHandler } from "./support.ts";
 
@@ -18,12 +19,12 @@ export class ServerInMemory {
     log: SharedLog,
     operations: readonly string[],
     options: OperationOptions,
+    runtime: Pick<RuntimeOptions, "onError" | "jobs">,
     nowMs: number,
-    onError: (error: unknown) => void,
   ) {
     this.clock = new ManualClock(nowMs);
     this.log = log;
-    this.runtime = new Runtime({ log, clock: this.clock, onError });
+    this.runtime = new Runtime({ log, clock: this.clock, ...runtime });
     const { calls, handler } = controlledHandler();
     this.calls = calls;
     for (const name of operations) this.runtime.operation(name, options, handler);
@@ -53,14 +54,16 @@ export class ServersInMemory {
   /** Also those that are gone. */
   readonly servers: ServerInMemory[] = [];
   readonly #options: OperationOptions;
+  readonly #jobs: JobMemoryOptions;
 
-  constructor(options: OperationOptions = { concurrency: 2, cancelGraceMs: 1_000 }) {
+  constructor(options: OperationOptions = { concurrency: 2, cancelGraceMs: 1_000 }, jobs: JobMemoryOptions = {}) {
     this.#options = options;
+    this.#jobs = jobs;
   }
 
   start(operations: readonly string[] = ["work"]): ServerInMemory {
-    const report = (error: unknown) => this.faults.push(error);
-    const server = new ServerInMemory(this.stream.open(), operations, this.#options, this.clock.now(), report);
+    const options = { onError: (error: unknown) => this.faults.push(error), jobs: this.#jobs };
+    const server = new ServerInMemory(this.stream.open(), operations, this.#options, options, this.clock.now());
     this.servers.push(server);
     return server;
   }
