@@ -46,7 +46,7 @@ export interface SubmittedJob {
 /** How a job ended. */
 export interface JobEnd {
   readonly state: JobOutcome;
-  /** Machine-readable: "exit_code", "cancel_requested", "idle_timeout", "runtime_restarted", ... Empty: none. */
+  /** Machine-readable: "exit_code", "cancel_requested", "idle_timeout", "runtime_restarted", "runtime_lost", ... Empty: none. */
   readonly reason: string;
   /** For people. Empty: none. */
   readonly message: string;
