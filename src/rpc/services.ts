@@ -35,7 +35,7 @@ import {
 import type { ServiceName } from "../base/services.ts";
 import type { CursorCodec } from "../events/cursor.ts";
 import { withRawField } from "../events/raw-schema.ts";
-import type { PublishRequest } from "../runtime/publisher.ts";
+import type { PublishRequest } from "../runtime/prepared-batch.ts";
 import type { WatchSink, WireForm } from "../stream/form.ts";
 import type { Watch } from "../stream/watch.ts";
 import { callKey } from "./call.ts";

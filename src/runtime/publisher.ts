@@ -1,39 +1,14 @@
-import { create, fromBinary } from "@bufbuild/protobuf";
-import { EventKind, type NewEvent, NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
-import { type PublishEventsRequest, PublishEventsRequestSchema } from "../../gen/tailrace/v1/publisher_service_pb.ts";
+import { create } from "@bufbuild/protobuf";
+import { EventKind, NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
 import { hasReason, invalidRequest } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
-import { kindName, runtimeOnlyKinds } from "../events/kinds.ts";
-import { EventScanner } from "../events/scan.ts";
 import { pendingEvent } from "../events/stored.ts";
-import { changesFacts, foldWorker, type WorkerFacts } from "../events/worker-facts.ts";
+import { foldWorker, type WorkerFacts } from "../events/worker-facts.ts";
 import type { AppendBatch, AppendResult, EventLog, PendingEvent, StatePut } from "../log/contract.ts";
 import { AppendOrder, everything } from "./append-order.ts";
 import { appendDecided, caughtUp } from "./decided.ts";
 import { recordPrefix } from "./jobs/record.ts";
+import type { PreparedBatch } from "./prepared-batch.ts";
 import { encodeFacts, endKey, factsKey, factsPrefix, type WorkerProjection } from "./worker-projection.ts";
-
-/** A PublishEvents request, whose events may be encoded still: `tailrace.v1.NewEvent`. */
-export type PublishRequest = Pick<PublishEventsRequest, "producerId" | "firstProducerSequence"> & {
-  readonly events: readonly (NewEvent | Uint8Array)[];
-};
-
-/** Messages and groups within each other: 100, which readers allow, less the two that an event is in when they read it. */
-const maxDepth = 98;
-
-/** A batch that was checked and encoded, on its way into the log. */
-export interface PreparedBatch {
-  readonly events: readonly PendingEvent[];
-  /** The same events as messages, where what they say of their worker matters. */
-  readonly facts: readonly { readonly workerId: string; readonly payload: NewEvent["payload"] }[];
-  readonly source: EventSource;
-}
-
-/**
- * Who says it: someone outside, through PublishEvents, who may not say what the runtime says; code in the process, who may,
- * except the states of jobs; or the runtime itself.
- */
-export type EventSource = "outside" | "process" | "runtime";
 
 /** What to append, decided from the state of the log as it is. */
 export interface Decision {
@@ -86,7 +61,6 @@ export class EventPublisher {
   readonly #admitJob: AdmitJob;
   readonly #accepted = new Map<string, Accepted>();
   readonly #order = new AppendOrder();
-  readonly #scanner = new EventScanner((kind) => !runtimeOnlyKinds.has(kind) && !changesFacts(kind));
 
   constructor(log: EventLog, projection: WorkerProjection, admitJob: AdmitJob) {
     this.#log = log;
@@ -94,35 +68,9 @@ export class EventPublisher {
     this.#admitJob = admitJob;
   }
 
-  /**
-   * Checks and encodes events, or takes those that are encoded. @throws TailraceError `invalid_request`.
-   */
-  prepare(events: readonly (NewEvent | Uint8Array)[], source: EventSource): PreparedBatch {
-    const pending: PendingEvent[] = [];
-    const facts: { workerId: string; payload: NewEvent["payload"] }[] = [];
-    events.forEach((given, index) => {
-      const scanned = given instanceof Uint8Array ? this.#scanner.scan(given) : undefined;
-      if (scanned !== undefined) {
-        pending.push(scanned);
-        return;
-      }
-      const event = given instanceof Uint8Array ? decodeNewEvent(given, index) : given;
-      for (const part of splitOutput(event)) {
-        const encoded = pendingEvent(part, index);
-        requireSayable(encoded.kind, source, index);
-        if (changesFacts(encoded.kind)) {
-          if (encoded.workerId === "") throw invalidRequest(`events[${index}].worker_id`, "this kind needs a worker");
-          facts.push({ workerId: encoded.workerId, payload: part.payload });
-        }
-        pending.push(encoded);
-      }
-    });
-    return { events: pending, facts, source };
-  }
-
-  /** Appends a batch, with `state` of the caller. @throws as `appendDecided`. */
-  append(batch: PreparedBatch, state: ReadonlyMap<string, StatePut> = new Map()): Promise<AppendResult> {
-    return this.appendDecided(() => ({ batch, state }));
+  /** Appends a batch. @throws as `appendDecided`. */
+  append(batch: PreparedBatch): Promise<AppendResult> {
+    return this.appendDecided(() => ({ batch }));
   }
 
   /**
@@ -316,13 +264,6 @@ function fenced({ said, batch: { events, state } }: Planned, more: readonly stri
   return { events, state, fence: [...fence] };
 }
 
-function requireSayable(kind: number, source: EventSource, index: number): void {
-  if (source === "runtime" || !runtimeOnlyKinds.has(kind)) return;
-  if (source === "process" && kind !== EventKind.JOB_STATE_CHANGED) return;
-  const description = "only the runtime itself says this; a worker may report worker_status or worker_ended";
-  throw invalidRequest(`events[${index}].${kindName(kind) ?? kind}`, description);
-}
-
 /** Puts `worker_created` in front of the first event of each new worker. */
 function withCreations(events: readonly PendingEvent[], created: readonly string[]): PendingEvent[] {
   const missing = new Set(created);
@@ -335,31 +276,4 @@ function withCreations(events: readonly PendingEvent[], created: readonly string
     all.push(event);
   }
   return all;
-}
-
-/** An event of a request, whose edge would have said the same of it as of the rest of its body. */
-export function decodeNewEvent(bytes: Uint8Array, index: number): NewEvent {
-  try {
-    return fromBinary(NewEventSchema, bytes, { recursionLimit: maxDepth });
-  } catch (error) {
-    const description = error instanceof Error ? error.message : String(error);
-    throw invalidRequest("body", `it is no ${PublishEventsRequestSchema.typeName}: events[${index}]: ${description}`);
-  }
-}
-
-/** Output that is too large for one event becomes several, with their offsets. */
-function splitOutput(event: NewEvent): readonly NewEvent[] {
-  const { payload } = event;
-  if (payload.case !== "output" || payload.value.data.length <= limits.maxEventBytes / 2) return [event];
-  const { data, offset } = payload.value;
-  const parts: NewEvent[] = [];
-  for (let from = 0; from < data.length; from += limits.maxOutputChunkBytes) {
-    const value = {
-      ...payload.value,
-      data: data.subarray(from, from + limits.maxOutputChunkBytes),
-      offset: offset + BigInt(from),
-    };
-    parts.push({ ...event, payload: { case: "output", value } });
-  }
-  return parts;
 }

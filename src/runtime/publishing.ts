@@ -7,8 +7,9 @@ import { limits } from "../base/limits.ts";
 import type { CursorCodec } from "../events/cursor.ts";
 import { newEventOf } from "../events/new-event.ts";
 import type { AppendResult, EventLog } from "../log/contract.ts";
+import { type PreparedBatch, type PublishRequest, prepareBatch } from "./prepared-batch.ts";
 import { Producers } from "./producers.ts";
-import type { EventPublisher, PreparedBatch, PublishRequest } from "./publisher.ts";
+import type { EventPublisher } from "./publisher.ts";
 import { checkId } from "./requests.ts";
 
 /** Where published events are. */
@@ -40,7 +41,7 @@ export class Publishing {
     this.#requireOpen();
     if (events.length === 0) throw invalidRequest("events", "there is none");
     const messages = events.map(newEventOf);
-    return this.#receipt(await this.#publisher.append(this.#publisher.prepare(messages, "process")));
+    return this.#receipt(await this.#publisher.append(prepareBatch(messages, "process")));
   }
 
   /** Publishes what a job says in the process. A job may outlive its worker, which takes nothing more. */
@@ -48,14 +49,14 @@ export class Publishing {
     const publisher = this.#publisher;
     const result = await publisher.appendDecided(() => {
       const workerId = publisher.hasEnded(event.workerId) ? "" : event.workerId;
-      return { batch: publisher.prepare([{ ...event, workerId }], "process") };
+      return { batch: prepareBatch([{ ...event, workerId }], "process") };
     });
     return this.#receipt(result);
   }
 
   /** Publishes what the runtime says of itself. */
   async ofRuntime(payload: NonNullable<MessageInitShape<typeof NewEventSchema>["payload"]>): Promise<void> {
-    await this.#publisher.append(this.#publisher.prepare([create(NewEventSchema, { payload })], "runtime"));
+    await this.#publisher.append(prepareBatch([create(NewEventSchema, { payload })], "runtime"));
   }
 
   /** Publishes what came from outside. `ownEvents` makes the events those of the caller, where it has a say in that. */
@@ -75,7 +76,7 @@ export class Publishing {
     }
     const publisher = this.#publisher;
     // Whose events they are depends on whether the caller's worker has ended, which another server may say meanwhile.
-    const batch = () => publisher.prepare(ownEvents(events), "outside");
+    const batch = () => prepareBatch(ownEvents(events), "outside");
     let prepared: PreparedBatch | undefined = batch();
     const inTime = () => {
       const now = prepared ?? batch();

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { NewEvent } from "../../../gen/tailrace/v1/event_pb.ts";
 import { TailraceError } from "../../base/errors.ts";
-import { decodeNewEvent } from "../publisher.ts";
+import { decodeNewEvent } from "../prepared-batch.ts";
 import type { LinkedJob } from "./context.ts";
 
 /** Begins every token of a job: edges tell them by it from other bearer tokens. */

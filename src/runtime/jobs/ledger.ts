@@ -8,6 +8,7 @@ import { hasReason } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { AppendBatch, EventLog, StatePut } from "../../log/contract.ts";
 import { appendDecided } from "../decided.ts";
+import { prepareBatch } from "../prepared-batch.ts";
 import type { Decision, EventPublisher } from "../publisher.ts";
 import type { PayloadInit } from "../worker.ts";
 import { isTerminal, type JobEnd, type TerminalState } from "./machine.ts";
@@ -200,7 +201,7 @@ export class JobLedger {
     const events: NewEvent[] = payloads.map((payload) =>
       create(NewEventSchema, { jobId, workerId, correlationId, payload }),
     );
-    return { batch: this.#publisher.prepare(events, "runtime"), state, fence };
+    return { batch: prepareBatch(events, "runtime"), state, fence };
   }
 
   /** One change of a job at a time: what is on its way from this server conflicts with nothing that this server appends. */

@@ -1,6 +1,6 @@
 import { BroadcastChannel } from "node:worker_threads";
 import { type ReportError, toTailraceError } from "../../base/incident.ts";
-import { decodeNewEvent } from "../publisher.ts";
+import { decodeNewEvent } from "../prepared-batch.ts";
 import type { JobLink } from "./context.ts";
 import { channelName, type FromThread, type ToThread } from "./thread-messages.ts";
 
