@@ -30,7 +30,7 @@ export class Scene {
     this.watchers = [
       clientWatcher(of("client 1", 0)),
       clientWatcher(of("client 2", 1)),
-      clientWatcher({ ...of("slow client", 2), slowMs: 100 }),
+      clientWatcher({ ...of("slow client", 2), slow: true }),
       rawWatcher(connectHttp1, of("Connect", 0)),
       rawWatcher(grpc, of("gRPC", 1)),
       rawWatcher(rawSse, of("SSE 1", 0)),

@@ -36,12 +36,17 @@ export interface Watcher {
   stop(): Promise<void>;
 }
 
-/** One that reads with the resumable client. `slowMs`: milliseconds that it takes for each batch. */
-export function clientWatcher(options: WatcherOptions & { readonly slowMs?: number }): Watcher {
-  const { name, ledger, urls, first, gaps, slowMs } = options;
+/** Events after which a slow watcher takes nothing for a while, and for how long. It must keep up with the load in all. */
+const slowEvents = 1_000;
+const slowMs = 1_500;
+
+/** One that reads with the resumable client. `slow`: it takes nothing for a while, again and again. */
+export function clientWatcher(options: WatcherOptions & { readonly slow?: boolean }): Watcher {
+  const { name, ledger, urls, first, gaps, slow } = options;
   const verifier = new Verifier(name, ledger);
   const left = new AbortController();
   let connections = 0;
+  let untilPause = slowEvents;
   const watching = watch({
     transport: failoverTransport(urls, first),
     startAt: "earliest",
@@ -58,8 +63,12 @@ export function clientWatcher(options: WatcherOptions & { readonly slowMs?: numb
   const reading = settled(async () => {
     for await (const { events } of watching.batches()) {
       for (const event of events) verifier.take(event);
-      if (slowMs === undefined) gaps.stamp(name);
-      else await delay(slowMs);
+      if (!slow) gaps.stamp(name);
+      untilPause -= events.length;
+      if (slow && untilPause <= 0) {
+        untilPause = slowEvents;
+        await delay(slowMs);
+      }
     }
     if (!left.signal.aborted) throw new Error(`${name} ended`);
   });
