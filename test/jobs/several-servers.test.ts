@@ -2,6 +2,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { openJetStreamLog } from "../../src/log/jetstream/index.ts";
 import { Runtime } from "../../src/runtime/runtime.ts";
 import { freshNamespace } from "../log/jetstream/support.ts";
+import { ServersInMemory } from "../runtime/jobs/servers.ts";
 import { natsForFile } from "../support/nats.ts";
 import { serve } from "../support/serving.ts";
 import { eventually } from "../support/until.ts";
@@ -36,27 +37,37 @@ async function call(url: string, path: string, body: unknown, headers: Record<st
   return { status: answer.status, body: (await answer.json()) as Answer["body"] };
 }
 
-test("what one server answered of a job, the next one knows at once, over RPC and HTTP", async () => {
+test("what one server answered of a job, the next one finds at once, although it has not heard of it", async () => {
+  const servers = new ServersInMemory();
+  const [a, b] = [servers.start(), servers.start()];
+  const { url } = (await serve({ runtime: b.runtime })).server;
+  const lookUps: ((jobId: string, workerId: string) => Promise<{ readonly status: number }>)[] = [
+    (jobId) => call(url, "JobService/GetJob", { jobId }),
+    (jobId) => fetch(`${url}/v1/jobs/${jobId}`),
+    (jobId) => fetch(`${url}/v1/jobs/${jobId}/events`),
+    (jobId) => call(url, "EventStreamService/ListEvents", { jobId }),
+    (_, workerId) => call(url, "WorkerService/GetWorker", { workerId }),
+    (_, workerId) => fetch(`${url}/v1/workers/${workerId}`),
+    (_, workerId) => fetch(`${url}/v1/workers/${workerId}/transcript`),
+  ];
+  for (const [i, lookUp] of lookUps.entries()) {
+    const jobId = await servers.submitUnheard(a, { deferred: true, workerId: `w${i}` });
+    expect([i, (await lookUp(jobId, `w${i}`)).status]).toEqual([i, 200]);
+  }
+  expect((await fetch(`${url}/v1/jobs/none`)).status).toBe(404);
+});
+
+test("any server cancels a job", async () => {
   const namespace = freshNamespace();
   const [a, b] = [await serverOn(namespace), await serverOn(namespace)];
   for (let i = 0; i < 20; i++) {
-    const { jobId } = (await call(a.url, "JobService/SubmitJob", { operation: "hold", workerId: `w${i}` })).body;
-    const [overRpc, overHttp, worker, transcript] = await Promise.all([
-      call(b.url, "JobService/GetJob", { jobId }),
-      fetch(`${b.url}/v1/jobs/${jobId}`),
-      call(b.url, "WorkerService/GetWorker", { workerId: `w${i}` }),
-      fetch(`${b.url}/v1/workers/w${i}/transcript`),
-    ]);
-    expect([overRpc.status, overHttp.status, worker.status, transcript.status]).toEqual([200, 200, 200, 200]);
-    expect(overRpc.body).toMatchObject({ job: { jobId, operation: "hold" } });
-    const cancelled = await fetch(`${b.url}/v1/jobs/${jobId}`, { method: "DELETE" });
-    expect(cancelled.status).toBe(200);
+    const { jobId } = (await call(a.url, "JobService/SubmitJob", { operation: "hold" })).body;
+    expect((await fetch(`${b.url}/v1/jobs/${jobId}`, { method: "DELETE" })).status).toBe(200);
   }
   await eventually(async () => {
     const { body } = await call(b.url, "JobService/ListJobs", {});
     expect(body.jobs.map(({ state }: { state: string }) => state)).toEqual(Array(20).fill("JOB_STATE_CANCELLED"));
   });
-  expect((await fetch(`${b.url}/v1/jobs/none`)).status).toBe(404);
   expect([a.faults, b.faults]).toEqual([[], []]);
 });
 

@@ -207,10 +207,7 @@ test("a job is found at once by a server that has not heard of it yet", async ()
   const [a, b] = [servers.start(), servers.start()];
   /** A job that only the server knows that made it. */
   const make = async (): Promise<string> => {
-    const submitting = a.runtime.submit("work", {}, { deferred: true, workerId: "w" });
-    await settled();
-    a.log.deliver();
-    const { jobId } = await submitting;
+    const jobId = await servers.submitUnheard(a, { deferred: true, workerId: "w" });
     expect(() => getJob(b.runtime, jobId)).toThrow(/There is no job/);
     return jobId;
   };

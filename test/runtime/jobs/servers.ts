@@ -4,7 +4,7 @@ import type { JobMemoryOptions } from "../../../src/runtime/jobs/memory.ts";
 import type { JobContext, OperationOptions, SubmitOptions } from "../../../src/runtime/jobs/operation.ts";
 import { Runtime, type RuntimeOptions } from "../../../src/runtime/runtime.ts";
 import { type SharedLog, SharedStream } from "./shared-log.ts";
-import { controlledHandler } from "./support.ts";
+import { controlledHandler, settled } from "./support.ts";
 
 /** One server: its clock stands still with it when it is paused or gone. */
 export class ServerInMemory {
@@ -90,6 +90,14 @@ export class ServersInMemory {
   async lose(): Promise<void> {
     await this.advance((limits.serverLostBeats + 2) * limits.serverPresenceMs);
     await this.turn();
+  }
+
+  /** Submits a job that no other server hears of before it looks. */
+  async submitUnheard({ runtime, log }: ServerInMemory, options: SubmitOptions): Promise<string> {
+    const submitted = runtime.submit("work", {}, options);
+    await settled();
+    log.deliver();
+    return (await submitted).jobId;
   }
 
   async submit({ runtime }: ServerInMemory, operation: string, options: SubmitOptions = {}): Promise<string> {
