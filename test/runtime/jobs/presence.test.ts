@@ -1,6 +1,7 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { limits } from "../../../src/base/limits.ts";
+import { until } from "../../support/until.ts";
 import { framesUntil } from "../support.ts";
 import { ServersInMemory } from "./servers.ts";
 import { cancelJob, eventsOfJob, getJob, said, settled, startJob } from "./support.ts";
@@ -200,6 +201,36 @@ test("what a job said before its end is never made to come after it, because ano
     "execute_complete",
     "succeeded",
   ]);
+});
+
+describe.concurrent("of an end of which nobody knows whether it was written", () => {
+  const complete = ["queued", "running", "execute", "execute_complete", "succeeded"];
+
+  /** A job whose end was not answered. `late`: whether it arrives before, or after, it is written again; else never. */
+  async function ending(late: "before" | "after" | "never") {
+    const servers = new ServersInMemory();
+    const [a, b] = [servers.start(), servers.start()];
+    const id = await servers.submit(a, "work");
+    await servers.turn();
+    a.log.loseAnswers(true);
+    a.calls[0]?.finish();
+    // The writer waits for what may have come meanwhile, and then gives up.
+    const before = a.clock.pending;
+    await until(() => a.clock.pending > before, "the end to wait for another try");
+    a.log.loseAnswers(false);
+    if (late === "before") a.log.sendLate();
+    await servers.advance(limits.jobRetryAfterMs);
+    await servers.turn();
+    if (late === "after") a.log.sendLate();
+    await servers.advance(limits.serverPresenceMs);
+    await servers.turn();
+    expect(said(await eventsOfJob(b.runtime, id))).toEqual(complete);
+    expect([getJob(a.runtime, id).state, a.runtime.jobsHeld.running]).toEqual([JobState.SUCCEEDED, 0]);
+  }
+
+  test("it is written again if it was not", () => ending("never"));
+  test("it is not if it was", () => ending("before"));
+  test("what comes late counts no more", () => ending("after"));
 });
 
 test("a job is found at once by a server that has not heard of it yet", async () => {

@@ -62,6 +62,9 @@ export class SharedLog extends ReadableLog {
   #outgoing: (() => void)[] | undefined = [];
   #paused = false;
   #muted = false;
+  #fails = false;
+  /** Messages of which their server does not know what became. */
+  #late: Uint8Array[] = [];
 
   constructor(stream: SharedStream, clock: Clock) {
     const fold = new Fold(resolveRetention(), 0, 0);
@@ -106,6 +109,16 @@ export class SharedLog extends ReadableLog {
   /** Lets the oldest message go that waits. */
   sendOne(): void {
     this.#outgoing?.shift()?.();
+  }
+
+  /** Whether nobody answers what it says from now on. */
+  loseAnswers(fails: boolean): void {
+    this.#fails = fails;
+  }
+
+  /** What was not answered arrives after all. */
+  sendLate(): void {
+    for (const payload of this.#late.splice(0)) this.#stream.add(payload);
   }
 
   /** Its server is gone. What it had handed over may have gone out. */
@@ -154,6 +167,10 @@ export class SharedLog extends ReadableLog {
   }
 
   #send(payload: Uint8Array): Promise<{ readonly data: Uint8Array }> {
+    if (this.#fails) {
+      this.#late.push(payload);
+      return Promise.reject(new Error("no answer"));
+    }
     return new Promise((resolve) => {
       this.#outgoing?.push(() => {
         this.#stream.add(payload);
