@@ -15,7 +15,7 @@ export class ActiveJob {
   cancelRequested = false;
   /** Whether it is bounded in silence. */
   timesSilence = false;
-  /** Whether it was submitted to a runtime before this one, whose operation may have taken other parameters. */
+  /** Whether it was submitted to another server, or to the runtime before this one, whose operation may have taken other parameters. */
   inherited = false;
   run: JobRun | undefined;
   stopQueueTimer: StopTimer | undefined;

@@ -145,13 +145,13 @@ export class JobRun {
     stop();
   }
 
-  /** What was good for the operation as it was declared before a restart may not be now. */
+  /** What was good for the operation as it was declared then, or at another server, may not be here and now. */
   async #checkAgain(params: JsonObject): Promise<JsonObject> {
     try {
       return await checkParams(this.#operation.params, params);
     } catch (cause) {
       const why = hasReason(cause, "invalid_request") ? cause.message : "they could not be checked";
-      const message = `The operation takes other parameters since the restart: ${why}`;
+      const message = `The operation takes other parameters than when the job was submitted: ${why}`;
       throw new JobFailure(message, { reason: "invalid_params", cause });
     }
   }
