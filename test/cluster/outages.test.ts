@@ -1,0 +1,162 @@
+import { expect, test } from "vitest";
+import { Severity } from "../../gen/tailrace/v1/diagnostic_pb.ts";
+import { PublisherService } from "../../gen/tailrace/v1/publisher_service_pb.ts";
+import { connectHttp1 } from "../conformance/edges/connect.ts";
+import { edges } from "../conformance/edges/index.ts";
+import { RpcFailure } from "../conformance/edges/rpc.ts";
+import { type Viewer, view } from "../conformance/viewer.ts";
+import type { Direction } from "../support/open-tcp-proxy.ts";
+import { eventually, until } from "../support/until.ts";
+import { Scene } from "./support/scene.ts";
+import type { Server } from "./support/server.ts";
+import { startCluster } from "./support/start-cluster.ts";
+
+/** Milliseconds for which the outages of this file last. What takes a minute is in the soak. */
+const outageMs = 8_000;
+const pauseMs = 20_000;
+
+/** Bytes that a server may take while it can write nothing, whatever it is asked to. */
+const roomBytes = 256 * 1024 * 1024;
+
+const passed = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Publishes an event of 16 KiB to one server, and gives how it was refused; undefined: it was not. */
+async function publish(server: Server): Promise<RpcFailure | undefined> {
+  const client = connectHttp1.client(server.url);
+  const payload = { case: "custom" as const, value: { type: "load", data: Buffer.alloc(16 * 1024) } };
+  try {
+    await client.unary(PublisherService.method.publishEvents, { events: [{ workerId: "flood", payload }] });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof RpcFailure)) throw error;
+    return error;
+  } finally {
+    client.close();
+  }
+}
+
+/** Publishes as fast as a server answers, many at once, until it is stopped. Gives the refusals, by reason. */
+function flood(server: Server): () => Promise<Map<string, number>> {
+  const reasons = new Map<string, number>();
+  let stopped = false;
+  const run = async (): Promise<void> => {
+    while (!stopped) {
+      const refusal = await publish(server);
+      const reason = refusal === undefined ? "none" : `${refusal.code} ${refusal.detail?.reason.case}`;
+      reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+      await passed(20);
+    }
+  };
+  const running = Promise.all(Array.from({ length: 50 }, run));
+  return async () => {
+    stopped = true;
+    await running;
+    return reasons;
+  };
+}
+
+/** Watches of one server over every edge, which stay with it. */
+async function stayingWith(server: Server): Promise<Viewer[]> {
+  return Promise.all(edges.map((edge) => view(edge, server.url, { start: { case: "last", value: 1 } }).live()));
+}
+
+/** Reads each on to its notice that the log is away. */
+async function hearOf(viewers: readonly Viewer[]): Promise<void> {
+  const heard = await Promise.all(viewers.map((viewer) => viewer.diagnostic("logUnavailable")));
+  expect(heard.map(({ severity }) => severity)).toEqual(heard.map(() => Severity.NOTICE));
+}
+
+/** Whether each goes on where it was, with every event that there is: the rules of frames hold holes and repeats against it. */
+async function goOn(viewers: readonly Viewer[], scene: Scene): Promise<void> {
+  await scene.more(50);
+  const { sequences } = [...scene.ledger.lanes.values()][0] as { sequences: readonly number[] };
+  const newest = sequences.at(-1) as number;
+  for (const viewer of viewers) {
+    while (Number(viewer.events.at(-1)?.sequence ?? 0) < newest) await viewer.find("events");
+    expect(viewer.terminal).toBeUndefined();
+    viewer.leave();
+  }
+}
+
+/** Whether a server says over HTTP why it is not ready. */
+async function saysWhy(server: Server): Promise<void> {
+  await eventually(async () => {
+    const readiness = await server.readiness();
+    expect(readiness?.status).toBe(503);
+    expect(readiness?.body).toContain("log_unavailable");
+  });
+}
+
+test("a node of NATS that stands still for 20 s costs nobody an event", async () => {
+  const scene = new Scene(await startCluster({ servers: 2 }));
+  await scene.more(100);
+  const gaps = await scene.gapsOf(async () => {
+    const leader = await eventually(() => scene.cluster.leader());
+    leader.pause();
+    await passed(pauseMs);
+    leader.resume();
+  });
+  console.log(`milliseconds without service while the leader stands still: ${JSON.stringify(gaps)}`);
+  expect(await scene.verdict()).toEqual([]);
+});
+
+const partitions: readonly (readonly [name: string, direction: Direction | undefined])[] = [
+  ["nothing passes", undefined],
+  ["nothing passes to NATS", "to server"],
+  ["nothing passes from NATS", "to client"],
+];
+
+test.each(partitions)(
+  "a server that is apart from NATS says so, and grows no further, while another serves: %s",
+  async (_, direction) => {
+    const cluster = await startCluster({ servers: 2 });
+    const [apart, other] = cluster.servers as [Server, Server];
+    const scene = new Scene(cluster);
+    await scene.more(100);
+    const viewers = await stayingWith(apart);
+    const before = apart.memory as number;
+    apart.loseNats(direction);
+    const stopFlood = flood(apart);
+    await Promise.all([hearOf(viewers), saysWhy(apart)]);
+    await scene.more(100);
+    expect((await other.readiness())?.status).toBe(200);
+    const refusal = await publish(apart);
+    expect([refusal?.code, refusal?.detail?.reason.case]).toEqual(["unavailable", "logUnavailable"]);
+    expect(apart.memory as number).toBeLessThan(before + roomBytes);
+    const reasons = await stopFlood();
+    reasons.delete("none");
+    expect([...reasons.keys()]).toEqual(["unavailable logUnavailable"]);
+    apart.healNats();
+    await goOn(viewers, scene);
+    await scene.served();
+    expect(await scene.verdict()).toEqual([]);
+    expect(cluster.servers.map(({ endedByItself }) => endedByItself)).toEqual([[], []]);
+  },
+);
+
+test("while all of NATS is gone publishers are told, watchers are told first and stay, and all go on with nothing lost", async () => {
+  const cluster = await startCluster({ servers: 2 });
+  const scene = new Scene(cluster);
+  await scene.more(100);
+  const viewers = (await Promise.all(cluster.servers.map(stayingWith))).flat();
+  const before = cluster.servers.map(({ memory }) => memory as number);
+  await Promise.all(cluster.nats.map((node) => node.kill()));
+  const floods = cluster.servers.map(flood);
+  await Promise.all([hearOf(viewers), ...cluster.servers.map(saysWhy)]);
+  await passed(outageMs);
+  for (const [index, { memory }] of cluster.servers.entries()) {
+    expect(memory as number).toBeLessThan((before[index] as number) + roomBytes);
+  }
+  for (const stopFlood of floods) {
+    const reasons = await stopFlood();
+    expect([...reasons.keys()]).toEqual(["unavailable logUnavailable"]);
+  }
+  await Promise.all(cluster.nats.map((node) => node.start()));
+  await goOn(viewers, scene);
+  await scene.served();
+  expect(await scene.verdict()).toEqual([]);
+  expect(scene.watchers.flatMap(({ outages }) => outages.slice(0, 1)).map(({ severity }) => severity)).toEqual(
+    scene.watchers.filter(({ outages }) => outages.length > 0).map(() => Severity.NOTICE),
+  );
+  await until(() => cluster.servers.every(({ endedByItself }) => endedByItself.length === 0), "nobody to have ended");
+});
