@@ -3,8 +3,18 @@ import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { limits } from "../../../src/base/limits.ts";
 import { until } from "../../support/until.ts";
 import { framesUntil } from "../support.ts";
-import { ServersInMemory } from "./servers.ts";
-import { cancelJob, eventsOfJob, getJob, said, settled, startJob } from "./support.ts";
+import { type ServerInMemory, ServersInMemory } from "./servers.ts";
+import {
+  cancelJob,
+  controlledHandler,
+  eventsOfJob,
+  getJob,
+  jobRuntime,
+  reached,
+  said,
+  settled,
+  startJob,
+} from "./support.ts";
 
 const beatMs = limits.serverPresenceMs;
 
@@ -79,6 +89,22 @@ test("a job whose operation the others do not have waits for one that does, or f
   const c = servers.start(["rare"]);
   await servers.turn();
   expect(c.calls.map(({ job }) => job.id)).toEqual([patient]);
+});
+
+test("jobs of a log that had one server are taken over by the servers that share it now", async () => {
+  const before = jobRuntime();
+  before.runtime.operation("work", { concurrency: 1 }, controlledHandler().handler);
+  const [ran, waited] = [await before.runtime.submit("work"), await before.runtime.submit("work")];
+  await reached(before.runtime, ran.jobId, JobState.RUNNING);
+  const servers = new ServersInMemory();
+  const copied = servers.stream.open().append({ events: [], state: new Map(before.log.stateEntries("job/")) });
+  await servers.turn();
+  await copied;
+  const both = [servers.start(), servers.start()];
+  await servers.turn();
+  const [{ runtime }] = both as [ServerInMemory];
+  expect(getJob(runtime, ran.jobId)).toMatchObject({ state: JobState.FAILED, reason: "runtime_lost" });
+  expect(both.flatMap(({ calls }) => calls).map(({ job }) => job.id)).toEqual([waited.jobId]);
 });
 
 test("a server that closes leaves what waits to the others at once", async () => {
