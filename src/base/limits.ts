@@ -102,6 +102,8 @@ export const limits = {
   /** Milliseconds between two looks at the stream, and at the least between two snapshots of what it says. */
   natsLookMs: 1_000,
   natsSnapshotMs: 10_000,
+  /** Milliseconds that messages which nobody needs any more stay for servers that are away, unless the stream is half full. */
+  natsPurgeAfterMs: 120_000,
   /** Events that a filtered watch may pass over, and milliseconds at the least, between two bookmarks. */
   bookmarkEvents: 4_096,
   bookmarkMs: 1_000,

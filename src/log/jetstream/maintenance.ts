@@ -37,6 +37,8 @@ export class Maintenance {
   /** The newest message when the connection was lost: what has come since may be of another history. */
   #beforeLoss: Fold["newest"];
   #nextSnapshotMs = performance.now() + limits.natsSnapshotMs;
+  /** How far the log was at earlier looks, oldest first. */
+  readonly #places: { readonly atMs: number; readonly through: number }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> | undefined;
 
@@ -102,6 +104,7 @@ export class Maintenance {
       return;
     }
     await this.#checkGeneration();
+    const place = this.#purgeable(stream);
     if (!this.#keeper.mayBe) return;
     const { first_seq: first } = stream.state;
     await this.#actions.lost((sequence) => sequence < first);
@@ -109,9 +112,25 @@ export class Maintenance {
     if (performance.now() < this.#nextSnapshotMs || fold.last === this.#keptThrough) return;
     const startedAtMs = performance.now();
     const through = await this.#snapshot();
-    await purge(manager, namespace, fold, through);
+    if (place > 0) await purge(manager, namespace, fold, Math.min(place, through));
     const tookMs = performance.now() - startedAtMs;
     this.#nextSnapshotMs = performance.now() + Math.max(limits.natsSnapshotMs, tookMs * restFactor);
+  }
+
+  /**
+   * Sequence in the stream up to which messages may go: a server that was away for a while finds what it has missed. Asked
+   * by every server, so that the next one to look after the stream knows it too.
+   */
+  #purgeable({ config, state }: StreamInfo): number {
+    const now = performance.now();
+    this.#places.push({ atMs: now, through: this.#parts.fold.last });
+    const isHalfFull = config.max_bytes > 0 && state.bytes > config.max_bytes / 2;
+    const young = isHalfFull ? -1 : this.#places.findIndex(({ atMs }) => now - atMs < limits.natsPurgeAfterMs);
+    const old = young < 0 ? this.#places.length : young;
+    if (old === 0) return 0;
+    // Of those that are old enough the newest is all that is needed.
+    this.#places.splice(0, old - 1);
+    return this.#places[0]?.through ?? 0;
   }
 
   /**
