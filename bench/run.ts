@@ -18,6 +18,9 @@ import type { Cell, CellContext, Figures } from "./scenarios/cell.ts";
 import { clientCells } from "./scenarios/client.ts";
 import { deliveryCells } from "./scenarios/delivery.ts";
 import { interferenceCells } from "./scenarios/interference.ts";
+import { jetstreamAppendCells } from "./scenarios/jetstream-append.ts";
+import { jetstreamDeliveryCells } from "./scenarios/jetstream-delivery.ts";
+import { jetstreamReplayCells } from "./scenarios/jetstream-replay.ts";
 import { memoryCells } from "./scenarios/memory.ts";
 import { storageCells } from "./scenarios/storage.ts";
 
@@ -111,9 +114,10 @@ async function main(): Promise<void> {
     scenarioNames.map((name) => ({ name })),
     options.scenario,
   ).map(({ name }) => name);
-  const cells = [...deliveryCells, ...storageCells, ...interferenceCells, ...memoryCells, ...clientCells].filter(
-    (cell) => scenarios.includes(cell.scenario) && cell.setting.includes(options.setting ?? ""),
-  );
+  const cells = [
+    ...[...deliveryCells, ...storageCells, ...interferenceCells, ...memoryCells, ...clientCells],
+    ...[...jetstreamAppendCells, ...jetstreamDeliveryCells, ...jetstreamReplayCells],
+  ].filter((cell) => scenarios.includes(cell.scenario) && cell.setting.includes(options.setting ?? ""));
   const rows: Row[] = [];
   for (const cell of cells) {
     for (const contender of some) {
