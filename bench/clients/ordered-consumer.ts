@@ -8,6 +8,7 @@ const url = requiredArgument("--url");
 const wanted = Number(requiredArgument("--events"));
 
 const started = performance.now();
+const before = process.cpuUsage();
 const connection = await connect({ servers: url, noAsyncTraces: true });
 const consumer = await jetstream(connection).consumers.get("bench", { deliver_policy: DeliverPolicy.All });
 let seen = 0;
@@ -27,6 +28,6 @@ await consumer.consume({
 });
 await all;
 const seconds = (performance.now() - started) / 1000;
-const cpu = process.cpuUsage();
+const cpu = process.cpuUsage(before);
 console.log(JSON.stringify({ seen, bytes, seconds, cpu: (cpu.user + cpu.system) / 1e6 }));
 process.exit(0);

@@ -68,7 +68,7 @@ function ours(name: string, title: string, scenarios: readonly ScenarioName[]): 
 }
 
 /** Events that the stream of a raw contender keeps. */
-const streamMessages = 200_000;
+const streamMessages = 600_000;
 
 async function startRaw(request: StartRequest, nats: NatsServer, program: readonly string[]): Promise<RunningServer> {
   const server = { port: nats.port, pids: [nats.pid] };
@@ -101,11 +101,13 @@ interface Raw {
   readonly title: string;
   readonly scenarios: readonly ScenarioName[];
   readonly appends: Ways;
+  /** How its consumers get messages. Default: they are pushed. */
+  readonly pulls?: true;
   /** Options of bench/servers/jetstream-publisher.ts; unset: nobody publishes inside. */
   readonly program?: readonly string[];
 }
 
-function raw({ name, title, scenarios, appends, program }: Raw): Contender {
+function raw({ name, title, scenarios, appends, pulls, program }: Raw): Contender {
   return {
     name,
     title,
@@ -124,7 +126,10 @@ function raw({ name, title, scenarios, appends, program }: Raw): Contender {
       });
       return startRaw(request, nats, program ?? []);
     },
-    watch: (watching) => ["--protocol", "nats-jetstream", ...(watching.earliest === true ? ["--earliest"] : [])],
+    watch: (watching) => [
+      ...["--protocol", pulls === true ? "nats-pull" : "nats-jetstream"],
+      ...(watching.earliest === true ? ["--earliest"] : []),
+    ],
     publish: () => ["--publisher", "nats-jetstream"],
     appends,
     appendsInside: program !== undefined,
@@ -139,7 +144,7 @@ export const jetstreamContenders: readonly Contender[] = [
   ours("ours-jetstream-singles", "tailrace, log in JetStream, a message for each event", ["jetstream-replay"]),
   raw({
     name: "jetstream",
-    title: "JetStream, load client",
+    title: "JetStream, load client, pushed",
     scenarios: ["jetstream-append", "jetstream-delivery", "jetstream-replay"],
     // What is sent as a batch elsewhere is as many messages at once here.
     appends: {
@@ -147,6 +152,13 @@ export const jetstreamContenders: readonly Contender[] = [
       "200 at once": pipelined(200),
       "batches of 100, 8 at once": pipelined(800),
     },
+  }),
+  raw({
+    name: "jetstream-pull",
+    title: "JetStream, load client, pulled",
+    scenarios: ["jetstream-delivery", "jetstream-replay"],
+    appends: {},
+    pulls: true,
   }),
   raw({
     name: "jetstream-atomic",

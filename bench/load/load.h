@@ -130,6 +130,7 @@ size_t redis_pubsub_request(struct run *, struct watcher *, uint8_t *, size_t);
 size_t resp_consume(struct run *, struct watcher *, const uint8_t *, size_t);
 size_t nats_core_request(struct run *, struct watcher *, uint8_t *, size_t);
 size_t nats_jetstream_request(struct run *, struct watcher *, uint8_t *, size_t);
+size_t nats_pull_request(struct run *, struct watcher *, uint8_t *, size_t);
 size_t nats_consume(struct run *, struct watcher *, const uint8_t *, size_t);
 
 // watch.c

@@ -23,6 +23,7 @@ static const struct protocol protocols[] = {
     {"redis-stream", redis_stream_request, raw_deframe, resp_consume},
     {"redis-pubsub", redis_pubsub_request, raw_deframe, resp_consume},
     {"nats-core", nats_core_request, raw_deframe, nats_consume},
+    {"nats-pull", nats_pull_request, raw_deframe, nats_consume},
     {"nats-jetstream", nats_jetstream_request, raw_deframe, nats_consume},
 };
 
