@@ -21,6 +21,7 @@ import { interferenceCells } from "./scenarios/interference.ts";
 import { jetstreamAppendCells } from "./scenarios/jetstream-append.ts";
 import { jetstreamDeliveryCells } from "./scenarios/jetstream-delivery.ts";
 import { jetstreamReplayCells } from "./scenarios/jetstream-replay.ts";
+import { jetstreamSlopesCells } from "./scenarios/jetstream-slopes.ts";
 import { memoryCells } from "./scenarios/memory.ts";
 import { storageCells } from "./scenarios/storage.ts";
 
@@ -116,7 +117,7 @@ async function main(): Promise<void> {
   ).map(({ name }) => name);
   const cells = [
     ...[...deliveryCells, ...storageCells, ...interferenceCells, ...memoryCells, ...clientCells],
-    ...[...jetstreamAppendCells, ...jetstreamDeliveryCells, ...jetstreamReplayCells],
+    ...[...jetstreamAppendCells, ...jetstreamDeliveryCells, ...jetstreamReplayCells, ...jetstreamSlopesCells],
   ].filter((cell) => scenarios.includes(cell.scenario) && cell.setting.includes(options.setting ?? ""));
   const rows: Row[] = [];
   for (const cell of cells) {

@@ -43,6 +43,8 @@ export interface RunningServer {
   readonly pids: readonly number[];
   /** The process that takes the commands of bench/servers/control.ts. Unset: the load client publishes. */
   readonly commands?: ServerProcess;
+  /** What the log takes on the disk. */
+  diskBytes?(): Promise<number>;
   /** Ends everything in order and starts it again with what it stored. Unset: it is stopped and started. */
   restart?(): Promise<RunningServer>;
   stop(): Promise<void>;

@@ -39,6 +39,7 @@ async function startOurs(request: StartRequest, nats: NatsServer): Promise<Runni
     // The first one publishes, and what comes last is NATS.
     pids: [...servers.flatMap(({ pids }) => pids), nats.pid],
     commands: first.commands,
+    diskBytes: () => nats.streamBytes("TAILRACE_bench"),
     stop,
     async restart() {
       for (const { commands } of servers) await commands.ask("close");
@@ -140,7 +141,9 @@ const pipelined = (count: number) => ["--publisher", "nats-jetstream", "--publis
 const atomic = ["--publisher", "nats-atomic", "--publish-batch", "100", "--publish-inflight", "8"];
 
 export const jetstreamContenders: readonly Contender[] = [
-  ours("ours-jetstream", "tailrace, log in JetStream", ["jetstream-append", "jetstream-delivery", "jetstream-replay"]),
+  ours("ours-jetstream", "tailrace, log in JetStream", [
+    ...(["jetstream-append", "jetstream-delivery", "jetstream-replay", "jetstream-slopes", "idle"] as const),
+  ]),
   ours("ours-jetstream-singles", "tailrace, log in JetStream, a message for each event", ["jetstream-replay"]),
   raw({
     name: "jetstream",

@@ -64,6 +64,12 @@ export class NatsServer {
     await exchange(this.port, "PING\r\n", (answer) => answer.includes("PONG"));
   }
 
+  /** Bytes that a stream takes on the disk. */
+  async streamBytes(name: string): Promise<number> {
+    const { state } = (await this.ask(`STREAM.INFO.${name}`, {})) as { state: { bytes: number } };
+    return state.bytes;
+  }
+
   /** Asks JetStream for something. `subject` follows `$JS.API.`. */
   async ask(subject: string, question: object): Promise<Record<string, unknown>> {
     const text = JSON.stringify(question);

@@ -94,7 +94,7 @@ export async function withServer<T>(
 export type Pace =
   | { readonly kind: "closed"; readonly ahead: number }
   | { readonly kind: "open"; readonly rate: number }
-  | { readonly kind: "single"; readonly intervalMs: number };
+  | { readonly kind: "single"; readonly intervalMs: number; readonly count?: number };
 
 /** Events of one turn of a closed loop. */
 const batch = 64;
@@ -102,7 +102,7 @@ const batch = 64;
 function command(pace: Pace, workers: number): string {
   if (pace.kind === "closed") return `publish closed ${batch} ${pace.ahead} ${workers}`;
   if (pace.kind === "open") return `publish open ${pace.rate} ${workers}`;
-  return `publish single ${pace.intervalMs}`;
+  return `publish single ${pace.intervalMs} ${pace.count ?? 1}`;
 }
 
 function clientPublishing(pace: Pace): readonly string[] {
