@@ -99,6 +99,10 @@ export const limits = {
   bookmarkMs: 1_000,
   /** Milliseconds for which live events are gathered into one frame while many come. */
   coalesceMs: 1,
+  /** Bytes of them, as stored, that are not gathered any longer: more would leave the caches before all readers have it. */
+  coalesceBytes: 32 * 1024,
+  /** Watches up to which events are written in the turn that commits them, if few come: more would hold up that turn. */
+  promptWatches: 64,
   /** Producers remembered for de-duplication, and for how long, in milliseconds. */
   maxProducers: 10_000,
   producerMemoryMs: 24 * 60 * 60 * 1000,

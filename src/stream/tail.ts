@@ -6,7 +6,7 @@ import { TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { type CursorCodec, origin, type Position } from "../events/cursor.ts";
 import { diagnosticOf } from "../events/diagnostics.ts";
-import { type EventBlock, positionAfter } from "../log/block.ts";
+import { type EventBlock, positionAfter, storedBytes } from "../log/block.ts";
 import type { EventLog } from "../log/contract.ts";
 import { Channel, type ChannelMember } from "./channel.ts";
 import { EncodingCache } from "./encodings.ts";
@@ -33,8 +33,8 @@ export interface TailOptions {
 type AnyWatcher = Watcher<never, never>;
 
 /**
- * Delivers the log of a runtime to its watches. Committed blocks are gathered, at most `limits.coalesceMs` while many
- * come and not at all while few do, matched and encoded once per selection and form, and written to every watch whose
+ * Delivers the log of a runtime to its watches. Committed blocks are gathered, at most `limits.coalesceMs` or
+ * `limits.coalesceBytes` while many come and not at all while few do, matched and encoded once per selection and form, and written to every watch whose
  * sink takes them. The log is never asked to wait.
  */
 export class Tail {
@@ -52,9 +52,11 @@ export class Tail {
   /** Channels of all selections. */
   #channels = 0;
   #pending: EventBlock[] = [];
+  #pendingBytes = 0;
   #afterFlush: (() => void)[] = [];
   #flushedHead: Position;
   #lastFlushMs = Number.NEGATIVE_INFINITY;
+  #flushNow = false;
   #flushSoon: NodeJS.Immediate | undefined;
   #flushLater: StopTimer | undefined;
   #closing: TailraceError | undefined;
@@ -178,8 +180,7 @@ export class Tail {
     this.beginClosing(0);
     this.#unsubscribe();
     this.#catchUps.clear();
-    if (this.#flushSoon !== undefined) clearImmediate(this.#flushSoon);
-    this.#flushLater?.();
+    this.#unschedule();
   }
 
   #admit(group: object | undefined): void {
@@ -196,24 +197,47 @@ export class Tail {
 
   #commit(block: EventBlock): void {
     this.#pending.push(block);
-    if (this.#flushSoon !== undefined || this.#flushLater !== undefined) return;
-    if (this.#clock.monotonic() - this.#lastFlushMs >= limits.coalesceMs) {
-      this.#flushSoon = setImmediate(() => this.flush());
-    } else {
+    this.#pendingBytes += storedBytes(block);
+    if (this.#flushNow || this.#flushSoon !== undefined) return;
+    if (this.#pendingBytes >= limits.coalesceBytes) this.#flushInNextPhase();
+    else if (this.#flushLater !== undefined) return;
+    else if (this.#clock.monotonic() - this.#lastFlushMs < limits.coalesceMs) {
       this.#flushLater = this.#clock.after(limits.coalesceMs, () => this.flush());
+    } else if (this.#watches.size > limits.promptWatches) this.#flushInNextPhase();
+    else {
+      this.#flushNow = true;
+      // Behind the answers to publishers, which are promises.
+      process.nextTick(this.#flushPrompt);
     }
+  }
+
+  #flushInNextPhase(): void {
+    this.#flushLater?.();
+    this.#flushLater = undefined;
+    this.#flushSoon = setImmediate(() => this.flush());
+  }
+
+  readonly #flushPrompt = (): void => {
+    // Something else may have flushed meanwhile.
+    if (this.#flushNow) this.flush();
+  };
+
+  #unschedule(): void {
+    this.#flushNow = false;
+    if (this.#flushSoon !== undefined) clearImmediate(this.#flushSoon);
+    this.#flushSoon = undefined;
+    this.#flushLater?.();
+    this.#flushLater = undefined;
   }
 
   /** Hands everything that was committed to the watches. */
   flush(): void {
-    if (this.#flushSoon !== undefined) clearImmediate(this.#flushSoon);
-    this.#flushLater?.();
-    this.#flushSoon = undefined;
-    this.#flushLater = undefined;
+    this.#unschedule();
     const blocks = this.#pending;
     const newest = blocks.at(-1);
     if (newest === undefined) return;
     this.#pending = [];
+    this.#pendingBytes = 0;
 
     const before = this.#flushedHead;
     const { sequence, ordinal } = positionAfter(newest, newest.length - 1);
