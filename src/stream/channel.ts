@@ -131,7 +131,9 @@ export function* splitByFrame<Entries, Frame>(
 ): Generator<FramePart<Entries>> {
   let runs: EventRun<Entries>[] = [];
   let bytes = 0;
-  let last: FramePart<Entries>["last"] | undefined;
+  // Two variables, because an object per event would be most of what a replay leaves to the collector.
+  let lastBlock: Match["block"] | undefined;
+  let lastIndex = 0;
   for (const { block, indices } of matches) {
     const entries = encodings.get(form, block);
     const count = indices === undefined ? block.length : indices.length;
@@ -139,19 +141,20 @@ export function* splitByFrame<Entries, Frame>(
     for (let i = 0; i < count; i++) {
       const index = indices === undefined ? i : (indices[i] as number);
       const size = form.entrySize(entries, index);
-      if (bytes + size > framePayloadBytes && last !== undefined) {
+      if (bytes + size > framePayloadBytes && lastBlock !== undefined) {
         if (i > begin) runs.push(run(entries, indices, begin, i));
-        yield { runs, last };
+        yield { runs, last: { block: lastBlock, index: lastIndex } };
         runs = [];
         bytes = 0;
         begin = i;
       }
       bytes += size;
-      last = { block, index };
+      lastBlock = block;
+      lastIndex = index;
     }
     if (count > begin) runs.push(run(entries, indices, begin, count));
   }
-  if (last !== undefined && runs.length > 0) yield { runs, last };
+  if (lastBlock !== undefined && runs.length > 0) yield { runs, last: { block: lastBlock, index: lastIndex } };
 }
 
 /** What is left for events in a frame, next to its header and cursor. */

@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { limits } from "../base/limits.ts";
 import type { Position } from "../events/cursor.ts";
 import { positionAfter } from "../log/block.ts";
-import type { EventLog, ReadPage } from "../log/contract.ts";
+import type { EventLog, PageMemory, ReadPage } from "../log/contract.ts";
 import { splitByFrame } from "./channel.ts";
 import type { EncodingCache } from "./encodings.ts";
 import type { WireForm } from "./form.ts";
@@ -33,6 +33,15 @@ const keepMs = 2_000;
 /** Bytes to read one pass into: its events, and what lies between them. What needs more gets memory of its own. */
 const readBytes = limits.catchUpPassBytes + 128 * 1024;
 
+function pageMemory(): PageMemory {
+  const { catchUpPassEvents } = limits;
+  return {
+    bytes: new Uint8Array(readBytes),
+    starts: new Uint32Array(catchUpPassEvents),
+    ends: new Uint32Array(catchUpPassEvents),
+  };
+}
+
 /**
  * Passes over the log for readers that catch up. A pass is read and encoded once for all readers that ask for the same
  * one while it is kept; passes over the whole runtime end at round sequences, so that readers that began at different
@@ -47,8 +56,7 @@ export class Passes {
   readonly #kept = new Map<string, Kept>();
   #bytes = 0;
   #reads = 0;
-  /** Of `readBytes` each. */
-  #spare: Uint8Array[] = [];
+  #spare: PageMemory[] = [];
 
   constructor(log: EventLog, encodings: EncodingCache, clock: Clock) {
     this.#log = log;
@@ -133,7 +141,7 @@ export class Passes {
     until: number,
     shared: boolean,
   ): Promise<Pass<Frame>> {
-    const memory = this.#spare.pop() ?? new Uint8Array(readBytes);
+    const memory = this.#spare.pop() ?? pageMemory();
     const page = await this.#log.read({
       scope: selection.scope,
       kinds: selection.kinds,
@@ -156,6 +164,7 @@ export class Passes {
       const afterLast = positionAfter(block, last.index);
       const frame = form.events(runs, afterLast);
       const whole = last.index === block.length - 1;
+      this.#encodings.release(form, block);
       return { kind: "frame", frame, size: form.frameSize(frame), through: whole ? through : afterLast, shared };
     }
     throw new Error("A page has at least one event.");

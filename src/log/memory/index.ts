@@ -62,8 +62,8 @@ export class MemoryLog extends IndexedLog {
     };
   }
 
-  protected fetch(layout: Layout): FetchedBytes {
-    return this.#slabs.fetch(layout);
+  protected fetch(layout: Layout, memory: Uint8Array | undefined): FetchedBytes {
+    return this.#slabs.fetch(layout, memory);
   }
 
   protected reclaim(): void {
