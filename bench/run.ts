@@ -133,7 +133,7 @@ async function main(): Promise<void> {
   }
   if (availableParallelism() < 2)
     throw new BenchError("two cores are needed: one for the server, one for the load client");
-  for (const contender of some) {
+  for (const contender of new Set(rows.map((row) => row.contender))) {
     const missing = contender.missing();
     if (missing !== undefined) console.error(`\n!!! SKIPPED ${contender.title}: ${missing}\n`);
   }
@@ -168,7 +168,7 @@ async function main(): Promise<void> {
     removeDirectories();
   }
 
-  const machine = describeMachine();
+  const machine = describeMachine(scenarios.some((name) => name.startsWith("jetstream")));
   const caption = [captionOf(machine), options.note].filter(Boolean).join(". ");
   const outcomes = rows.map(outcomeOf);
   const tables = `${caption}.\nMedians of ${options.rounds} rounds (lowest to highest in brackets).\n\n${renderTables(outcomes)}`;
