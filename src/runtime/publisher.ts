@@ -90,11 +90,15 @@ export class EventPublisher {
    * @throws TailraceError `invalid_request` for a worker that has ended, `job_not_found`, `job_ended`, `limit_exceeded`,
    *   `log_unavailable`.
    */
-  async append(batch: PreparedBatch, state: ReadonlyMap<string, StatePut> = new Map()): Promise<AppendResult> {
+  async append(batch: PreparedBatch, state?: ReadonlyMap<string, StatePut>): Promise<AppendResult> {
     // Up to the call of `append` nothing waits: a job that is open here has its end after this batch.
     if (batch.source !== "runtime") this.#admitJobs(batch.events);
     this.#requireOpen(batch.events);
     const created = this.#newWorkers(batch.events);
+    if (created.length === 0 && batch.facts.length === 0) {
+      // Most batches say nothing of their workers.
+      return await this.#log.append(state === undefined ? { events: batch.events } : { events: batch.events, state });
+    }
     const events = created.length === 0 ? batch.events : withCreations(batch.events, created);
     const said = this.#accept(batch, created);
     const puts = new Map(state);
@@ -128,13 +132,14 @@ export class EventPublisher {
   }
 
   #requireOpen(events: readonly PendingEvent[]): void {
-    const ending = new Set<string>();
+    let ending: Set<string> | undefined;
     let open = "";
-    events.forEach(({ workerId, kind }, index) => {
-      if (workerId === "") return;
+    for (let index = 0; index < events.length; index++) {
+      const { workerId, kind } = events[index] as PendingEvent;
+      if (workerId === "") continue;
       // Most batches are of one worker.
       if (workerId !== open) {
-        if (ending.has(workerId) || this.#facts(workerId).ended !== undefined) {
+        if (ending?.has(workerId) || this.#facts(workerId).ended !== undefined) {
           throw invalidRequest(
             `events[${index}].worker_id`,
             `worker "${workerId}" has ended and takes no more events; use another id`,
@@ -143,23 +148,26 @@ export class EventPublisher {
         open = workerId;
       }
       if (kind === EventKind.WORKER_ENDED || kind === EventKind.WORKER_REMOVED) {
+        ending ??= new Set();
         ending.add(workerId);
         open = "";
       }
-    });
+    }
   }
 
-  #newWorkers(events: readonly PendingEvent[]): string[] {
-    const created = new Set<string>();
+  #newWorkers(events: readonly PendingEvent[]): readonly string[] {
+    let created: Set<string> | undefined;
     let last = "";
     for (const { workerId, kind } of events) {
       // Most batches are of one worker.
       if (workerId === last || workerId === "") continue;
       last = workerId;
       if (kind === EventKind.WORKER_CREATED || this.#accepted.has(workerId)) continue;
-      if (this.#log.worker(workerId) === undefined) created.add(workerId);
+      if (this.#log.worker(workerId) !== undefined) continue;
+      created ??= new Set();
+      created.add(workerId);
     }
-    return [...created];
+    return created === undefined ? [] : [...created];
   }
 
   #accept(batch: PreparedBatch, created: readonly string[]): Map<string, Accepted> {
