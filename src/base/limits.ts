@@ -41,6 +41,10 @@ export const limits = {
   /** Events and bytes of one pass that a reader makes over the log to catch up. */
   catchUpPassEvents: 2_048,
   catchUpPassBytes: 512 * 1024,
+  /** Milliseconds and bytes of one such pass while other watches are live: those wait for it. And events that it may have anyhow. */
+  catchUpLivePassMs: 0.5,
+  catchUpLivePassBytes: 256 * 1024,
+  catchUpLivePassEvents: 64,
   /** Milliseconds of a turn of the event loop for all readers that catch up. */
   catchUpTurnMs: 1,
   /** Bytes of encoded catch-up passes kept for readers at similar positions. */

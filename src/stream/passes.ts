@@ -6,6 +6,7 @@ import type { EventLog, PageMemory, ReadPage } from "../log/contract.ts";
 import { splitByFrame } from "./channel.ts";
 import type { EncodingCache } from "./encodings.ts";
 import type { WireForm } from "./form.ts";
+import { Pace, type PassSize } from "./pace.ts";
 import type { Selection } from "./selection.ts";
 
 /** What a bounded pass over the log gave: at most one frame, and where it leads. */
@@ -55,11 +56,14 @@ export class Passes {
   /** Least lately asked for first. */
   readonly #kept = new Map<string, Kept>();
   #bytes = 0;
+  readonly #pace: Pace;
   #reads = 0;
   #spare: PageMemory[] = [];
 
-  constructor(log: EventLog, encodings: EncodingCache, clock: Clock) {
+  /** `isLive` says whether watches are live, which passes hold up. */
+  constructor(log: EventLog, encodings: EncodingCache, clock: Clock, isLive: () => boolean) {
     this.#log = log;
+    this.#pace = new Pace(clock, isLive);
     this.#encodings = encodings;
     this.#clock = clock;
   }
@@ -78,7 +82,8 @@ export class Passes {
   ): Promise<Pass<Frame>> {
     // What is kept may have left retention since.
     if (after < this.#log.bounds(selection.scope).floor.sequence) return Promise.resolve({ kind: "expired" });
-    const end = this.#roundEnd(selection, after, until);
+    const size = this.#pace.size(form.name);
+    const end = this.#roundEnd(selection, after, until, size);
     const key = `${form.name} ${after} ${end} ${selection.key}`;
     const kept = this.#kept.get(key);
     if (kept !== undefined) {
@@ -89,7 +94,7 @@ export class Passes {
     }
     this.#reads++;
     const shared = selection.catchingUp > 1;
-    const pass = this.#read(selection, form, after, end, shared);
+    const pass = this.#read(selection, form, after, end, size, shared);
     if (!shared) return pass;
     const entry: Kept = { pass, bytes: limits.catchUpPassBytes, atMs: this.#clock.monotonic() };
     this.#kept.set(key, entry);
@@ -128,10 +133,9 @@ export class Passes {
     this.#spare = [];
   }
 
-  #roundEnd(selection: Selection, after: number, until: number): number {
+  #roundEnd(selection: Selection, after: number, until: number, { round }: PassSize): number {
     if (selection.scope.kind !== "runtime" || selection.kinds !== undefined) return until;
-    const step = limits.catchUpPassEvents / 2;
-    return Math.min(until, (Math.floor(after / step) + 1) * step);
+    return Math.min(until, (Math.floor(after / round) + 1) * round);
   }
 
   async #read<Entries, Frame>(
@@ -139,6 +143,7 @@ export class Passes {
     form: WireForm<Entries, Frame>,
     after: number,
     until: number,
+    size: PassSize,
     shared: boolean,
   ): Promise<Pass<Frame>> {
     const memory = this.#spare.pop() ?? pageMemory();
@@ -147,11 +152,13 @@ export class Passes {
       kinds: selection.kinds,
       after,
       until,
-      maxEvents: limits.catchUpPassEvents,
-      maxBytes: limits.catchUpPassBytes,
+      maxEvents: size.events,
+      maxBytes: size.bytes,
       memory,
     });
-    const pass = this.#passOf(form, page, shared);
+    const events = page.kind === "page" ? (page.block?.length ?? 0) : 0;
+    const make = () => this.#passOf(form, page, shared);
+    const pass = events === 0 ? make() : this.#pace.measure(form.name, events, make);
     if (this.#spare.length < limits.spareReadBuffers) this.#spare.push(memory);
     return pass;
   }

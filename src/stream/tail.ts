@@ -51,6 +51,8 @@ export class Tail {
   readonly #unsubscribe: () => void;
   /** Channels of all selections. */
   #channels = 0;
+  /** Watches that go along a channel. */
+  #live = 0;
   #pending: EventBlock[] = [];
   #pendingBytes = 0;
   #afterFlush: (() => void)[] = [];
@@ -67,7 +69,7 @@ export class Tail {
     this.#log = log;
     this.#cursors = cursors;
     this.#clock = options.clock ?? systemClock;
-    const passes = new Passes(log, this.#encodings, this.#clock);
+    const passes = new Passes(log, this.#encodings, this.#clock, () => this.#live > 0);
     this.#passes = passes;
     this.#catchUps = new Turns(this.#clock, limits.catchUpTurnMs, () => passes.reads);
     this.#wheel = new Wheel(
@@ -88,6 +90,9 @@ export class Tail {
       afterFlush: (callback) => this.#afterFlush.push(callback),
       join: (selection, form, member) => this.#join(selection, form, member),
       leave: (channel, member) => this.#leave(channel, member),
+      countLive: (change) => {
+        this.#live += change;
+      },
       left: (member) => this.#left(member as AnyWatcher),
       internal: options.internal,
     };

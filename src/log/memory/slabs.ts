@@ -19,6 +19,8 @@ export class Slabs {
   readonly #index: LogIndex;
   readonly #slabs = new Map<number, Slab>();
   #current = 0;
+  /** Where the uses stood when all slabs but the current one were last looked at. */
+  #looked = -1;
 
   constructor(index: LogIndex) {
     this.#index = index;
@@ -29,6 +31,7 @@ export class Slabs {
     const slab = this.#slabs.get(this.#current);
     if (slab === undefined || slab.used + bytes > slab.bytes.length) {
       this.#current++;
+      this.#looked = -1;
       this.#slabs.set(this.#current, { bytes: new Uint8Array(Math.max(slabBytes, bytes)), used: 0 });
       return { segment: this.#current, offset: 0 };
     }
@@ -63,6 +66,9 @@ export class Slabs {
 
   /** Gives back slabs in which nothing, or little, is retained. */
   reclaim(): void {
+    const { removals } = this.#index.uses;
+    if (removals === this.#looked) return;
+    this.#looked = removals;
     for (const [number, slab] of this.#slabs) {
       if (number === this.#current) continue;
       const { liveEvents, liveBytes } = this.#index.uses.of(number);
