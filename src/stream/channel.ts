@@ -123,12 +123,17 @@ interface FramePart<Entries> {
   readonly last: { readonly block: Match["block"]; readonly index: number };
 }
 
-/** Cuts matches into runs that fit into a frame. An event is never larger than a frame (limits.maxEventBytes). */
-export function* splitByFrame<Entries, Frame>(
+/**
+ * Cuts matches into runs that fit into a frame, `most` frames at the most. An event is never larger than a frame
+ * (limits.maxEventBytes).
+ */
+export function splitByFrame<Entries, Frame>(
   form: WireForm<Entries, Frame>,
   matches: readonly Match[],
   encodings: EncodingCache,
-): Generator<FramePart<Entries>> {
+  most = Number.POSITIVE_INFINITY,
+): FramePart<Entries>[] {
+  const parts: FramePart<Entries>[] = [];
   let runs: EventRun<Entries>[] = [];
   let bytes = 0;
   // Two variables, because an object per event would be most of what a replay leaves to the collector.
@@ -143,7 +148,8 @@ export function* splitByFrame<Entries, Frame>(
       const size = form.entrySize(entries, index);
       if (bytes + size > framePayloadBytes && lastBlock !== undefined) {
         if (i > begin) runs.push(run(entries, indices, begin, i));
-        yield { runs, last: { block: lastBlock, index: lastIndex } };
+        parts.push({ runs, last: { block: lastBlock, index: lastIndex } });
+        if (parts.length === most) return parts;
         runs = [];
         bytes = 0;
         begin = i;
@@ -154,7 +160,8 @@ export function* splitByFrame<Entries, Frame>(
     }
     if (count > begin) runs.push(run(entries, indices, begin, count));
   }
-  if (lastBlock !== undefined && runs.length > 0) yield { runs, last: { block: lastBlock, index: lastIndex } };
+  if (lastBlock !== undefined && runs.length > 0) parts.push({ runs, last: { block: lastBlock, index: lastIndex } });
+  return parts;
 }
 
 /** What is left for events in a frame, next to its header and cursor. */

@@ -167,7 +167,7 @@ export class Passes {
     if (page.kind === "expired") return { kind: "expired" };
     const { block, through } = page;
     if (block === undefined) return { kind: "frame", frame: undefined, size: 0, through, shared };
-    for (const { runs, last } of splitByFrame(form, [{ block, indices: undefined }], this.#encodings)) {
+    for (const { runs, last } of splitByFrame(form, [{ block, indices: undefined }], this.#encodings, 1)) {
       const afterLast = positionAfter(block, last.index);
       const frame = form.events(runs, afterLast);
       const whole = last.index === block.length - 1;
