@@ -57,9 +57,14 @@ class PaceWorld extends TailWorld {
     };
   }
 
-  async join(name: string, form: WireForm<EventBlock, NumberFrame>, start: "earliest" | "latest"): Promise<CreditSink> {
+  async join(
+    name: string,
+    form: WireForm<EventBlock, NumberFrame>,
+    start: "earliest" | "latest",
+    reader = new AbortController(),
+  ): Promise<CreditSink> {
     const sink = new NotingSink(name, this.notes);
-    sink.watch = await this.tail.open({ ...spec, start: { kind: start } }, form, sink, new AbortController().signal);
+    sink.watch = await this.tail.open({ ...spec, start: { kind: start } }, form, sink, reader.signal);
     return sink;
   }
 
@@ -122,6 +127,22 @@ test("a form that is quick has large passes also while somebody is live, and a v
   await until(slowSink, 2_000);
   expect(Math.max(...world.sizesOf("quick"))).toBe(limits.catchUpPassEvents / 2);
   expect(Math.max(...world.sizesOf("slow"))).toBe(limits.catchUpLivePassEvents);
+});
+
+test("passes are large again once nobody is live any more", async () => {
+  const world = await filled(20_000);
+  const [first, second] = [new AbortController(), new AbortController()];
+  await world.join("live", numberForm("live", 100), "latest", first);
+  await world.join("live", numberForm("live", 100), "latest", second);
+  await world.rest();
+  const sink = await world.join("replay", world.form("slow", 1), "earliest");
+  await until(sink, 1_000);
+  first.abort();
+  await until(sink, 2_000);
+  expect(Math.max(...world.sizesOf("replay"))).toBe(limits.catchUpLivePassEvents);
+  second.abort();
+  await until(sink, 16_384);
+  expect(world.sizesOf("replay").slice(-5)).toContain(limits.catchUpPassEvents / 2);
 });
 
 test("large events make passes of fewer bytes while somebody is live", async () => {
