@@ -103,7 +103,7 @@ export const limits = {
   bookmarkMs: 1_000,
   /** Milliseconds for which live events are gathered into one frame while many come. */
   coalesceMs: 1,
-  /** Bytes of them, as stored, that are not gathered any longer: more would leave the caches before all readers have it. */
+  /** Bytes of them, as stored, that are not gathered any longer, so that a frame stays small at saturation. */
   coalesceBytes: 32 * 1024,
   /** Watches up to which events are written in the turn that commits them, if few come: more would hold up that turn. */
   promptWatches: 64,

@@ -55,7 +55,6 @@ export class MemoryLog extends IndexedLog {
     const { starts, ends } = boundsOfStoredBytes(group, group.placement.offset);
     const { jobs, jobOrdinals } = jobsOf(group.events);
     const { subjects, jobSubjects } = this;
-    // One by one: spread, they cost more than all that is done for a single event here.
     return {
       length,
       sequences,
