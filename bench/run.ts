@@ -18,6 +18,10 @@ import type { Cell, CellContext, Figures } from "./scenarios/cell.ts";
 import { clientCells } from "./scenarios/client.ts";
 import { deliveryCells } from "./scenarios/delivery.ts";
 import { interferenceCells } from "./scenarios/interference.ts";
+import { jetstreamAppendCells } from "./scenarios/jetstream-append.ts";
+import { jetstreamDeliveryCells } from "./scenarios/jetstream-delivery.ts";
+import { jetstreamReplayCells } from "./scenarios/jetstream-replay.ts";
+import { jetstreamSlopesCells } from "./scenarios/jetstream-slopes.ts";
 import { memoryCells } from "./scenarios/memory.ts";
 import { storageCells } from "./scenarios/storage.ts";
 
@@ -111,9 +115,10 @@ async function main(): Promise<void> {
     scenarioNames.map((name) => ({ name })),
     options.scenario,
   ).map(({ name }) => name);
-  const cells = [...deliveryCells, ...storageCells, ...interferenceCells, ...memoryCells, ...clientCells].filter(
-    (cell) => scenarios.includes(cell.scenario) && cell.setting.includes(options.setting ?? ""),
-  );
+  const cells = [
+    ...[...deliveryCells, ...storageCells, ...interferenceCells, ...memoryCells, ...clientCells],
+    ...[...jetstreamAppendCells, ...jetstreamDeliveryCells, ...jetstreamReplayCells, ...jetstreamSlopesCells],
+  ].filter((cell) => scenarios.includes(cell.scenario) && cell.setting.includes(options.setting ?? ""));
   const rows: Row[] = [];
   for (const cell of cells) {
     for (const contender of some) {
@@ -128,7 +133,7 @@ async function main(): Promise<void> {
   }
   if (availableParallelism() < 2)
     throw new BenchError("two cores are needed: one for the server, one for the load client");
-  for (const contender of some) {
+  for (const contender of new Set(rows.map((row) => row.contender))) {
     const missing = contender.missing();
     if (missing !== undefined) console.error(`\n!!! SKIPPED ${contender.title}: ${missing}\n`);
   }
@@ -163,7 +168,7 @@ async function main(): Promise<void> {
     removeDirectories();
   }
 
-  const machine = describeMachine();
+  const machine = describeMachine(scenarios.some((name) => name.startsWith("jetstream")));
   const caption = [captionOf(machine), options.note].filter(Boolean).join(". ");
   const outcomes = rows.map(outcomeOf);
   const tables = `${caption}.\nMedians of ${options.rounds} rounds (lowest to highest in brackets).\n\n${renderTables(outcomes)}`;

@@ -9,6 +9,7 @@ const byBatch = requiredArgument("--by") === "batch";
 
 const watched = watch({ baseUrl: url, startAt: "earliest" });
 const started = performance.now();
+const before = process.cpuUsage();
 let seen = 0;
 let bytes = 0;
 if (byBatch) {
@@ -25,6 +26,6 @@ if (byBatch) {
   }
 }
 const seconds = (performance.now() - started) / 1000;
-const cpu = process.cpuUsage();
+const cpu = process.cpuUsage(before);
 console.log(JSON.stringify({ seen, bytes, seconds, cpu: (cpu.user + cpu.system) / 1e6 }));
 process.exit(0);

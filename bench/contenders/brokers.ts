@@ -1,36 +1,12 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { BenchError } from "../harness/bench-error.ts";
+import { exchange } from "../harness/exchange.ts";
 import { freePort, ServerProcess } from "../harness/server-process.ts";
 import type { Contender, RunningServer, ScenarioName } from "./contract.ts";
 
 const install = "run bench/system-packages.sh as root";
 const watched: readonly ScenarioName[] = ["fanout", "open-loop", "single", "replay", "append", "idle", "stalled"];
-
-/** Says one thing to a server and returns its first answer; waits until the server accepts connections. */
-async function exchange(port: number, text: string, complete: (answer: string) => boolean): Promise<string> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const answer = await new Promise<string | undefined>((resolve) => {
-      let received = "";
-      const socket = connect(port, "127.0.0.1", () => socket.write(text));
-      socket.setTimeout(5000, () => socket.destroy());
-      socket.on("data", (chunk) => {
-        received += chunk.toString();
-        if (complete(received)) {
-          resolve(received);
-          socket.destroy();
-        }
-      });
-      socket.on("error", () => resolve(undefined));
-      socket.on("close", () => resolve(undefined));
-    });
-    if (answer !== undefined) return answer;
-    await sleep(50);
-  }
-  throw new BenchError(`nothing answers at port ${port}`);
-}
 
 function redis(
   name: string,

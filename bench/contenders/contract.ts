@@ -11,6 +11,10 @@ export const scenarioNames = [
   "workers",
   "interference",
   "client",
+  "jetstream-append",
+  "jetstream-delivery",
+  "jetstream-replay",
+  "jetstream-slopes",
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
@@ -26,13 +30,23 @@ export interface StartRequest {
   readonly programs: { readonly load: string; readonly limit: string };
   /** Events that are kept at most. Unset: a contender's least, where nothing is replayed. */
   readonly retainEvents?: number;
+  /** Servers that serve one log. Default: 1. Contenders that are servers themselves have one. */
+  readonly servers?: number;
+  /** The process that publishes is a contender's own: it goes to the load client's core, which has nothing else to do then. */
+  readonly publishesInside?: boolean;
 }
 
 export interface RunningServer {
   readonly port: number;
+  /** Of all servers, where watchers are spread over several. Unset: `port` alone. */
+  readonly ports?: readonly number[];
   readonly pids: readonly number[];
   /** The process that takes the commands of bench/servers/control.ts. Unset: the load client publishes. */
   readonly commands?: ServerProcess;
+  /** What the log takes on the disk. */
+  diskBytes?(): Promise<number>;
+  /** Ends everything in order and starts it again with what it stored. Unset: it is stopped and started. */
+  restart?(): Promise<RunningServer>;
   stop(): Promise<void>;
 }
 
@@ -58,6 +72,8 @@ export interface Contender {
   publish?(): readonly string[];
   /** What the load client needs for its acknowledged appends, by name of the way. */
   readonly appends?: Readonly<Record<string, readonly string[]>>;
+  /** Whether its own process takes the command `append`. */
+  readonly appendsInside?: boolean;
   /** Takes seconds for one batch to 1,000 watchers, and delivers nothing in between: the window must see several. */
   readonly burstsAtManyWatchers?: boolean;
   /** The server is stopped and started again after it was filled, so that a replay comes from its disk. */

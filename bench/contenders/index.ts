@@ -9,6 +9,7 @@ import {
   redisStreams,
 } from "./brokers.ts";
 import type { Contender } from "./contract.ts";
+import { jetstreamContenders } from "./jetstream.ts";
 import { betterSse, grpcJs, limit, plainConnectH1, plainConnectH2c, plainGrpc } from "./node-peers.ts";
 import { ourContenders } from "./ours.ts";
 
@@ -28,5 +29,6 @@ export const contenders: readonly Contender[] = [
   natsCore,
   natsMemory,
   natsFile,
+  ...jetstreamContenders,
   limit,
 ];

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { ServerProcess } from "../harness/server-process.ts";
+import { ServerProcess, serverCore } from "../harness/server-process.ts";
 import type { Contender, RunningServer, ScenarioName, StartRequest, Watching } from "./contract.ts";
 
 const watchPath = "/tailrace.v1.EventStreamService/WatchEvents";
@@ -9,15 +9,21 @@ export async function startNodeServer(
   file: string,
   request: StartRequest,
   more: readonly string[] = [],
-): Promise<RunningServer> {
-  const commands = new ServerProcess(process.execPath, [
-    "--expose-gc",
-    join(import.meta.dirname, "../servers", file),
-    "--progress",
-    request.progressFile,
-    ...(request.retainEvents === undefined ? [] : ["--retain", String(request.retainEvents)]),
-    ...more,
-  ]);
+  core = serverCore,
+): Promise<RunningServer & { readonly commands: ServerProcess }> {
+  const commands = new ServerProcess(
+    process.execPath,
+    [
+      "--expose-gc",
+      join(import.meta.dirname, "../servers", file),
+      "--progress",
+      request.progressFile,
+      ...(request.retainEvents === undefined ? [] : ["--retain", String(request.retainEvents)]),
+      ...more,
+    ],
+    {},
+    core,
+  );
   const { port } = await commands.ready();
   return { port, pids: [commands.pid], commands, stop: () => commands.stop() };
 }

@@ -9,6 +9,8 @@ import { loadCore } from "./server-process.ts";
 export interface LoadResult {
   readonly seconds: number;
   readonly events: number;
+  /** Taken from the sockets of watchers, whatever the protocol puts around events. */
+  readonly bytes: number;
   readonly server_cpu: number;
   readonly client_cpu: number;
   /** CPU time of everyone else on the machine in the window: the noise. */

@@ -15,7 +15,7 @@ const readyLimitMs = 15_000;
 /** Time in which a server must answer a command, in milliseconds. Filling a log of a million events takes a while. */
 const answerLimitMs = 60_000;
 
-/** A process on the server's core that takes commands as lines and answers with lines of JSON. */
+/** A process on the server's core, if no other is named, that takes commands as lines and answers with lines of JSON. */
 export class ServerProcess {
   readonly pid: number;
   readonly #child: ChildProcessWithoutNullStreams;
@@ -28,8 +28,9 @@ export class ServerProcess {
     command: string,
     commandArguments: readonly string[],
     environment: Readonly<Record<string, string>> = {},
+    core = serverCore,
   ) {
-    this.#child = spawn("taskset", ["-c", String(serverCore), command, ...commandArguments], {
+    this.#child = spawn("taskset", ["-c", String(core), command, ...commandArguments], {
       env: { ...process.env, ...environment },
     });
     if (this.#child.pid === undefined) throw new BenchError("taskset is missing: install util-linux");

@@ -88,7 +88,34 @@ size_t nats_core_request(struct run *run, struct watcher *w, uint8_t *out, size_
   return (size_t)snprintf((char *)out, capacity, "%sSUB %s 1\r\nPING\r\n", nats_connect, run->options.topic);
 }
 
-// What the ordered consumer of NATS's own clients asks for: push, no acknowledgements, flow control, kept in memory.
+// Messages that a pull consumer has asked for, at most, and how many of them are left when it asks again: what the client of
+// NATS for Node does by default.
+#define PULL_AHEAD 100
+#define PULL_AGAIN 25
+
+static size_t pull(struct run *run, struct watcher *w, char *out, size_t capacity) {
+  char question[64];
+  int length = snprintf(question, sizeof question, "{\"batch\":%lld,\"expires\":300000000000}", PULL_AHEAD - (long long)w->pending);
+  (void)run;
+  w->pending = PULL_AHEAD;
+  return (size_t)snprintf(out, capacity, "PUB $JS.API.CONSUMER.MSG.NEXT.bench.c%u in.%u %d\r\n%s\r\n", w->index, w->index, length,
+                          question);
+}
+
+// What the ordered consumer of NATS's own clients asks for today: pull, no acknowledgements, kept in memory.
+size_t nats_pull_request(struct run *run, struct watcher *w, uint8_t *out, size_t capacity) {
+  char consumer[512];
+  int length = snprintf(consumer, sizeof consumer,
+                        "{\"stream_name\":\"bench\",\"config\":{\"name\":\"c%u\",\"deliver_policy\":\"%s\",\"ack_policy\":\"none\","
+                        "\"max_deliver\":1,\"inactive_threshold\":300000000000,\"replay_policy\":\"instant\",\"mem_storage\":true,"
+                        "\"num_replicas\":1}}",
+                        w->index, run->options.earliest ? "all" : "new");
+  return (size_t)snprintf((char *)out, capacity,
+                          "%sSUB in.%u 1\r\nSUB api.%u 2\r\nPUB $JS.API.CONSUMER.CREATE.bench.c%u api.%u %d\r\n%s\r\n",
+                          nats_connect, w->index, w->index, w->index, w->index, length, consumer);
+}
+
+// What the ordered consumer of NATS's clients asked for before that: push, no acknowledgements, flow control, kept in memory.
 size_t nats_jetstream_request(struct run *run, struct watcher *w, uint8_t *out, size_t capacity) {
   char consumer[512];
   int length = snprintf(consumer, sizeof consumer,
@@ -120,6 +147,8 @@ static long message_size(const char *line, size_t length, bool with_head, char *
   return atol(fields[count - 1]);
 }
 
+static bool is_pull(const struct run *run) { return strcmp(run->protocol->name, "nats-pull") == 0; }
+
 static void jetstream_message(struct run *run, struct watcher *w, const uint8_t *bytes, size_t size, int sid, bool with_head,
                               const char *reply) {
   if (sid == 2) {
@@ -128,14 +157,22 @@ static void jetstream_message(struct run *run, struct watcher *w, const uint8_t 
       snprintf(why, sizeof why, "%.*s", (int)(size < 250 ? size : 250), (const char *)bytes);
       mark_ended(run, w, why);
     } else {
+      char question[256];
       mark_admitted(run, w);
+      if (is_pull(run)) send_all(w, question, pull(run, w, question, sizeof question));
     }
+  } else if (with_head && is_pull(run)) {
+    mark_ended(run, w, (const char *)bytes); // a status: nothing more comes for what was asked
   } else if (with_head) {
     // Flow control: the server waits for an empty answer before it sends more.
     char answer[512];
     if (reply[0]) send_all(w, answer, (size_t)snprintf(answer, sizeof answer, "PUB %s 0\r\n\r\n", reply));
   } else {
     count_in(run, w, bytes, size);
+    if (is_pull(run) && --w->pending <= PULL_AGAIN) {
+      char question[256];
+      send_all(w, question, pull(run, w, question, sizeof question));
+    }
   }
 }
 

@@ -15,7 +15,7 @@ size_t connect_request(struct run *run, struct watcher *w, uint8_t *out, size_t 
   int head = snprintf((char *)out, capacity,
                       "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/connect+proto\r\n"
                       "Connect-Protocol-Version: 1\r\nContent-Length: %zu\r\n\r\n",
-                      run->options.path, run->options.host, run->options.port, length);
+                      run->options.path, run->options.host, port_of(run, w), length);
   memcpy(out + head, message, length);
   return (size_t)head + length;
 }
@@ -31,7 +31,7 @@ size_t sse_request(struct run *run, struct watcher *w, uint8_t *out, size_t capa
   }
   return (size_t)snprintf((char *)out, capacity,
                           "GET %s HTTP/1.1\r\nHost: %s:%d\r\nAccept: text/event-stream\r\n\r\n", path,
-                          run->options.host, run->options.port);
+                          run->options.host, port_of(run, w));
 }
 
 static size_t read_head(struct run *run, struct watcher *w, const uint8_t *in, size_t length) {

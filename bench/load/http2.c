@@ -45,7 +45,7 @@ static size_t request(struct run *run, struct watcher *w, uint8_t *out, bool grp
 
   uint8_t block[512], *p = block;
   char authority[64];
-  snprintf(authority, sizeof authority, "%s:%d", run->options.host, run->options.port);
+  snprintf(authority, sizeof authority, "%s:%d", run->options.host, port_of(run, w));
   *p++ = 0x83; // :method POST
   *p++ = 0x86; // :scheme http
   p = literal(p, ":path", run->options.path);

@@ -13,6 +13,8 @@
 
 // Bytes taken from a socket in one read. Larger reads leave the level 2 cache and are slower.
 #define READ_BYTES (256 * 1024)
+// Servers that watchers are spread over.
+#define MAX_PORTS 16
 // The largest unit that a body parser may wait for: one event of a contender, with room.
 #define CARRY_BYTES (64 * 1024)
 
@@ -61,7 +63,9 @@ struct protocol {
 
 struct options {
   const char *host, *protocol, *path, *mode, *publisher, *worker_prefix, *progress_file, *server_pids, *topic;
-  int port, watchers, stall, connect_burst;
+  // Of servers that serve the same: watchers take them in turn, and who publishes takes the first.
+  int ports[MAX_PORTS], port_count;
+  int watchers, stall, connect_burst;
   bool earliest;
   double warm_seconds, window_seconds, cap_seconds;
   uint64_t target, window_events;
@@ -83,6 +87,7 @@ struct run {
   uint8_t *scratch;
   uint64_t now; // clock of this round, ns
   uint64_t events;
+  uint64_t bytes; // taken from watchers' sockets
   bool counting;
   bool failed_notice;
   struct histogram *latency;
@@ -125,6 +130,7 @@ size_t redis_pubsub_request(struct run *, struct watcher *, uint8_t *, size_t);
 size_t resp_consume(struct run *, struct watcher *, const uint8_t *, size_t);
 size_t nats_core_request(struct run *, struct watcher *, uint8_t *, size_t);
 size_t nats_jetstream_request(struct run *, struct watcher *, uint8_t *, size_t);
+size_t nats_pull_request(struct run *, struct watcher *, uint8_t *, size_t);
 size_t nats_consume(struct run *, struct watcher *, const uint8_t *, size_t);
 
 // watch.c
@@ -135,6 +141,7 @@ void mark_ended(struct run *run, struct watcher *w, const char *why);
 void send_all(struct watcher *w, const void *bytes, size_t length);
 int connect_to(const char *host, int port);
 void update_slowest(struct run *run);
+int port_of(const struct run *run, const struct watcher *w);
 
 // publish.c
 struct publishing *publishing_open(struct run *run);

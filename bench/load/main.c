@@ -23,6 +23,7 @@ static const struct protocol protocols[] = {
     {"redis-stream", redis_stream_request, raw_deframe, resp_consume},
     {"redis-pubsub", redis_pubsub_request, raw_deframe, resp_consume},
     {"nats-core", nats_core_request, raw_deframe, nats_consume},
+    {"nats-pull", nats_pull_request, raw_deframe, nats_consume},
     {"nats-jetstream", nats_jetstream_request, raw_deframe, nats_consume},
 };
 
@@ -44,10 +45,10 @@ static void print_window(struct run *run, struct snapshot a, struct snapshot b, 
   double seconds = (double)(b.at - a.at) * 1e-9;
   double server = (double)(b.server - a.server) * 1e-9, own = (double)(b.own - a.own) * 1e-9;
   double others = (double)(b.machine - a.machine) * 1e-9 - server - own;
-  printf("{\"seconds\":%.6f,\"events\":%llu,\"server_cpu\":%.6f,\"client_cpu\":%.6f,\"other_cpu\":%.3f,"
+  printf("{\"seconds\":%.6f,\"events\":%llu,\"bytes\":%llu,\"server_cpu\":%.6f,\"client_cpu\":%.6f,\"other_cpu\":%.3f,"
          "\"missing\":%llu,\"repeated\":%llu,\"ended\":%d,\"done\":%d,\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,"
          "\"rss_start_kb\":%llu,\"rss_end_kb\":%llu,\"rss_peak_kb\":%llu",
-         seconds, (unsigned long long)run->events, server, own, others > 0 ? others : 0, (unsigned long long)missing,
+         seconds, (unsigned long long)run->events, (unsigned long long)run->bytes, server, own, others > 0 ? others : 0, (unsigned long long)missing,
          (unsigned long long)repeated, run->ended, run->done, (double)histogram_quantile(run->latency, 0.5) / 1e3,
          (double)histogram_quantile(run->latency, 0.99) / 1e3, (double)histogram_quantile(run->latency, 1) / 1e3,
          (unsigned long long)a.rss, (unsigned long long)b.rss, (unsigned long long)peak);
@@ -159,6 +160,14 @@ static void share_progress(struct run *run, const char *file) {
   close(fd);
 }
 
+static void parse_ports(struct options *o, const char *text) {
+  char copy[256];
+  snprintf(copy, sizeof copy, "%s", text);
+  for (char *save = NULL, *port = strtok_r(copy, ",", &save); port && o->port_count < MAX_PORTS; port = strtok_r(NULL, ",", &save)) {
+    o->ports[o->port_count++] = atoi(port);
+  }
+}
+
 static void parse(struct options *o, int argc, char **argv) {
   *o = (struct options){.host = "127.0.0.1", .path = "/", .mode = "window", .topic = "bench", .publish_path = "/", .connect_burst = 256,
                         .warm_seconds = 0.5, .window_seconds = 2, .cap_seconds = 10, .window_events = 1024,
@@ -174,7 +183,7 @@ static void parse(struct options *o, int argc, char **argv) {
   while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
     switch (c) {
       case 'h': o->host = optarg; break;
-      case 'p': o->port = atoi(optarg); break;
+      case 'p': parse_ports(o, optarg); break;
       case 'P': o->protocol = optarg; break;
       case 'u': o->path = optarg; break;
       case 'm': o->mode = optarg; break;
@@ -208,6 +217,10 @@ int main(int argc, char **argv) {
   struct run run = {0};
   parse(&run.options, argc, argv);
   signal(SIGPIPE, SIG_IGN);
+  if (run.options.port_count == 0) {
+    fprintf(stderr, "load: --port is missing\n");
+    return 2;
+  }
   for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++) {
     if (run.options.protocol && strcmp(protocols[i].name, run.options.protocol) == 0) run.protocol = &protocols[i];
   }

@@ -29,7 +29,7 @@ struct connection {
   uint8_t *out;
   size_t out_start, out_end;
   uint64_t requests, acks;
-  uint64_t sent_at;
+  uint64_t *sent_at; // of what is under way, as a ring: acknowledgements of one connection come in order
   int ack_match, error_match;
 };
 
@@ -81,6 +81,21 @@ static size_t nats_jetstream(struct run *run, uint8_t *out, uint64_t first, int 
   return bulk(out, head, first, time_ns);
 }
 
+// One atomic batch: the messages share an id, and the last one asks for the acknowledgement of all.
+static size_t nats_atomic(struct run *run, uint8_t *out, uint64_t first, int events, uint64_t time_ns) {
+  uint8_t *p = out;
+  for (int i = 0; i < events; i++) {
+    bool last = i == events - 1;
+    char headers[160], head[256];
+    int size = snprintf(headers, sizeof headers, "NATS/1.0\r\nNats-Batch-Id: %llx\r\nNats-Batch-Sequence: %d\r\n%s\r\n",
+                        (unsigned long long)first, i + 1, last ? "Nats-Batch-Commit: 1\r\n" : "");
+    snprintf(head, sizeof head, "HPUB %s %s%d %d\r\n%s", run->options.topic, last ? "acks " : "", size,
+             size + PAYLOAD_BYTES, headers);
+    p += bulk(p, head, first + (uint64_t)i, time_ns);
+  }
+  return (size_t)(p - out);
+}
+
 static size_t nchan_post(struct run *run, uint8_t *out, uint64_t first, int events, uint64_t time_ns) {
   (void)events;
   char head[256];
@@ -101,7 +116,7 @@ static size_t connect_publish(struct run *run, uint8_t *out, uint64_t first, int
   int head = sprintf((char *)out,
                      "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/proto\r\n"
                      "Connect-Protocol-Version: 1\r\nContent-Length: %zu\r\n\r\n",
-                     run->options.publish_path, run->options.host, run->options.port, field * (size_t)events);
+                     run->options.publish_path, run->options.host, run->options.ports[0], field * (size_t)events);
   uint8_t *p = out + head;
   for (int i = 0; i < events; i++) {
     *p++ = 1 << 3 | 2;
@@ -126,6 +141,7 @@ static const struct dialect dialects[] = {
     {"redis-pubsub", "", redis_publish, ":", "-ERR"},
     {"nats-core", "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n", nats_core, NULL, "-ERR"},
     {"nats-jetstream", "CONNECT {\"verbose\":false,\"pedantic\":false}\r\nSUB acks 1\r\n", nats_jetstream, "MSG ", "\"error\""},
+    {"nats-atomic", "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true}\r\nSUB acks 1\r\n", nats_atomic, "MSG ", "\"error\""},
     {"nchan", "", nchan_post, "HTTP/1.1 20", "HTTP/1.1 4"},
     {"connect", "", connect_publish, "HTTP/1.1 200", "HTTP/1.1 4"},
 };
@@ -145,8 +161,9 @@ struct publishing *publishing_open(struct run *run) {
   p->next = 1;
   for (int i = 0; i < p->count; i++) {
     struct connection *c = &p->connections[i];
-    c->fd = connect_to(run->options.host, run->options.port);
+    c->fd = connect_to(run->options.host, run->options.ports[0]);
     c->out = malloc(OUT_BYTES);
+    c->sent_at = calloc((size_t)run->options.publish_inflight, sizeof *c->sent_at);
     c->out_end = strlen(p->dialect->greeting);
     memcpy(c->out, p->dialect->greeting, c->out_end);
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.u64 = TAG_PUBLISHER + (uint64_t)i};
@@ -203,8 +220,9 @@ void publishing_event(struct run *run, struct publishing *p, int index, uint32_t
       uint64_t errors = count_pattern(p->dialect->error, &c->error_match, run->scratch, n);
       if (errors > 0 && p->errors == 0) fprintf(stderr, "load: publisher refused: %.*s\n", (int)(n < 400 ? n : 400), run->scratch);
       p->errors += errors;
+      uint64_t now = acks > 0 ? clock_ns() : 0, depth = (uint64_t)run->options.publish_inflight;
+      for (uint64_t i = 0; i < acks; i++) histogram_add(p->latency, now - c->sent_at[(c->acks + i) % depth]);
       c->acks += acks + errors; // a refusal is an answer too
-      if (acks > 0 && run->options.publish_inflight == 1) histogram_add(p->latency, clock_ns() - c->sent_at);
     }
   }
   flush(c);
@@ -238,8 +256,8 @@ void publishing_step(struct run *run, struct publishing *p) {
       }
       if (run->options.stamp_actual || run->options.publish_inflight == 1) stamp = clock_ns();
       c->out_end += p->dialect->encode(run, c->out + c->out_end, p->next, batch, stamp);
+      if (p->dialect->ack) c->sent_at[c->requests % (uint64_t)run->options.publish_inflight] = stamp;
       c->requests++;
-      c->sent_at = stamp;
       p->next += (uint64_t)batch;
       allowed -= batch;
       if (c->out_end > OUT_BYTES / 2) break;

@@ -60,11 +60,15 @@ void mark_ended(struct run *run, struct watcher *w, const char *why) {
   close(w->fd);
 }
 
+int port_of(const struct run *run, const struct watcher *w) {
+  return run->options.ports[w->index % (uint32_t)run->options.port_count];
+}
+
 void open_watchers(struct run *run, int upto) {
   while (run->opened < upto && run->opened - run->admitted - run->ended < run->options.connect_burst) {
     struct watcher *w = &run->watchers[run->opened];
     w->index = (uint32_t)run->opened++;
-    w->fd = connect_to(run->options.host, run->options.port);
+    w->fd = connect_to(run->options.host, port_of(run, w));
     struct epoll_event event = {.events = EPOLLOUT, .data.u64 = w->index};
     epoll_ctl(run->epoll, EPOLL_CTL_ADD, w->fd, &event);
   }
@@ -105,6 +109,7 @@ static void readable(struct run *run, struct watcher *w) {
     mark_ended(run, w, got == 0 ? "connection closed" : strerror(errno));
     return;
   }
+  if (run->counting) run->bytes += (uint64_t)got;
   if (w->carry_length > 0) memcpy(body, w->carry, w->carry_length);
   size_t length = w->carry_length + run->protocol->deframe(run, w, in, (size_t)got, in);
   size_t used = run->protocol->consume(run, w, body, length);

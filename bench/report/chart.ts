@@ -23,10 +23,14 @@ function wrap(text: string): readonly string[] {
   return lines;
 }
 
+function isAtSaturation({ scenario, setting }: Outcome): boolean {
+  return scenario === "fanout" || (scenario === "jetstream-delivery" && setting.includes("closed loop"));
+}
+
 /** Delivered events per second at saturation as bars on a logarithmic axis, one group for every number of watchers. */
 export function renderChart(outcomes: readonly Outcome[], caption: string): string {
   const bars = outcomes.filter(
-    (outcome) => outcome.scenario === "fanout" && summaryOf(outcome, "events_per_second") !== undefined,
+    (outcome) => isAtSaturation(outcome) && summaryOf(outcome, "events_per_second") !== undefined,
   );
   const settings = [...new Set(bars.map((bar) => bar.setting))];
   const top = Math.max(1e6, ...bars.map((bar) => summaryOf(bar, "events_per_second")?.high ?? 0));
@@ -36,7 +40,9 @@ export function renderChart(outcomes: readonly Outcome[], caption: string): stri
   const lines: string[] = [];
   let y = 56;
   for (const setting of settings) {
-    lines.push(`<text x="16" y="${y}" font-weight="bold">${escapeText(setting)}</text>`);
+    lines.push(
+      `<text x="16" y="${y}" font-weight="bold">${escapeText(setting.replace("closed loop", "log in JetStream"))}</text>`,
+    );
     y += 10;
     for (const bar of bars.filter((candidate) => candidate.setting === setting)) {
       const summary = summaryOf(bar, "events_per_second");

@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { cpus, release, type as systemType, totalmem } from "node:os";
+import { findNatsServer } from "../harness/nats-server.ts";
 
 export interface Machine {
   readonly date: string;
@@ -17,11 +18,13 @@ function versionOf(command: string, commandArguments: readonly string[]): string
   return /\d+\.\d+\.\d+/.exec(text)?.[0];
 }
 
-/** What the figures depend on. No host name and no path: the file is published. */
-export function describeMachine(): Machine {
+/** What the figures depend on. No host name and no path: the file is published. @param withJetStream whether our log was in it. */
+export function describeMachine(withJetStream: boolean): Machine {
+  const newer = withJetStream ? findNatsServer().path : undefined;
   const found = {
     "redis-server": versionOf("/usr/bin/redis-server", ["--version"]),
     "nats-server": versionOf("/usr/sbin/nats-server", ["--version"]),
+    "nats-server of jetstream": newer === undefined ? undefined : versionOf(newer, ["--version"]),
     nginx: versionOf("/usr/sbin/nginx", ["-v"]),
     gcc: versionOf("gcc", ["-dumpfullversion"]),
   };

@@ -1,3 +1,4 @@
+import { slopes } from "./slopes.ts";
 import type { Outcome } from "./statistics.ts";
 import { short, summaryOf } from "./statistics.ts";
 
@@ -65,6 +66,23 @@ const columnsOf: Readonly<Record<string, readonly Column[]>> = {
     { figure: "server_cores", heading: "server cores" },
     ...noise,
   ],
+  "jetstream-append": [
+    { figure: "appended_per_second", heading: "acknowledged/s" },
+    { figure: "ack_p50_ms", heading: "p50 ms" },
+    { figure: "ack_p99_ms", heading: "p99 ms" },
+    { figure: "server_cpu_us_per_event", heading: "CPU µs/event" },
+    { figure: "server_cores", heading: "cores of all servers" },
+    ...noise,
+  ],
+  "jetstream-delivery": [...window, ...noise],
+  "jetstream-replay": [
+    { figure: "events_per_second", heading: "events/s" },
+    { figure: "server_cpu_us_per_event", heading: "CPU µs/event" },
+    { figure: "client_cpu_us_per_event", heading: "client CPU µs/event" },
+    { figure: "server_cores", heading: "server cores" },
+    ...noise,
+  ],
+  "jetstream-slopes": slopes,
   client: [
     { figure: "events_per_second", heading: "events/s" },
     { figure: "client_cpu_us_per_event", heading: "client CPU µs/event" },

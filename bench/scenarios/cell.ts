@@ -39,7 +39,7 @@ let cells = 0;
 export async function withServer<T>(
   context: CellContext,
   contender: Contender,
-  options: { readonly retainEvents?: number },
+  options: Pick<StartRequest, "retainEvents" | "servers" | "publishesInside">,
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
   cells++;
@@ -59,7 +59,7 @@ export async function withServer<T>(
     load(loadArguments, stages = {}, limitMs = 120_000) {
       const common = [
         "--port",
-        String(server.port),
+        (server.ports ?? [server.port]).join(","),
         "--server-pids",
         server.pids.join(","),
         "--progress",
@@ -68,6 +68,10 @@ export async function withServer<T>(
       return runLoad(context.programs.load, [...common, ...loadArguments], stages, limitMs);
     },
     async restart() {
+      if (server.restart !== undefined) {
+        server = await server.restart();
+        return;
+      }
       await server.stop();
       server = await contender.start(request);
     },
@@ -90,7 +94,7 @@ export async function withServer<T>(
 export type Pace =
   | { readonly kind: "closed"; readonly ahead: number }
   | { readonly kind: "open"; readonly rate: number }
-  | { readonly kind: "single"; readonly intervalMs: number };
+  | { readonly kind: "single"; readonly intervalMs: number; readonly count?: number };
 
 /** Events of one turn of a closed loop. */
 const batch = 64;
@@ -98,7 +102,7 @@ const batch = 64;
 function command(pace: Pace, workers: number): string {
   if (pace.kind === "closed") return `publish closed ${batch} ${pace.ahead} ${workers}`;
   if (pace.kind === "open") return `publish open ${pace.rate} ${workers}`;
-  return `publish single ${pace.intervalMs}`;
+  return `publish single ${pace.intervalMs} ${pace.count ?? 1}`;
 }
 
 function clientPublishing(pace: Pace): readonly string[] {

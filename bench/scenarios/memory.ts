@@ -8,7 +8,8 @@ import { measureWindow, windowFigures, withServer } from "./cell.ts";
 /** Time that a server gets to settle before its memory is read, in milliseconds. */
 const settleMs = 2500;
 
-function residentKb(pids: readonly number[]): number {
+/** Resident memory of processes. */
+export function residentKb(pids: readonly number[]): number {
   let total = 0;
   for (const pid of pids) {
     const found = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));

@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { OutputStream } from "../../gen/tailrace/v1/payloads_pb.ts";
 import type { Runtime } from "../../src/index.ts";
+import { cpuSeconds } from "../harness/process-cpu.ts";
 import { payloadBytes, stampNow } from "./payload.ts";
 
-type Publish = (events: Parameters<Runtime["publish"]>[0]) => Promise<unknown>;
+export type Publish = (events: Parameters<Runtime["publish"]>[0]) => Promise<unknown>;
 
 export interface AppendPlan {
   readonly seconds: number;
@@ -14,6 +15,8 @@ export interface AppendPlan {
   readonly batch: number;
   /** Batches under way at once. */
   readonly concurrency: number;
+  /** Processes that do a part of the work besides this one. */
+  readonly others?: readonly number[];
 }
 
 function quantile(sorted: readonly number[], q: number): number {
@@ -29,11 +32,12 @@ export async function measureAppend(publish: Publish, plan: AppendPlan): Promise
   // By the clock alone: with a log that commits within a microtask, no timer runs while producers are at work.
   const from = performance.now() + 500;
   const until = from + plan.seconds * 1000;
-  let before: NodeJS.CpuUsage | undefined;
+  const pids = [process.pid, ...(plan.others ?? [])];
+  let before: number | undefined;
 
   async function producer(): Promise<void> {
     for (let sent = performance.now(); sent < until; sent = performance.now()) {
-      if (sent >= from) before ??= process.cpuUsage();
+      if (sent >= from) before ??= cpuSeconds(pids);
       const events = Array.from({ length: plan.batch }, () => ({
         workerId: "bench-0",
         payload: {
@@ -50,13 +54,14 @@ export async function measureAppend(publish: Publish, plan: AppendPlan): Promise
 
   await Promise.all(Array.from({ length: plan.concurrency }, producer));
   const seconds = (performance.now() - from) / 1000;
-  const used = process.cpuUsage(before);
+  const used = cpuSeconds(pids) - (before ?? 0);
   latencies.sort((a, b) => a - b);
   return {
     appended_per_second: acknowledged / seconds,
     ack_p50_ms: quantile(latencies, 0.5),
     ack_p99_ms: quantile(latencies, 0.99),
-    server_cores: (used.user + used.system) / 1e6 / seconds,
+    server_cores: used / seconds,
+    server_cpu_us_per_event: (used * 1e6) / acknowledged,
   };
 }
 

@@ -37,6 +37,8 @@ export function control(server: BenchServer): void {
   // Sequences count per worker: a watcher of one worker checks that worker's for loss.
   const sequences: number[] = [];
   let total = 0;
+  /** Batches that were published: each goes to the log by itself, since it has a turn of the event loop to itself. */
+  let batches = 0;
   let plan: Plan | undefined;
 
   function slowest(): number {
@@ -45,6 +47,7 @@ export function control(server: BenchServer): void {
   }
 
   function publish(count: number, workers: number, stamp: (index: number) => string): void {
+    batches++;
     const batch: BenchEvent[] = [];
     for (let index = 0; index < count; index++) {
       const worker = total % workers;
@@ -89,9 +92,9 @@ export function control(server: BenchServer): void {
     return { stop: () => clearInterval(timer) };
   }
 
-  // One event at a time to a server that has nothing else to do.
-  function single(intervalMs: number): Plan {
-    const timer = setInterval(() => publish(1, 1, stampNow), intervalMs);
+  // So many events at once, one by default, to a server that has nothing else to do.
+  function bursts(intervalMs: number, count: number): Plan {
+    const timer = setInterval(() => publish(count, 1, stampNow), intervalMs);
     return { stop: () => clearInterval(timer) };
   }
 
@@ -110,7 +113,7 @@ export function control(server: BenchServer): void {
       plan?.stop();
       if (second === "closed") plan = closed(numbers[0] ?? 64, numbers[1] ?? 1024, numbers[2] ?? 1);
       else if (second === "open") plan = open(numbers[0] ?? 1000, numbers[1] ?? 1);
-      else plan = single(numbers[0] ?? 2);
+      else plan = bursts(numbers[0] ?? 2, numbers[1] ?? 1);
       return undefined;
     }
     if (first === "stop") {
@@ -122,6 +125,7 @@ export function control(server: BenchServer): void {
       const more = await server.command?.(words);
       return { ...more, filled: Number(second) };
     }
+    if (first === "published") return { events: total, batches };
     if (first === "gc") {
       globalThis.gc?.();
       return { collected: true };

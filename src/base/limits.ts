@@ -41,6 +41,10 @@ export const limits = {
   /** Events and bytes of one pass that a reader makes over the log to catch up. */
   catchUpPassEvents: 2_048,
   catchUpPassBytes: 512 * 1024,
+  /** Milliseconds and bytes of one such pass while other watches are live: those wait for it. And events that it may have anyhow. */
+  catchUpLivePassMs: 0.5,
+  catchUpLivePassBytes: 256 * 1024,
+  catchUpLivePassEvents: 64,
   /** Milliseconds of a turn of the event loop for all readers that catch up. */
   catchUpTurnMs: 1,
   /** Bytes of encoded catch-up passes kept for readers at similar positions. */
@@ -109,6 +113,10 @@ export const limits = {
   bookmarkMs: 1_000,
   /** Milliseconds for which live events are gathered into one frame while many come. */
   coalesceMs: 1,
+  /** Bytes of them, as stored, that are not gathered any longer, so that a frame stays small at saturation. */
+  coalesceBytes: 32 * 1024,
+  /** Watches up to which events are written in the turn that commits them, if few come: more would hold up that turn. */
+  promptWatches: 64,
   /** Producers remembered for de-duplication, and for how long, in milliseconds. */
   maxProducers: 10_000,
   producerMemoryMs: 24 * 60 * 60 * 1000,

@@ -40,9 +40,9 @@ const { bytes: byteLength, checksum: checkedLength } = cursorLayout;
 const values = new Uint8Array(256).fill(255);
 for (let i = 0; i < alphabet.length; i++) values[alphabet[i] as number] = i;
 
-/** 32-bit hash of an id, never 0. */
+/** 32-bit hash of an id, never 0. Signed: larger numbers would be an object for every event that is encoded. */
 export function hashId(id: string): number {
-  const hash = crc32(new TextEncoder().encode(id));
+  const hash = crc32(new TextEncoder().encode(id)) | 0;
   return hash === 0 ? 1 : hash;
 }
 
@@ -84,14 +84,14 @@ export function decodeCursor(text: string): DecodedCursor {
   if (skipped > sequence) throw malformed("its counts contradict each other");
   return {
     closing: (head & closingFlag) !== 0,
-    runtimeHash: view.getUint32(1),
+    runtimeHash: view.getInt32(1),
     generation: view.getBigUint64(5),
     position: {
       sequence,
       ordinal: sequence - skipped,
-      workerHash: view.getUint32(24),
+      workerHash: view.getInt32(24),
       workerOrdinal: readUint40(view, 28),
-      jobHash: view.getUint32(33),
+      jobHash: view.getInt32(33),
       jobOrdinal: view.getUint32(37),
     },
   };
@@ -112,7 +112,7 @@ export class CursorCodec {
     this.#runtimeHash = hashId(runtimeId);
     const prefix = new DataView(new ArrayBuffer(cursorLayout.sequence));
     prefix.setUint8(0, formatVersion);
-    prefix.setUint32(cursorLayout.runtime, this.#runtimeHash);
+    prefix.setInt32(cursorLayout.runtime, this.#runtimeHash);
     prefix.setBigUint64(cursorLayout.generation, generation);
     this.#encoder = new CursorEncoder(new Uint8Array(prefix.buffer));
   }

@@ -36,6 +36,11 @@ export interface EventBlock {
   readonly jobSubjects: Subjects;
 }
 
+/** Bytes that the events of a block have stored. */
+export function storedBytes({ length, starts, ends }: EventBlock): number {
+  return (ends[length - 1] as number) - (starts[0] as number);
+}
+
 /** The position after event `index` of the block, in the scopes of the event's own worker and job. */
 export function positionAfter(block: EventBlock, index: number): Position {
   return {

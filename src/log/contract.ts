@@ -99,10 +99,18 @@ export interface ReadRequest {
   /** Bytes of stored events at the most; a single larger event is still given. */
   readonly maxBytes: number;
   /**
-   * Memory that the bytes of the block may go into, if they fit. The block then holds until the caller uses the memory
-   * again, which is never after a read that failed: the system may still be writing to it. Default: memory of its own.
+   * Memory that the block may go into, as far as it fits. The block then holds until the caller uses the memory again, which
+   * is never after a read that failed: the system may still be writing to it. Default: memory of its own.
    */
-  readonly memory?: Uint8Array;
+  readonly memory?: PageMemory;
+}
+
+/** Memory for one page that is read: for the bytes of its events, and for where they begin and end. */
+export interface PageMemory {
+  readonly bytes: Uint8Array;
+  /** Both have the same length: an element for each event. */
+  readonly starts: Uint32Array;
+  readonly ends: Uint32Array;
 }
 
 /**

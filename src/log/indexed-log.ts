@@ -138,7 +138,8 @@ export abstract class IndexedLog extends ReadableLog {
     if (block !== undefined) this.tell(block);
     index.raise(group.raises);
     this.reclaim();
-    for (const [i, { resolve }] of group.appends.entries()) resolve(group.results[i] as AppendResult);
+    const { appends, results } = group;
+    for (let i = 0; i < appends.length; i++) (appends[i] as PendingAppend).resolve(results[i] as AppendResult);
   }
 
   #refused(appends: readonly PendingAppend[], group: PreparedGroup | undefined, error: unknown): void {

@@ -98,7 +98,7 @@ export abstract class ReadableLog implements EventLog {
       if (selection.kind === "expired") return selection;
       const { rows, through } = selection;
       if (rows === undefined) return { kind: "page", block: undefined, through };
-      const fetched = await this.fetch(layOut(rows), request.memory);
+      const fetched = await this.fetch(layOut(rows, request.memory), request.memory?.bytes);
       if (fetched === undefined) continue;
       const { bytes, starts, ends } = fetched;
       return { kind: "page", block: blockOf(rows, this.subjects, this.jobSubjects, bytes, starts, ends), through };

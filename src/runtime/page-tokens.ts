@@ -36,7 +36,7 @@ export function sequenceOfPageToken(token: string): number {
 
 /** The token of the page of a worker's transcript that goes on after an entry. */
 export function transcriptPageToken(workerId: string, entryNumber: number, newestFirst: boolean): string {
-  return `t${hashId(workerId).toString(36)}${newestFirst ? "-" : "."}${entryNumber}`;
+  return `t${(hashId(workerId) >>> 0).toString(36)}${newestFirst ? "-" : "."}${entryNumber}`;
 }
 
 /** Number of the entry after which the page begins. @throws TailraceError `invalid_request`, also for another worker or direction. */

@@ -39,7 +39,7 @@ const nothingSaid: ReadonlyMap<string, Accepted> = new Map();
 /** A batch as it is appended, and what it says of workers. */
 interface Planned {
   readonly said: ReadonlyMap<string, Accepted>;
-  readonly batch: { readonly events: readonly PendingEvent[]; readonly state: Map<string, StatePut> };
+  readonly batch: { readonly events: readonly PendingEvent[]; readonly state?: ReadonlyMap<string, StatePut> };
 }
 
 /** Why a batch is refused that may be in order once this server knows what another one has committed before. */
@@ -98,6 +98,7 @@ export class EventPublisher {
   /** Appends to a log that nobody else appends to: nothing waits, and nothing is decided again. */
   async #appendAlone(decision: Decision): Promise<AppendResult> {
     const { said, batch } = this.#plan(decision, false);
+    if (said === nothingSaid) return await this.#log.append(batch);
     try {
       return await this.#log.append(batch);
     } finally {
@@ -121,7 +122,7 @@ export class EventPublisher {
       again = true;
       said = planned.said;
       // What is said of a worker bars its jobs as well: their ends are not to come before it.
-      place.sent(said.size > 0 ? everything : planned.batch.state);
+      place.sent(said.size > 0 ? everything : (planned.batch.state ?? nothingSaid));
       decision.onSend?.();
       return fenced(planned, decision.fence);
     };
@@ -142,6 +143,10 @@ export class EventPublisher {
   #plan({ batch, state: given }: Decision, again: boolean): Planned {
     this.#check(batch, again);
     const created = this.#newWorkers(batch.events);
+    if (created.length === 0 && batch.facts.length === 0) {
+      // Most batches say nothing of their workers.
+      return { said: nothingSaid, batch: { events: batch.events, ...(given === undefined ? {} : { state: given }) } };
+    }
     const events = created.length === 0 ? batch.events : withCreations(batch.events, created);
     const said = this.#accept(batch, created);
     const state = new Map(given);
@@ -178,13 +183,14 @@ export class EventPublisher {
   }
 
   #requireOpen(events: readonly PendingEvent[]): void {
-    const ending = new Set<string>();
+    let ending: Set<string> | undefined;
     let open = "";
-    events.forEach(({ workerId, kind }, index) => {
-      if (workerId === "") return;
+    for (let index = 0; index < events.length; index++) {
+      const { workerId, kind } = events[index] as PendingEvent;
+      if (workerId === "") continue;
       // Most batches are of one worker.
       if (workerId !== open) {
-        if (ending.has(workerId) || this.hasEnded(workerId)) {
+        if (ending?.has(workerId) || this.hasEnded(workerId)) {
           throw invalidRequest(
             `events[${index}].worker_id`,
             `worker "${workerId}" has ended and takes no more events; use another id`,
@@ -193,23 +199,26 @@ export class EventPublisher {
         open = workerId;
       }
       if (kind === EventKind.WORKER_ENDED || kind === EventKind.WORKER_REMOVED) {
+        ending ??= new Set();
         ending.add(workerId);
         open = "";
       }
-    });
+    }
   }
 
-  #newWorkers(events: readonly PendingEvent[]): string[] {
-    const created = new Set<string>();
+  #newWorkers(events: readonly PendingEvent[]): readonly string[] {
+    let created: Set<string> | undefined;
     let last = "";
     for (const { workerId, kind } of events) {
       // Most batches are of one worker.
       if (workerId === last || workerId === "") continue;
       last = workerId;
       if (kind === EventKind.WORKER_CREATED || this.#accepted.has(workerId)) continue;
-      if (this.#log.worker(workerId) === undefined) created.add(workerId);
+      if (this.#log.worker(workerId) !== undefined) continue;
+      created ??= new Set();
+      created.add(workerId);
     }
-    return [...created];
+    return created === undefined ? [] : [...created];
   }
 
   #accept(batch: PreparedBatch, created: readonly string[]): Map<string, Accepted> {
@@ -254,7 +263,9 @@ function memoryOf(events: readonly PendingEvent[]): number {
  * What a batch depends on, on a log that others append to as well. That a worker has ended has a key of its own, which is
  * put and never has a value: what another server says of the state of a worker is no reason to decide again about its output.
  */
-function fenced({ said, batch: { events, state } }: Planned, more: readonly string[] = []): AppendBatch {
+function fenced({ said, batch }: Planned, more: readonly string[] = []): AppendBatch {
+  const { events } = batch;
+  const state = new Map(batch.state);
   for (const [workerId, { facts }] of said) if (facts.ended !== undefined) state.set(endKey(workerId), null);
   const fence = new Set(more);
   for (const lane of lanesOf(events)) {

@@ -123,15 +123,22 @@ interface FramePart<Entries> {
   readonly last: { readonly block: Match["block"]; readonly index: number };
 }
 
-/** Cuts matches into runs that fit into a frame. An event is never larger than a frame (limits.maxEventBytes). */
-export function* splitByFrame<Entries, Frame>(
+/**
+ * Cuts matches into runs that fit into a frame, `most` frames at the most. An event is never larger than a frame
+ * (limits.maxEventBytes).
+ */
+export function splitByFrame<Entries, Frame>(
   form: WireForm<Entries, Frame>,
   matches: readonly Match[],
   encodings: EncodingCache,
-): Generator<FramePart<Entries>> {
+  most = Number.POSITIVE_INFINITY,
+): FramePart<Entries>[] {
+  const parts: FramePart<Entries>[] = [];
   let runs: EventRun<Entries>[] = [];
   let bytes = 0;
-  let last: FramePart<Entries>["last"] | undefined;
+  // Two variables, because an object per event would be most of what a replay leaves to the collector.
+  let lastBlock: Match["block"] | undefined;
+  let lastIndex = 0;
   for (const { block, indices } of matches) {
     const entries = encodings.get(form, block);
     const count = indices === undefined ? block.length : indices.length;
@@ -139,19 +146,22 @@ export function* splitByFrame<Entries, Frame>(
     for (let i = 0; i < count; i++) {
       const index = indices === undefined ? i : (indices[i] as number);
       const size = form.entrySize(entries, index);
-      if (bytes + size > framePayloadBytes && last !== undefined) {
+      if (bytes + size > framePayloadBytes && lastBlock !== undefined) {
         if (i > begin) runs.push(run(entries, indices, begin, i));
-        yield { runs, last };
+        parts.push({ runs, last: { block: lastBlock, index: lastIndex } });
+        if (parts.length === most) return parts;
         runs = [];
         bytes = 0;
         begin = i;
       }
       bytes += size;
-      last = { block, index };
+      lastBlock = block;
+      lastIndex = index;
     }
     if (count > begin) runs.push(run(entries, indices, begin, count));
   }
-  if (last !== undefined && runs.length > 0) yield { runs, last };
+  if (lastBlock !== undefined && runs.length > 0) parts.push({ runs, last: { block: lastBlock, index: lastIndex } });
+  return parts;
 }
 
 /** What is left for events in a frame, next to its header and cursor. */

@@ -18,4 +18,11 @@ export class EncodingCache {
     }
     return entries;
   }
+
+  /** No frame is made of a block any more, and nobody else has it. */
+  release<Entries, Frame>(form: WireForm<Entries, Frame>, block: EventBlock): void {
+    const entries = this.#byBlock.get(block)?.get(form.name) as Entries | undefined;
+    this.#byBlock.delete(block);
+    if (entries !== undefined) form.release?.(entries);
+  }
 }

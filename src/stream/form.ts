@@ -23,6 +23,8 @@ export interface WireForm<Entries, Frame> {
   control(frame: ControlFrame): Frame;
   /** Bytes of a frame, to bound what is kept. */
   frameSize(frame: Frame): number;
+  /** No frame is made of the block any more: what its entries took may serve another one. Absent: the collector sees to it. */
+  release?(entries: Entries): void;
   /** Nobody reads the frame any more: its memory may become that of others. Absent: the collector sees to it. */
   reuse?(frame: Frame): void;
 }

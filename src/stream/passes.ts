@@ -2,10 +2,11 @@ import type { Clock } from "../base/clock.ts";
 import { limits } from "../base/limits.ts";
 import type { Position } from "../events/cursor.ts";
 import { positionAfter } from "../log/block.ts";
-import type { EventLog, ReadPage } from "../log/contract.ts";
+import type { EventLog, PageMemory, ReadPage } from "../log/contract.ts";
 import { splitByFrame } from "./channel.ts";
 import type { EncodingCache } from "./encodings.ts";
 import type { WireForm } from "./form.ts";
+import { Pace, type PassSize } from "./pace.ts";
 import type { Selection } from "./selection.ts";
 
 /** What a bounded pass over the log gave: at most one frame, and where it leads. */
@@ -33,6 +34,15 @@ const keepMs = 2_000;
 /** Bytes to read one pass into: its events, and what lies between them. What needs more gets memory of its own. */
 const readBytes = limits.catchUpPassBytes + 128 * 1024;
 
+function pageMemory(): PageMemory {
+  const { catchUpPassEvents } = limits;
+  return {
+    bytes: new Uint8Array(readBytes),
+    starts: new Uint32Array(catchUpPassEvents),
+    ends: new Uint32Array(catchUpPassEvents),
+  };
+}
+
 /**
  * Passes over the log for readers that catch up. A pass is read and encoded once for all readers that ask for the same
  * one while it is kept; passes over the whole runtime end at round sequences, so that readers that began at different
@@ -46,12 +56,14 @@ export class Passes {
   /** Least lately asked for first. */
   readonly #kept = new Map<string, Kept>();
   #bytes = 0;
+  readonly #pace: Pace;
   #reads = 0;
-  /** Of `readBytes` each. */
-  #spare: Uint8Array[] = [];
+  #spare: PageMemory[] = [];
 
-  constructor(log: EventLog, encodings: EncodingCache, clock: Clock) {
+  /** `isLive` says whether watches are live, which passes hold up. */
+  constructor(log: EventLog, encodings: EncodingCache, clock: Clock, isLive: () => boolean) {
     this.#log = log;
+    this.#pace = new Pace(clock, isLive);
     this.#encodings = encodings;
     this.#clock = clock;
   }
@@ -70,7 +82,8 @@ export class Passes {
   ): Promise<Pass<Frame>> {
     // What is kept may have left retention since.
     if (after < this.#log.bounds(selection.scope).floor.sequence) return Promise.resolve({ kind: "expired" });
-    const end = this.#roundEnd(selection, after, until);
+    const size = this.#pace.size(form.name);
+    const end = this.#roundEnd(selection, after, until, size);
     const key = `${form.name} ${after} ${end} ${selection.key}`;
     const kept = this.#kept.get(key);
     if (kept !== undefined) {
@@ -81,7 +94,7 @@ export class Passes {
     }
     this.#reads++;
     const shared = selection.catchingUp > 1;
-    const pass = this.#read(selection, form, after, end, shared);
+    const pass = this.#read(selection, form, after, end, size, shared);
     if (!shared) return pass;
     const entry: Kept = { pass, bytes: limits.catchUpPassBytes, atMs: this.#clock.monotonic() };
     this.#kept.set(key, entry);
@@ -120,10 +133,9 @@ export class Passes {
     this.#spare = [];
   }
 
-  #roundEnd(selection: Selection, after: number, until: number): number {
+  #roundEnd(selection: Selection, after: number, until: number, { round }: PassSize): number {
     if (selection.scope.kind !== "runtime" || selection.kinds !== undefined) return until;
-    const step = limits.catchUpPassEvents / 2;
-    return Math.min(until, (Math.floor(after / step) + 1) * step);
+    return Math.min(until, (Math.floor(after / round) + 1) * round);
   }
 
   async #read<Entries, Frame>(
@@ -131,19 +143,22 @@ export class Passes {
     form: WireForm<Entries, Frame>,
     after: number,
     until: number,
+    size: PassSize,
     shared: boolean,
   ): Promise<Pass<Frame>> {
-    const memory = this.#spare.pop() ?? new Uint8Array(readBytes);
+    const memory = this.#spare.pop() ?? pageMemory();
     const page = await this.#log.read({
       scope: selection.scope,
       kinds: selection.kinds,
       after,
       until,
-      maxEvents: limits.catchUpPassEvents,
-      maxBytes: limits.catchUpPassBytes,
+      maxEvents: size.events,
+      maxBytes: size.bytes,
       memory,
     });
-    const pass = this.#passOf(form, page, shared);
+    const events = page.kind === "page" ? (page.block?.length ?? 0) : 0;
+    const make = () => this.#passOf(form, page, shared);
+    const pass = events === 0 ? make() : this.#pace.measure(form.name, events, make);
     if (this.#spare.length < limits.spareReadBuffers) this.#spare.push(memory);
     return pass;
   }
@@ -152,10 +167,11 @@ export class Passes {
     if (page.kind === "expired") return { kind: "expired" };
     const { block, through } = page;
     if (block === undefined) return { kind: "frame", frame: undefined, size: 0, through, shared };
-    for (const { runs, last } of splitByFrame(form, [{ block, indices: undefined }], this.#encodings)) {
+    for (const { runs, last } of splitByFrame(form, [{ block, indices: undefined }], this.#encodings, 1)) {
       const afterLast = positionAfter(block, last.index);
       const frame = form.events(runs, afterLast);
       const whole = last.index === block.length - 1;
+      this.#encodings.release(form, block);
       return { kind: "frame", frame, size: form.frameSize(frame), through: whole ? through : afterLast, shared };
     }
     throw new Error("A page has at least one event.");

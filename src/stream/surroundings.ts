@@ -40,6 +40,8 @@ export interface Surroundings {
     member: ChannelMember,
   ): Channel<Entries, Frame>;
   leave<Entries, Frame>(channel: Channel<Entries, Frame>, member: ChannelMember): void;
+  /** So many more watches are live, or fewer. */
+  countLive(change: 1 | -1): void;
   /** A watch ended. */
   left(member: ChannelMember): void;
   /** Why the log says that it can't be used now; undefined: it can. */

@@ -6,7 +6,7 @@ import { TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { type CursorCodec, origin, type Position } from "../events/cursor.ts";
 import { diagnosticOf } from "../events/diagnostics.ts";
-import { type EventBlock, positionAfter } from "../log/block.ts";
+import { type EventBlock, positionAfter, storedBytes } from "../log/block.ts";
 import type { EventLog } from "../log/contract.ts";
 import { Channel, type ChannelMember } from "./channel.ts";
 import { EncodingCache } from "./encodings.ts";
@@ -34,8 +34,8 @@ export interface TailOptions {
 type AnyWatcher = Watcher<never, never>;
 
 /**
- * Delivers the log of a runtime to its watches. Committed blocks are gathered, at most `limits.coalesceMs` while many
- * come and not at all while few do, matched and encoded once per selection and form, and written to every watch whose
+ * Delivers the log of a runtime to its watches. Committed blocks are gathered, at most `limits.coalesceMs` or
+ * `limits.coalesceBytes` while many come and not at all while few do, matched and encoded once per selection and form, and written to every watch whose
  * sink takes them. The log is never asked to wait.
  */
 export class Tail {
@@ -53,10 +53,14 @@ export class Tail {
   readonly #outages: LogOutages;
   /** Channels of all selections. */
   #channels = 0;
+  /** Watches that go along a channel. */
+  #live = 0;
   #pending: EventBlock[] = [];
+  #pendingBytes = 0;
   #afterFlush: (() => void)[] = [];
   #flushedHead: Position;
   #lastFlushMs = Number.NEGATIVE_INFINITY;
+  #flushNow = false;
   #flushSoon: NodeJS.Immediate | undefined;
   #flushLater: StopTimer | undefined;
   #closing: TailraceError | undefined;
@@ -67,7 +71,7 @@ export class Tail {
     this.#log = log;
     this.#cursors = cursors;
     this.#clock = options.clock ?? systemClock;
-    const passes = new Passes(log, this.#encodings, this.#clock);
+    const passes = new Passes(log, this.#encodings, this.#clock, () => this.#live > 0);
     this.#passes = passes;
     this.#catchUps = new Turns(this.#clock, limits.catchUpTurnMs, () => passes.reads);
     this.#wheel = new Wheel(
@@ -88,6 +92,9 @@ export class Tail {
       afterFlush: (callback) => this.#afterFlush.push(callback),
       join: (selection, form, member) => this.#join(selection, form, member),
       leave: (channel, member) => this.#leave(channel, member),
+      countLive: (change) => {
+        this.#live += change;
+      },
       left: (member) => this.#left(member as AnyWatcher),
       internal: options.internal,
       logError: () => this.#outages.error,
@@ -184,8 +191,7 @@ export class Tail {
     this.#unsubscribe();
     this.#outages.close();
     this.#catchUps.clear();
-    if (this.#flushSoon !== undefined) clearImmediate(this.#flushSoon);
-    this.#flushLater?.();
+    this.#unschedule();
   }
 
   /** The open watches, as those who read the log. */
@@ -220,24 +226,47 @@ export class Tail {
 
   #commit(block: EventBlock): void {
     this.#pending.push(block);
-    if (this.#flushSoon !== undefined || this.#flushLater !== undefined) return;
-    if (this.#clock.monotonic() - this.#lastFlushMs >= limits.coalesceMs) {
-      this.#flushSoon = setImmediate(() => this.flush());
-    } else {
+    this.#pendingBytes += storedBytes(block);
+    if (this.#flushNow || this.#flushSoon !== undefined) return;
+    if (this.#pendingBytes >= limits.coalesceBytes) this.#flushInNextPhase();
+    else if (this.#flushLater !== undefined) return;
+    else if (this.#clock.monotonic() - this.#lastFlushMs < limits.coalesceMs) {
       this.#flushLater = this.#clock.after(limits.coalesceMs, () => this.flush());
+    } else if (this.#watches.size > limits.promptWatches) this.#flushInNextPhase();
+    else {
+      this.#flushNow = true;
+      // Behind the answers to publishers, which are promises.
+      process.nextTick(this.#flushPrompt);
     }
+  }
+
+  #flushInNextPhase(): void {
+    this.#flushLater?.();
+    this.#flushLater = undefined;
+    this.#flushSoon = setImmediate(() => this.flush());
+  }
+
+  readonly #flushPrompt = (): void => {
+    // Something else may have flushed meanwhile.
+    if (this.#flushNow) this.flush();
+  };
+
+  #unschedule(): void {
+    this.#flushNow = false;
+    if (this.#flushSoon !== undefined) clearImmediate(this.#flushSoon);
+    this.#flushSoon = undefined;
+    this.#flushLater?.();
+    this.#flushLater = undefined;
   }
 
   /** Hands everything that was committed to the watches. */
   flush(): void {
-    if (this.#flushSoon !== undefined) clearImmediate(this.#flushSoon);
-    this.#flushLater?.();
-    this.#flushSoon = undefined;
-    this.#flushLater = undefined;
+    this.#unschedule();
     const blocks = this.#pending;
     const newest = blocks.at(-1);
     if (newest === undefined) return;
     this.#pending = [];
+    this.#pendingBytes = 0;
 
     const before = this.#flushedHead;
     const { sequence, ordinal } = positionAfter(newest, newest.length - 1);

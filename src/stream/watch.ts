@@ -167,9 +167,8 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     const entry = this.#channel?.enter(this.#position.sequence);
     if (entry?.kind === "at") {
       this.#next = entry.number;
-      this.#live = true;
       this.#own = undefined;
-      this.selection.catchingUp--;
+      this.#setLive(true);
       return true;
     }
     this.#reading = true;
@@ -364,9 +363,15 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     this.#sink.end(terminal);
   }
 
+  #setLive(live: boolean): void {
+    if (live === this.#live) return;
+    this.#live = live;
+    this.selection.catchingUp += live ? -1 : 1;
+    this.#around.countLive(live ? 1 : -1);
+  }
+
   #leaveChannel(): void {
-    if (this.#live) this.selection.catchingUp++;
-    this.#live = false;
+    this.#setLive(false);
     const channel = this.#channel;
     this.#channel = undefined;
     if (channel !== undefined) this.#around.leave(channel, this);

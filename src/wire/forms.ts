@@ -4,7 +4,7 @@ import { JsonForm } from "./json-form.ts";
 import { ProtobufForm } from "./protobuf-form.ts";
 import { SimpleSseForm } from "./simple-sse-form.ts";
 import { SseForm } from "./sse-form.ts";
-import { TextEntries } from "./text-entries.ts";
+import { TextEntries, TextSizes } from "./text-entries.ts";
 
 /** The forms of one runtime. */
 export interface Forms {
@@ -21,10 +21,11 @@ export function createForms(cursors: CursorCodec): Forms {
   let forms = known.get(cursors);
   if (forms === undefined) {
     const texts = new WeakMap<EventBlock, TextEntries>();
+    const sizes = new TextSizes();
     const entriesOf = (block: EventBlock): TextEntries => {
       let entries = texts.get(block);
       if (entries === undefined) {
-        entries = new TextEntries(cursors, block);
+        entries = new TextEntries(cursors, block, sizes);
         texts.set(block, entries);
       }
       return entries;

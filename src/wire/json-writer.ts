@@ -4,8 +4,10 @@ const escapes: readonly (Uint8Array | undefined)[] = Array.from({ length: 256 },
   const text = JSON.stringify(String.fromCharCode(byte)).slice(1, -1);
   return text.length === 1 ? undefined : Buffer.from(text, "latin1");
 });
-const needsEscape = Uint8Array.from(escapes, (escaped) => (escaped === undefined ? 0 : 1));
-const longestEscape = 6;
+/** Bytes that a byte takes. */
+const escapedBytes = Uint8Array.from(escapes, (escaped) => escaped?.length ?? 1);
+/** By how much bytes grow, at least. */
+const growth = 1.5;
 
 const quote = 0x22;
 const zero = 0x30;
@@ -31,7 +33,7 @@ export class JsonWriter {
   /** Makes room for `count` more bytes. */
   reserve(count: number): void {
     if (this.at + count <= this.bytes.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.at + count, this.#expected));
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * growth, this.at + count, this.#expected));
     this.bytes.copy(grown, 0, 0, this.at);
     this.bytes = grown;
   }
@@ -82,9 +84,10 @@ export class JsonWriter {
   /** The UTF-8 bytes [from, to) of `source` as a JSON string, quotes included. */
   putString(source: Buffer, from: number, to: number): void {
     let plain = from;
-    while (plain < to && needsEscape[source[plain] as number] === 0) plain++;
-    const rest = to - plain;
-    this.reserve(plain - from + (rest > 0 ? rest * longestEscape : 0) + 2);
+    while (plain < to && escapedBytes[source[plain] as number] === 1) plain++;
+    let restBytes = 0;
+    for (let i = plain; i < to; i++) restBytes += escapedBytes[source[i] as number] as number;
+    this.reserve(plain - from + restBytes + 2);
     const { bytes } = this;
     let { at } = this;
     bytes[at++] = quote;

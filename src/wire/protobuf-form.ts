@@ -1,5 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { WatchEventsResponseSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import { limits } from "../base/limits.ts";
 import { type CursorCodec, cursorLength, type Position } from "../events/cursor.ts";
 import type { EventBlock } from "../log/block.ts";
 import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
@@ -20,6 +21,9 @@ const workerSequenceTag = 0x19;
 const cursorFieldBytes = 2 + cursorLength;
 /** Tag and value of a fixed64. */
 const fixed64FieldBytes = 9;
+
+/** Events of a block from which on its columns may serve another one. */
+const minSpareLength = 128;
 
 /** The events of a block as entries of `EventBatch.events`: entry `i` is at [`offsets[i]`, `offsets[i + 1]`). */
 export interface ProtobufEntries {
@@ -42,6 +46,8 @@ export class ProtobufForm implements WireForm<ProtobufEntries, Uint8Array> {
   readonly #runtimeIdField: Uint8Array;
   /** Bytes of a batch beside its entries. */
   readonly #trailerBytes: number;
+  /** Columns of blocks that were released. */
+  readonly #spare: Pick<ProtobufEntries, "offsets" | "written">[] = [];
 
   constructor(cursors: CursorCodec) {
     this.#cursors = cursors;
@@ -58,7 +64,7 @@ export class ProtobufForm implements WireForm<ProtobufEntries, Uint8Array> {
 
   encode(block: EventBlock): ProtobufEntries {
     const { length, starts, ends, workerOrdinals, bytes } = block;
-    const offsets = new Uint32Array(length + 1);
+    const { offsets, written } = this.#columns(length);
     let offset = 0;
     for (let i = 0; i < length; i++) {
       const body = bodySize(starts, ends, workerOrdinals, i);
@@ -69,7 +75,7 @@ export class ProtobufForm implements WireForm<ProtobufEntries, Uint8Array> {
       block,
       stored: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
       offsets,
-      written: new Uint8Array(length),
+      written,
       writtenCount: 0,
       bytes: undefined,
     };
@@ -113,8 +119,22 @@ export class ProtobufForm implements WireForm<ProtobufEntries, Uint8Array> {
     return frame.length;
   }
 
+  release({ offsets, written }: ProtobufEntries): void {
+    if (written.length < minSpareLength || this.#spare.length === limits.spareReadBuffers) return;
+    this.#spare.push({ offsets, written });
+  }
+
   reuse(frame: Uint8Array): void {
     reuseFrame(frame);
+  }
+
+  #columns(length: number): Pick<ProtobufEntries, "offsets" | "written"> {
+    const spare = length < minSpareLength ? undefined : this.#spare.pop();
+    if (spare === undefined || spare.written.length < length) {
+      return { offsets: new Uint32Array(length + 1), written: new Uint8Array(length) };
+    }
+    spare.written.fill(0, 0, length);
+    return spare;
   }
 
   #copyRun(run: EventRun<ProtobufEntries>, frame: Buffer, at: number): number {

@@ -3,6 +3,7 @@ import { StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import { BookmarkSchema, StreamOpenedSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import type { EventBlock } from "../log/block.ts";
 import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
+import { allocateFrame } from "./chunk.ts";
 import type { TextEntries } from "./text-entries.ts";
 
 /**
@@ -26,24 +27,16 @@ export class SseForm implements WireForm<TextEntries, Uint8Array> {
   }
 
   events(runs: readonly EventRun<TextEntries>[]): Uint8Array {
-    const parts: Uint8Array[] = [];
-    for (const { entries, from, to, indices } of runs) {
-      const count = indices === undefined ? to - from : indices.length;
-      let begin = 0;
-      let end = 0;
-      for (let i = 0; i < count; i++) {
-        const index = indices === undefined ? from + i : (indices[i] as number);
-        const start = entries.start(index);
-        if (start !== end) {
-          if (end > begin) parts.push(entries.frame(begin, end));
-          begin = start;
-        }
-        end = entries.end(index);
-      }
-      if (end > begin) parts.push(entries.frame(begin, end));
-    }
+    const pieces = piecesOf(runs);
+    const [only] = pieces;
     // Events that were written one after the other are a frame as they lie there.
-    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+    if (pieces.length === 1 && only !== undefined) return only.entries.frame(only.begin, only.end);
+    let length = 0;
+    for (const { begin, end } of pieces) length += end - begin;
+    const frame = allocateFrame(length);
+    let at = 0;
+    for (const { entries, begin, end } of pieces) at += entries.bytes.copy(frame, at, begin, end);
+    return frame;
   }
 
   control(frame: ControlFrame): Uint8Array {
@@ -53,6 +46,33 @@ export class SseForm implements WireForm<TextEntries, Uint8Array> {
   frameSize(frame: Uint8Array): number {
     return frame.length;
   }
+}
+
+/** Text that lies together. */
+interface Piece {
+  readonly entries: TextEntries;
+  readonly begin: number;
+  readonly end: number;
+}
+
+function piecesOf(runs: readonly EventRun<TextEntries>[]): Piece[] {
+  const pieces: Piece[] = [];
+  for (const { entries, from, to, indices } of runs) {
+    const count = indices === undefined ? to - from : indices.length;
+    let begin = 0;
+    let end = 0;
+    for (let i = 0; i < count; i++) {
+      const index = indices === undefined ? from + i : (indices[i] as number);
+      const start = entries.start(index);
+      if (start !== end) {
+        if (end > begin) pieces.push({ entries, begin, end });
+        begin = start;
+      }
+      end = entries.end(index);
+    }
+    if (end > begin) pieces.push({ entries, begin, end });
+  }
+  return pieces;
 }
 
 /**

@@ -6,11 +6,33 @@ import { chunkHeaderBytes, chunkTrailerBytes, frameWithin } from "./chunk.ts";
 import { cursorOffset, writeEventJson } from "./event-json.ts";
 import { ascii, JsonWriter } from "./json-writer.ts";
 
-/** Bytes of text around what an event has stored, roughly. */
-const textBytes = 240;
-
-/** Bytes that a block starts with; they grow as needed. */
+/** Bytes that a block starts with if it needs more than `wholeCapacity` in all; they grow as needed. */
 const firstCapacity = 16 * 1024;
+/** Up to here a block has all its bytes at once: what it grows out of is left to the collector. */
+const wholeCapacity = 64 * 1024;
+
+/** Bytes of text per byte stored: what most are, in base64. */
+const textPerByte = 4 / 3;
+
+/** How many bytes blocks take as text, learnt from those that were written. */
+export class TextSizes {
+  /** Bytes of text around what an event has stored. */
+  #around = 320;
+
+  /** Bytes that some events will take, rather too many than too few. */
+  expect(events: number, storedBytes: number): number {
+    return Math.ceil(storedBytes * textPerByte + this.#around * events);
+  }
+
+  learn(events: number, storedBytes: number, textBytes: number): void {
+    const around = (textBytes - storedBytes * textPerByte) / events + spareBytes;
+    // Up at once, down slowly: blocks of few kinds must not make those of all kinds grow.
+    this.#around = Math.max(around, this.#around - (this.#around - around) / 16);
+  }
+}
+
+/** Bytes per event that the next block may need more than the last one. */
+const spareBytes = 16;
 
 const openData = ascii("\ndata: ");
 /** Bytes of "data: ", which stands before the JSON of every event. */
@@ -38,15 +60,21 @@ export class TextEntries {
   readonly #jsonStarts: Uint32Array;
   readonly #jsonEnds: Uint32Array;
   readonly #ends: Uint32Array;
+  readonly #sizes: TextSizes;
+  readonly #storedBytes: number;
+  #missing: number;
 
-  constructor(cursors: CursorCodec, block: EventBlock) {
+  constructor(cursors: CursorCodec, block: EventBlock, sizes: TextSizes) {
     this.length = block.length;
     this.#cursors = cursors;
     this.#block = block;
     this.#stored = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
-    const storedBytes = (block.ends[block.length - 1] as number) - (block.starts[0] as number);
-    const expected = Math.min(limits.maxFrameBytes, Math.ceil(storedBytes * 1.4) + textBytes * block.length);
-    this.#writer = new JsonWriter(Math.min(firstCapacity, chunkHeaderBytes + 1024 * block.length), expected);
+    this.#sizes = sizes;
+    this.#storedBytes = (block.ends[block.length - 1] as number) - (block.starts[0] as number);
+    this.#missing = block.length;
+    const expected = chunkHeaderBytes + sizes.expect(block.length, this.#storedBytes) + chunkTrailerBytes;
+    const first = expected <= wholeCapacity ? expected : firstCapacity;
+    this.#writer = new JsonWriter(first, Math.min(limits.maxFrameBytes, expected));
     this.#writer.at = chunkHeaderBytes;
     this.#starts = new Uint32Array(block.length);
     this.#jsonStarts = new Uint32Array(block.length);
@@ -121,6 +149,7 @@ export class TextEntries {
     writer.put(endOfEvent);
     this.#starts[index] = start;
     this.#ends[index] = writer.at;
+    if (--this.#missing === 0) this.#sizes.learn(this.length, this.#storedBytes, writer.at);
   }
 }
 

@@ -3,7 +3,7 @@ import { EventSchema } from "../../gen/tailrace/v1/event_pb.ts";
 import type { ManualClock } from "../../src/base/clock.ts";
 import type { RetentionLimits } from "../../src/base/limits.ts";
 import type { EventBlock } from "../../src/log/block.ts";
-import type { EventLog, KindFilter, PendingEvent, Scope } from "../../src/log/contract.ts";
+import type { EventLog, KindFilter, PageMemory, PendingEvent, Scope } from "../../src/log/contract.ts";
 
 export interface OpenOptions {
   readonly retention?: Partial<RetentionLimits>;
@@ -100,6 +100,7 @@ export interface ReadAllOptions {
   readonly until?: number;
   readonly maxEvents?: number;
   readonly maxBytes?: number;
+  readonly memory?: PageMemory;
 }
 
 /** Reads page by page to the head (or `until`), checking that every page gets on. */
@@ -116,6 +117,7 @@ export async function readAll(log: EventLog, options: ReadAllOptions = {}): Prom
       until: end,
       maxEvents: options.maxEvents ?? 1000,
       maxBytes: options.maxBytes ?? 1024 * 1024,
+      ...(options.memory === undefined ? {} : { memory: options.memory }),
     });
     if (page.kind === "expired") throw new Error(`expired: floor ${page.floor.sequence}, read after ${after}`);
     if (page.through.sequence <= after) throw new Error(`a pass after ${after} got to ${page.through.sequence}`);

@@ -187,6 +187,27 @@ describe("runs", () => {
     );
   });
 
+  test("what a released block took serves another one, whose frames are the same", () => {
+    const { protobuf } = newForms();
+    const texts = Array.from({ length: 400 }, (_, i) => output(`w-${i % 7}`, "x".repeat(i)));
+    for (const count of [400, 399, 130, 400, 128, 127, 400]) {
+      const block = blockOf(texts.slice(400 - count));
+      const entries = protobuf.encode(block);
+      const fresh = newForms().protobuf;
+      const expected = fresh.encode(block);
+      const runs = [
+        { from: 5, to: 9 },
+        { from: 0, to: count },
+        { from: 0, to: 0, indices: [3, count - 1] },
+      ];
+      for (const run of runs) {
+        const frame = protobuf.events([{ entries, ...run }], end(block));
+        expect(Buffer.from(frame).equals(fresh.events([{ entries: expected, ...run }], end(block)))).toBe(true);
+      }
+      protobuf.release(entries);
+    }
+  });
+
   test("frames that were given out never change", () => {
     const { protobuf, json, sse } = newForms();
     const block = blockOf(Array.from({ length: 400 }, (_, i) => output(`w-${i}`, "x".repeat(i))));

@@ -1,6 +1,6 @@
 import { invalidRequest, TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { AppendBatch, AppendResult } from "../contract.ts";
+import type { AppendBatch, AppendResult, PendingEvent } from "../contract.ts";
 import type { LogIndex } from "../index/log-index.ts";
 import type { ScopeTable } from "../index/scope-table.ts";
 import { sizeOf } from "../state-put.ts";
@@ -47,7 +47,9 @@ export class PendingAppends<T extends PendingAppend = PendingAppend> {
     let bytes = eventOverheadBytes;
     let lastWorker = "";
     let lastJob = "";
-    for (const [i, event] of batch.events.entries()) {
+    const { events } = batch;
+    for (let i = 0; i < events.length; i++) {
+      const event = events[i] as PendingEvent;
       const size = event.body.length;
       if (size + maxTimeBytes > limits.maxEventBytes) {
         throw invalidRequest(`events[${i}]`, `has ${size} bytes; an event takes ${limits.maxEventBytes} at most`);
@@ -62,8 +64,8 @@ export class PendingAppends<T extends PendingAppend = PendingAppend> {
         this.#jobs.meet(lastJob, i);
       }
     }
-    for (const [key, put] of batch.state ?? []) {
-      bytes += key.length * 2 + sizeOf(put) + eventOverheadBytes;
+    if (batch.state !== undefined) {
+      for (const [key, put] of batch.state) bytes += key.length * 2 + sizeOf(put) + eventOverheadBytes;
     }
     if (this.#bytes + bytes > limits.maxPendingAppendBytes) {
       throw new TailraceError(

@@ -45,12 +45,7 @@ export function stageGroup(
     const numbering = new Numbering(index, firstSequence, timeMs, timePrefix.length, grown, created, forgottenJobs);
     const { events, storedBytes } = numbering.number(appends);
     const results = resultsOf(index, appends, events);
-    const state = new Map<string, Uint8Array | null>();
-    for (const [i, { batch }] of appends.entries()) {
-      for (const [key, put] of batch.state ?? []) {
-        state.set(key, valueToPut(put, results[i] as AppendResult));
-      }
-    }
+    const state = stateOf(appends, results);
     const placement = place(events, storedBytes);
     index.stage(events, placement, grown);
     for (const job of forgottenJobs) index.retention.handOver(job, heirs);
@@ -160,6 +155,20 @@ class Numbering {
   }
 }
 
+const noState: ReadonlyMap<string, Uint8Array | null> = new Map();
+
+function stateOf(appends: readonly PendingAppend[], results: readonly AppendResult[]): typeof noState {
+  let state: Map<string, Uint8Array | null> | undefined;
+  for (let i = 0; i < appends.length; i++) {
+    const puts = (appends[i] as PendingAppend).batch.state;
+    // Most batches are events and nothing else.
+    if (puts === undefined || puts.size === 0) continue;
+    state ??= new Map();
+    for (const [key, put] of puts) state.set(key, valueToPut(put, results[i] as AppendResult));
+  }
+  return state ?? noState;
+}
+
 function resultsOf(index: LogIndex, appends: readonly PendingAppend[], events: EventArrays): AppendResult[] {
   const results: AppendResult[] = [];
   let at = 0;
@@ -194,14 +203,17 @@ function existing(index: LogIndex): ScopeEntry[] {
 
 /** Of the workers that are to be forgotten, those that no event names that is retained or being committed. */
 function workersToForget(index: LogIndex, appends: readonly PendingAppend[]): ScopeEntry[] {
-  const forgotten = new Set<ScopeEntry>();
+  let forgotten: Set<ScopeEntry> | undefined;
   for (const { batch } of appends) {
-    for (const workerId of batch.forgetWorkers ?? []) {
+    if (batch.forgetWorkers === undefined) continue;
+    for (const workerId of batch.forgetWorkers) {
       const known = index.workers.entryOf(workerId);
-      if (known !== undefined && !known.isNamed && known.queue.length === 0) forgotten.add(known);
+      if (known === undefined || known.isNamed || known.queue.length > 0) continue;
+      forgotten ??= new Set();
+      forgotten.add(known);
     }
   }
-  return [...forgotten];
+  return forgotten === undefined ? [] : [...forgotten];
 }
 
 /** Writes the stored bytes of a group's events to `target`, one after the other from `offset`. */

@@ -1,4 +1,5 @@
 import { type EventBlock, jobsOf } from "../block.ts";
+import type { PageMemory } from "../contract.ts";
 import type { Subjects } from "../subjects.ts";
 import type { Rows } from "./chunk.ts";
 
@@ -32,11 +33,12 @@ export interface Layout {
   readonly ends: Uint32Array;
 }
 
-/** Lays out the bytes of `rows`: what lies near each other is fetched as one piece. */
-export function layOut(rows: Rows): Layout {
+/** Lays out the bytes of `rows`: what lies near each other is fetched as one piece. Places go into `memory`, if they fit. */
+export function layOut(rows: Rows, memory?: Pick<PageMemory, "starts" | "ends">): Layout {
   const { length, segments, offsets, sizes } = rows;
-  const starts = new Uint32Array(length);
-  const ends = new Uint32Array(length);
+  const fits = memory !== undefined && length <= memory.starts.length;
+  const starts = fits ? memory.starts : new Uint32Array(length);
+  const ends = fits ? memory.ends : new Uint32Array(length);
   const extents: Extent[] = [];
   let total = 0;
   for (let firstRow = 0; firstRow < length; ) {

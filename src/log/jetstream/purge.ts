@@ -1,4 +1,5 @@
 import type { JetStreamManager } from "@nats-io/jetstream";
+import type { ScopeEntry } from "../index/scope-entry.ts";
 import type { Fold } from "./fold.ts";
 import { eventSubject, streamOf, subjectsOf } from "./subjects.ts";
 
@@ -77,26 +78,43 @@ function liveSequences(fold: Fold): Set<number> {
 function liveMessages(namespace: string, fold: Fold): Map<string, LiveMessages> {
   const { index } = fold;
   const live = new Map<string, LiveMessages>();
+  // Said once for each worker and job: there may be a million events of a few of them, and nobody is served meanwhile.
+  const known = new Map<ScopeEntry, Map<ScopeEntry | undefined, readonly LiveMessages[]>>();
+  const messagesOf = (worker: ScopeEntry, job: ScopeEntry | undefined): readonly LiveMessages[] => {
+    const byJob = known.get(worker) ?? new Map<ScopeEntry | undefined, readonly LiveMessages[]>();
+    const messages = byJob.get(job) ?? messagesAt(live, subjectsOfEvent(namespace, worker, job));
+    if (byJob.size === 0) known.set(worker, byJob);
+    byJob.set(job, messages);
+    return messages;
+  };
   for (const chunk of index.columns.chunks) {
     for (let row = 0; row < chunk.length; row++) {
       if (!index.isLive(chunk, row)) continue;
       const sequence = fold.streamSequenceOf(chunk.segments[row] as number);
-      const workerId = index.holders.workerOf(chunk, row).id;
-      const jobId = index.holders.jobOf(chunk, row)?.id ?? "";
-      for (const worker of [workerId, undefined]) {
-        for (const job of [jobId, undefined]) note(live, eventSubject(namespace, worker, job), sequence);
-      }
+      const messages = messagesOf(index.holders.workerOf(chunk, row), index.holders.jobOf(chunk, row));
+      for (const one of messages) note(one, sequence);
     }
   }
   return live;
 }
 
-function note(live: Map<string, LiveMessages>, subject: string, sequence: number): void {
-  const messages = live.get(subject);
-  if (messages === undefined) {
-    live.set(subject, { first: sequence, last: sequence, count: 1 });
-  } else if (messages.last !== sequence) {
-    messages.last = sequence;
-    messages.count++;
-  }
+/** The subjects of messages that an event of a worker and a job may be in. */
+function subjectsOfEvent(namespace: string, worker: ScopeEntry, job: ScopeEntry | undefined): readonly string[] {
+  const jobIds = [job?.id ?? "", undefined];
+  return [worker.id, undefined].flatMap((workerId) => jobIds.map((jobId) => eventSubject(namespace, workerId, jobId)));
+}
+
+function messagesAt(live: Map<string, LiveMessages>, subjects: readonly string[]): readonly LiveMessages[] {
+  return subjects.map((subject) => {
+    const messages = live.get(subject) ?? { first: 0, last: 0, count: 0 };
+    live.set(subject, messages);
+    return messages;
+  });
+}
+
+function note(messages: LiveMessages, sequence: number): void {
+  if (messages.count === 0) messages.first = sequence;
+  else if (messages.last === sequence) return;
+  messages.last = sequence;
+  messages.count++;
 }

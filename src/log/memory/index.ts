@@ -51,19 +51,30 @@ export class MemoryLog extends IndexedLog {
     if (group.events.length === 0) return undefined;
     const bytes = this.#slabs.take(group.placement, group.storedBytes);
     writeStoredBytes(group, bytes, group.placement.offset);
-    const bounds = boundsOfStoredBytes(group, group.placement.offset);
+    const { length, sequences, ordinals, workers, workerOrdinals, kinds, times } = group.events;
+    const { starts, ends } = boundsOfStoredBytes(group, group.placement.offset);
+    const { jobs, jobOrdinals } = jobsOf(group.events);
+    const { subjects, jobSubjects } = this;
     return {
-      ...group.events,
+      length,
+      sequences,
+      ordinals,
+      workers,
+      workerOrdinals,
+      jobs,
+      jobOrdinals,
+      kinds,
+      times,
       bytes,
-      ...bounds,
-      ...jobsOf(group.events),
-      subjects: this.subjects,
-      jobSubjects: this.jobSubjects,
+      starts,
+      ends,
+      subjects,
+      jobSubjects,
     };
   }
 
-  protected fetch(layout: Layout): FetchedBytes {
-    return this.#slabs.fetch(layout);
+  protected fetch(layout: Layout, memory: Uint8Array | undefined): FetchedBytes {
+    return this.#slabs.fetch(layout, memory);
   }
 
   protected reclaim(): void {

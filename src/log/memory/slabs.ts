@@ -19,6 +19,8 @@ export class Slabs {
   readonly #index: LogIndex;
   readonly #slabs = new Map<number, Slab>();
   #current = 0;
+  /** Where the uses stood when all slabs but the current one were last looked at. */
+  #looked = -1;
 
   constructor(index: LogIndex) {
     this.#index = index;
@@ -29,6 +31,7 @@ export class Slabs {
     const slab = this.#slabs.get(this.#current);
     if (slab === undefined || slab.used + bytes > slab.bytes.length) {
       this.#current++;
+      this.#looked = -1;
       this.#slabs.set(this.#current, { bytes: new Uint8Array(Math.max(slabBytes, bytes)), used: 0 });
       return { segment: this.#current, offset: 0 };
     }
@@ -42,14 +45,17 @@ export class Slabs {
     return slab.bytes;
   }
 
-  fetch(layout: Layout): FetchedBytes {
+  fetch(layout: Layout, memory: Uint8Array | undefined): FetchedBytes {
     const [only] = layout.extents;
     if (only?.isWhole && layout.extents.length === 1) {
       // The page is a view of the slab. Nothing is copied.
       const bytes = this.#slabs.get(only.segment)?.bytes as Uint8Array;
       return { bytes: bytes.subarray(only.from, only.to), starts: layout.starts, ends: layout.ends };
     }
-    const bytes = new Uint8Array(layout.totalBytes);
+    // At every seam of two slabs, so a fourth of a replay comes this way.
+    const { totalBytes } = layout;
+    const fits = memory !== undefined && totalBytes <= memory.length;
+    const bytes = fits ? memory.subarray(0, totalBytes) : new Uint8Array(totalBytes);
     for (const extent of layout.extents) {
       const piece = this.#slabs.get(extent.segment)?.bytes.subarray(extent.from, extent.to) as Uint8Array;
       if (extent.isWhole) bytes.set(piece, extent.at);
@@ -60,6 +66,9 @@ export class Slabs {
 
   /** Gives back slabs in which nothing, or little, is retained. */
   reclaim(): void {
+    const { removals } = this.#index.uses;
+    if (removals === this.#looked) return;
+    this.#looked = removals;
     for (const [number, slab] of this.#slabs) {
       if (number === this.#current) continue;
       const { liveEvents, liveBytes } = this.#index.uses.of(number);

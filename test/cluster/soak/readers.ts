@@ -4,8 +4,8 @@ import { connectSse } from "../../support/sse-reader.ts";
 import { type Lane, type Ledger, numberOf } from "../support/ledger.ts";
 import { isPassing } from "./jobs.ts";
 
-/** Positions that are remembered to come back to. Less than what retention keeps. */
-const maxPositions = 2_000;
+/** Positions that are remembered to come back to: the newest, of which retention keeps everything that follows. */
+const maxPositions = 3_000;
 
 /** Milliseconds that a visitor has; with an outage in between it sees less. */
 const visitMs = 5_000;
@@ -42,9 +42,8 @@ export class Visitors {
 
   /** A position that a producer was given. */
   remember(lane: Lane, number: number, cursor: string): void {
-    const position = { lane, number, cursor };
-    if (this.#positions.length < maxPositions) this.#positions.push(position);
-    else this.#positions[Math.floor(this.#random() * maxPositions)] = position;
+    this.#positions.push({ lane, number, cursor });
+    if (this.#positions.length > maxPositions) this.#positions.shift();
   }
 
   async stop(): Promise<readonly string[]> {

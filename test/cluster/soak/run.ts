@@ -14,6 +14,8 @@ export interface SoakOptions {
   /** Milliseconds after which no further fault begins, and between the beginnings of two. */
   readonly totalMs: number;
   readonly everyMs: number;
+  /** Faults at the most. Default: as many as there is time for. */
+  readonly count?: number;
   /** Factor on the times that faults last. Default: 1. */
   readonly pace?: number;
   /** Default: all. */
@@ -67,6 +69,7 @@ const growth = { mebibytes: 48, minutes: 20 };
 /** Loads a cluster in every way at once, does something to it again and again, and holds what clients saw against what was promised. */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { directory, seed, totalMs, everyMs, pace = 1, kinds = faultKinds, onStep = () => undefined } = options;
+  const { count = Number.POSITIVE_INFINITY } = options;
   const random = randomOf(seed);
   const began = performance.now();
   const problems: string[] = [];
@@ -93,7 +96,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     const faults: FaultResult[] = [];
     const from = performance.now();
     let left: FaultKind[] = [];
-    for (let at = from; at < from + totalMs && problems.length === 0; ) {
+    for (let at = from; at < from + totalMs && faults.length < count && problems.length === 0; ) {
       await delay(Math.max(0, at - performance.now()));
       // By chance, yet each kind as often as the others.
       if (left.length === 0) left = shuffled(kinds, random);
@@ -127,6 +130,11 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     for (const [reason, count] of scene.load.refusals) {
       if (!knownRefusals.test(reason)) problems.push(`publishing failed ${count} times as ${reason}`);
     }
+    const endedByItself = cluster.servers.flatMap((server) => {
+      return server.endedByItself.map((said) => `${server.name} ${said}`);
+    });
+    // One that can't go on says so and ends with 1, for its supervisor to start it again. Anything else is a crash.
+    for (const said of endedByItself) if (!/^t\d+ 1: (.|\n)*tailrace: /.test(said)) problems.push(`crashed: ${said}`);
     const lives = memory.stop();
     problems.push(...grown(lives));
     return {
@@ -145,9 +153,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       faults,
       gaps: gapsByKind(faults),
       memory: lives,
-      endedByItself: cluster.servers.flatMap(({ name, endedByItself }) =>
-        endedByItself.map((said) => `${name} ${said}`),
-      ),
+      endedByItself,
     };
   } finally {
     await cluster.close();

@@ -56,6 +56,32 @@ export function readSuite({ create }: Implementation): void {
       await log.close();
     });
 
+    test("reads into memory that is given, as far as the page fits", async () => {
+      const log = await create().open();
+      const many = events("a", 60);
+      await log.append({ events: many });
+      await log.append({ events: events("b", 3) });
+      const memoryOf = (bytes: number, length: number) => ({
+        bytes: new Uint8Array(bytes).fill(0xff),
+        starts: new Uint32Array(length).fill(7),
+        ends: new Uint32Array(length).fill(7),
+      });
+      for (const scope of [runtimeScope, workers("a"), workers("b")]) {
+        const expected = await readAll(log, { scope });
+        for (const memory of [memoryOf(8, 3), memoryOf(64 * 1024, 3), memoryOf(8, 100), memoryOf(64 * 1024, 100)]) {
+          expect(await readAll(log, { scope, memory })).toEqual(expected);
+          // The same memory again, which holds what was read before.
+          expect(await readAll(log, { scope, memory, maxEvents: 17 })).toEqual(expected);
+        }
+      }
+      const memory = memoryOf(64 * 1024, 100);
+      const page = await log.read({ ...everything, scope: workers("a"), after: 0, memory });
+      if (page.kind !== "page") throw new Error("nothing expired");
+      expect(page.block?.starts).toBe(memory.starts);
+      expect(page.block?.ends).toBe(memory.ends);
+      await log.close();
+    });
+
     test("positions count in the scope they were read in", async () => {
       const log = await create().open();
       await log.append({ events: [...events("a", 3), ...events("b", 2), ...events("a", 1, 4)] });

@@ -1,0 +1,20 @@
+/** What the cost model of docs/guides/scaling.md is made of (bench/scenarios/jetstream-slopes.ts). */
+export const slopes = [
+  { figure: "nats_us_per_message", heading: "NATS µs/message" },
+  { figure: "nats_us_per_event", heading: "NATS µs/event" },
+  { figure: "nats_us_per_message_and_server", heading: "NATS µs/message and further server" },
+  { figure: "publisher_us_per_message", heading: "publishing server µs/message" },
+  { figure: "publisher_us_per_event", heading: "publishing server µs/event" },
+  { figure: "server_us_per_message", heading: "other server µs/message" },
+  { figure: "server_us_per_event", heading: "other server µs/event" },
+  { figure: "us_per_write", heading: "µs/write to a watcher" },
+  { figure: "us_per_delivered_event", heading: "µs/delivered event" },
+  { figure: "wire_bytes_alone", heading: "bytes/event, one in a write" },
+  { figure: "wire_bytes_in_runs", heading: "bytes/event, 50 in a write" },
+  { figure: "base_mb", heading: "server at rest MB" },
+  { figure: "bytes_per_retained_event", heading: "memory B/retained event" },
+  { figure: "rss_per_retained_event", heading: "RSS B/retained event" },
+  { figure: "bytes_per_worker", heading: "memory B/worker" },
+  { figure: "disk_bytes_in_batches", heading: "disk B/event, in batches" },
+  { figure: "disk_bytes_alone", heading: "disk B/event, a message each" },
+] as const;

@@ -1,0 +1,71 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { limits } from "../../src/base/limits.ts";
+import { type OpenWatch, TailWorld } from "./world.ts";
+
+/** What the microtasks and ticks of this turn of the event loop do. */
+async function restOfTurn(): Promise<void> {
+  await new Promise<void>((resolve) => process.nextTick(resolve));
+}
+
+/** A world whose watches are live, and that has been idle for long enough. */
+async function idle(watches = 1): Promise<{ world: TailWorld; open: OpenWatch[] }> {
+  const world = new TailWorld();
+  const open: OpenWatch[] = [];
+  for (let i = 0; i < watches; i++) open.push(await world.open());
+  await world.rest();
+  world.clock.advance(limits.coalesceMs);
+  return { world, open };
+}
+
+test("an idle tail writes an event in the turn that commits it, behind the answer to its publisher", async () => {
+  const { world, open } = await idle();
+  const sink = open[0]?.sink;
+  let passed = false;
+  setImmediate(() => {
+    passed = true;
+  });
+  await world.publish("a");
+  expect(sink?.sequences).toEqual([]);
+  await restOfTurn();
+  expect(sink?.sequences).toEqual([1]);
+  expect(passed).toBe(false);
+});
+
+test("what comes right after that is gathered", async () => {
+  const { world, open } = await idle();
+  const sink = open[0]?.sink;
+  await world.publish("a");
+  await restOfTurn();
+  await world.publish("a");
+  await turn();
+  await world.publish("a");
+  await turn();
+  expect(sink?.sequences).toEqual([1]);
+  world.clock.advance(limits.coalesceMs);
+  expect(sink?.sequences).toEqual([1, 2, 3]);
+});
+
+test("events that are many bytes are not gathered any longer", async () => {
+  const { world, open } = await idle();
+  const sink = open[0]?.sink;
+  await world.publish("a");
+  await restOfTurn();
+  const data = new Uint8Array(limits.coalesceBytes / 2);
+  const payload = { case: "output" as const, value: { data } };
+  await world.publish("a", 1, payload);
+  await turn();
+  expect(sink?.sequences).toEqual([1]);
+  await world.publish("a", 1, payload);
+  await turn();
+  expect(sink?.sequences).toEqual([1, 2, 3]);
+});
+
+test("many watches do not hold up the turn that commits", async () => {
+  const { world, open } = await idle(limits.promptWatches + 1);
+  await world.publish("a");
+  await restOfTurn();
+  expect(open[0]?.sink.sequences).toEqual([]);
+  await turn();
+  for (const { sink } of open) expect(sink.sequences).toEqual([1]);
+});
