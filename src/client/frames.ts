@@ -39,6 +39,10 @@ export function noticeStatus(diagnostic: StreamDiagnostic): WatchStatus | undefi
       return { kind: "caught_up", cursor, lagEvents: Number(reason.value.lag?.events ?? 0n) };
     case "fellBehind":
       return { kind: "fell_behind", cursor, lagEvents: Number(reason.value.lag?.events ?? 0n) };
+    case "logUnavailable": {
+      const { since } = reason.value;
+      return { kind: "log_unavailable", cursor, sinceMs: since === undefined ? 0 : timestampMs(since), message };
+    }
     case "gap":
       return {
         kind: "gap",

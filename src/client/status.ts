@@ -23,6 +23,11 @@ export type WatchStatus =
   | { readonly kind: "caught_up"; readonly cursor: string; readonly lagEvents: number }
   /** The watch reads the server's log until it is live again. */
   | { readonly kind: "fell_behind"; readonly cursor: string; readonly lagEvents: number }
+  /**
+   * The server's log can't be used since then (milliseconds since the epoch). The connection stays, and `caught_up` says that
+   * the log is back; where that takes too long, the server ends the watch, which comes back by itself.
+   */
+  | { readonly kind: "log_unavailable"; readonly cursor: string; readonly sinceMs: number; readonly message: string }
   /** Events are gone, and `onExpired: "continue_with_gap"` skipped them. `fromCursor` is empty for another generation. */
   | {
       readonly kind: "gap";

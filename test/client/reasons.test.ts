@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { CursorUnknownCause, Severity, StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
@@ -293,6 +294,7 @@ describe("notices", () => {
         yield log.batch(2, 1);
         yield notice({ case: "fellBehind", value: { lag: { events: 9n } } });
         yield log.batch(3, 1);
+        yield notice({ case: "logUnavailable", value: { since: timestampFromMs(1_700_000_000_000) } });
         yield notice({ case: "caughtUp", value: { lag: { events: 0n } } });
         allSent = true;
         yield terminal({ reason: { case: "streamEnded", value: {} } });
@@ -300,15 +302,27 @@ describe("notices", () => {
     });
     const watched = watch({
       baseUrl: server.url,
-      onStatus: (status) =>
-        order.push(status.kind === "gap" ? `gap ${status.lostEvents} ${status.lostExact}` : status.kind),
+      onStatus: (status) => {
+        if (status.kind === "gap") order.push(`gap ${status.lostEvents} ${status.lostExact}`);
+        else if (status.kind === "log_unavailable") order.push(`log_unavailable ${status.sinceMs}`);
+        else order.push(status.kind);
+      },
     });
     for await (const event of watched) {
       order.push(String(event.sequence));
       // Whatever arrives meanwhile has to wait for its turn.
       await eventually(() => expect(allSent).toBe(true));
     }
-    expect(order).toEqual(["opened", "gap 2 true", "3", "fell_behind", "4", "caught_up", "ended"]);
+    expect(order).toEqual([
+      "opened",
+      "gap 2 true",
+      "3",
+      "fell_behind",
+      "4",
+      "log_unavailable 1700000000000",
+      "caught_up",
+      "ended",
+    ]);
   });
 });
 

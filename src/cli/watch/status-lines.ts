@@ -7,6 +7,7 @@ import { ReplayMeter } from "./replay-meter.ts";
 export class StatusLines {
   readonly replay = new ReplayMeter(systemClock);
   readonly #server: string;
+  #isLogAway = false;
 
   constructor(server: string) {
     this.#server = server;
@@ -15,10 +16,17 @@ export class StatusLines {
   line(status: WatchStatus): string | undefined {
     switch (status.kind) {
       case "opened":
+        this.#isLogAway = false;
         this.replay.open(status.cursor, status.latestCursor);
         return status.resumed ? `connected again to ${this.#server}` : `watching ${this.#server}`;
-      case "caught_up":
-        return this.replay.catchUp();
+      case "caught_up": {
+        const line = this.#isLogAway ? "the server's log can be used again" : undefined;
+        this.#isLogAway = false;
+        return this.replay.catchUp() ?? line;
+      }
+      case "log_unavailable":
+        this.#isLogAway = true;
+        return `${status.message} Waiting for it.`;
       case "fell_behind":
         this.replay.fallBehind(status.cursor, status.lagEvents);
         return undefined;

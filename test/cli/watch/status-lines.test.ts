@@ -1,0 +1,17 @@
+import { expect, test } from "vitest";
+import { StatusLines } from "../../../src/cli/watch/status-lines.ts";
+
+test("a log that is away is said, and that it is back", () => {
+  const lines = new StatusLines("http://127.0.0.1:7433");
+  const caughtUp = { kind: "caught_up", cursor: "", lagEvents: 0 } as const;
+  expect(lines.line(caughtUp)).toBeUndefined();
+  const away = {
+    kind: "log_unavailable",
+    cursor: "",
+    sinceMs: 1,
+    message: "The log has no connection to NATS.",
+  } as const;
+  expect(lines.line(away)).toBe("The log has no connection to NATS. Waiting for it.");
+  expect(lines.line(caughtUp)).toBe("the server's log can be used again");
+  expect(lines.line(caughtUp)).toBeUndefined();
+});
