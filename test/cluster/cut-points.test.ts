@@ -12,7 +12,7 @@ import { startCluster } from "./support/start-cluster.ts";
 
 const cuts = 100;
 /** Events of a batch, and batches that each server takes: several passes of a replay. */
-const batch = 500;
+const batch = 400;
 const batches = 3;
 
 async function publish(server: Server, workerId: string, first: number): Promise<void> {
