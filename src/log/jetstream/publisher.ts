@@ -143,10 +143,13 @@ export class Publisher {
   #start(): void {
     if (this.#starting) return;
     this.#starting = true;
-    queueMicrotask(() => {
+    const begin = () => {
       this.#starting = false;
       this.#pump();
-    });
+    };
+    // Requests that came together are handled one after the other, with all microtasks of one before the next.
+    if (this.#sent.size === 0) queueMicrotask(begin);
+    else setImmediate(begin);
   }
 
   #pump(): void {

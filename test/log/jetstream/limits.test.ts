@@ -103,3 +103,23 @@ test("a message of a newer release ends the log with a sentence that says so, al
     message: expect.stringContaining("newer release"),
   });
 });
+
+test("appends that are asked for in one turn of the loop, by one callback after the other, share a message", async () => {
+  const namespace = freshNamespace();
+  const log = await open(namespace);
+  const stream = () => asOperator(nats().url, (manager) => manager.streams.info(streamOf(namespace)));
+  const { state: before } = await stream();
+  const appends = await Promise.all(
+    Array.from({ length: 50 }, (_, i) => {
+      const { promise, resolve, reject } = Promise.withResolvers<number>();
+      setImmediate(() => {
+        log.append({ events: events("w", 1, i) }).then(({ firstSequence }) => resolve(firstSequence), reject);
+      });
+      return promise;
+    }),
+  );
+  expect(appends).toEqual(Array.from({ length: 50 }, (_, i) => (appends[0] ?? 0) + i));
+  const { state: after } = await stream();
+  // The first one waits for nobody, and what the log says by itself may be among them.
+  expect(after.last_seq - before.last_seq).toBeLessThan(10);
+});
