@@ -108,4 +108,6 @@ try {
 } finally {
   clearTimeout(hang);
   remove();
+  // Left to end by itself, Node may wait for ever, busily, for handles of connections whose servers were killed.
+  process.exit();
 }
