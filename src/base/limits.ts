@@ -114,7 +114,7 @@ export const limits = {
   /** Milliseconds for which live events are gathered into one frame while many come. */
   coalesceMs: 1,
   /** Bytes of them, as stored, that are not gathered any longer, so that a frame stays small at saturation. */
-  coalesceBytes: 32 * 1024,
+  coalesceBytes: 128 * 1024,
   /** Watches up to which events are written in the turn that commits them, if few come: more would hold up that turn. */
   promptWatches: 64,
   /** Producers remembered for de-duplication, and for how long, in milliseconds. */
