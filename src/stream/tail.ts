@@ -34,8 +34,14 @@ export interface TailOptions {
 type AnyWatcher = Watcher<never, never>;
 
 /**
- * Delivers the log of a runtime to its watches. Committed blocks are gathered, at most `limits.coalesceMs` or
- * `limits.coalesceBytes` while many come and not at all while few do, matched and encoded once per selection and form, and written to every watch whose
+ * How long is gathered after a flush, of the time that the flush took: where writing to all watches takes many milliseconds,
+ * flushes that follow each other at once would spend them on a few events each.
+ */
+const gatherShare = 0.5;
+
+/**
+ * Delivers the log of a runtime to its watches. Committed blocks are gathered, for `limits.coalesceMs` (longer where flushes
+ * take long) or up to `limits.coalesceBytes` while many come and not at all while few do, matched and encoded once per selection and form, and written to every watch whose
  * sink takes them. The log is never asked to wait.
  */
 export class Tail {
@@ -60,6 +66,8 @@ export class Tail {
   #afterFlush: (() => void)[] = [];
   #flushedHead: Position;
   #lastFlushMs = Number.NEGATIVE_INFINITY;
+  /** Milliseconds for which is gathered after the last flush. */
+  #gatherMs: number = limits.coalesceMs;
   #flushNow = false;
   #flushSoon: NodeJS.Immediate | undefined;
   #flushLater: StopTimer | undefined;
@@ -230,8 +238,8 @@ export class Tail {
     if (this.#flushNow || this.#flushSoon !== undefined) return;
     if (this.#pendingBytes >= limits.coalesceBytes) this.#flushInNextPhase();
     else if (this.#flushLater !== undefined) return;
-    else if (this.#clock.monotonic() - this.#lastFlushMs < limits.coalesceMs) {
-      this.#flushLater = this.#clock.after(limits.coalesceMs, () => this.flush());
+    else if (this.#clock.monotonic() - this.#lastFlushMs < this.#gatherMs) {
+      this.#flushLater = this.#clock.after(this.#gatherMs, () => this.flush());
     } else if (this.#watches.size > limits.promptWatches) this.#flushInNextPhase();
     else {
       this.#flushNow = true;
@@ -267,6 +275,7 @@ export class Tail {
     if (newest === undefined) return;
     this.#pending = [];
     this.#pendingBytes = 0;
+    const beganMs = this.#clock.monotonic();
 
     const before = this.#flushedHead;
     const { sequence, ordinal } = positionAfter(newest, newest.length - 1);
@@ -295,6 +304,8 @@ export class Tail {
     for (const callback of waiting) callback();
     // From its end: writing to many sockets may take longer than what is waited for more to gather.
     this.#lastFlushMs = this.#clock.monotonic();
+    const shareMs = (this.#lastFlushMs - beganMs) * gatherShare;
+    this.#gatherMs = Math.min(limits.coalesceMostMs, Math.max(limits.coalesceMs, shareMs));
   }
 
   #join<Entries, Frame>(

@@ -69,3 +69,27 @@ test("many watches do not hold up the turn that commits", async () => {
   await turn();
   for (const { sink } of open) expect(sink.sequences).toEqual([1]);
 });
+
+test.each([
+  { tookMs: limits.coalesceMs * 6, gathersMs: limits.coalesceMs * 3 },
+  { tookMs: limits.coalesceMostMs * 10, gathersMs: limits.coalesceMostMs },
+])("after a flush of $tookMs ms is gathered for $gathersMs ms", async ({ tookMs, gathersMs }) => {
+  const { world, open } = await idle();
+  const sink = open[0]?.sink as OpenWatch["sink"];
+  const write = sink.write.bind(sink);
+  let isSlow = true;
+  sink.write = (chunk) => {
+    if (isSlow) world.clock.advance(tookMs);
+    isSlow = false;
+    return write(chunk);
+  };
+  await world.publish("a");
+  await restOfTurn();
+  await world.publish("a");
+  await turn();
+  world.clock.advance(gathersMs - limits.coalesceMs);
+  await world.publish("a");
+  expect(sink.sequences).toEqual([1]);
+  world.clock.advance(limits.coalesceMs);
+  expect(sink.sequences).toEqual([1, 2, 3]);
+});
