@@ -73,6 +73,7 @@ export class JetStreamLog extends ReadableLog {
     const pending = new PendingAppends<never>(this.index);
     this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, {
       folded: () => fold.last,
+      assertUsable: () => this.assertUsable(),
       assertReachable: () => this.#assertReachable(),
       acknowledged: () => this.#availability.has("stream"),
     });
@@ -137,11 +138,7 @@ export class JetStreamLog extends ReadableLog {
   }
 
   append(batch: AppendBatch): Promise<AppendResult> {
-    return new Promise((resolve, reject) => {
-      this.assertUsable();
-      this.#assertReachable();
-      this.#publisher.append(batch).then(resolve, reject);
-    });
+    return this.#publisher.append(batch);
   }
 
   async reach(sequence: number): Promise<boolean> {

@@ -5,10 +5,12 @@ import type { Clock } from "../../base/clock.ts";
 import { limits } from "../../base/limits.ts";
 import type { PendingAppend, PendingAppends } from "../commit/pending.ts";
 import type { AppendBatch, AppendResult } from "../contract.ts";
+import { Answers, type Refusal } from "./answers.ts";
 import type { NatsLink } from "./connect.ts";
 import { appendErrorOf, conflict } from "./errors.ts";
 import type { FoldedGroup } from "./fold.ts";
 import { messagesOf, type OutgoingMessage } from "./groups.ts";
+import { GroupsInFlight } from "./in-flight.ts";
 import type { GroupHead } from "./messages.ts";
 
 /** What a group may say besides its appends. */
@@ -31,14 +33,18 @@ interface Group {
 }
 
 interface SentGroup extends Group {
+  readonly writer: string;
   readonly bytes: number;
-  readonly timer: NodeJS.Timeout;
+  /** Of its last message, which is answered. */
+  readonly subject: string;
 }
 
 /** What the publisher asks of its log. */
 export interface PublishingLog {
   /** Sequence of the stream up to which it is folded. */
   folded(): number;
+  /** @throws TailraceError if it is closed or failed. */
+  assertUsable(): void;
   /** @throws TailraceError if nothing can be sent now. */
   assertReachable(): void;
   /** NATS has answered for a write. */
@@ -62,9 +68,8 @@ export class Publisher {
   /** Keys that appends which are not over put, and the number of the last one that does. */
   readonly #putting = new Map<string, number>();
   readonly #queue: Group[] = [];
-  /** By writer and number. */
-  readonly #sent = new Map<string, SentGroup>();
-  #sentBytes = 0;
+  readonly #sent = new GroupsInFlight<SentGroup>((group, error) => this.#giveUp(group, error));
+  readonly #answers: Answers;
   #starting = false;
   #idle: (() => void)[] = [];
 
@@ -82,11 +87,20 @@ export class Publisher {
     this.#clock = clock;
     this.#saysTime = saysTime;
     this.#log = log;
+    this.#answers = new Answers(link, {
+      answered: (number, refusal) => this.#answered(number, refusal),
+      unheard: (number, error) => this.#sent.failed(number, error),
+      denied: (subject, error) => {
+        for (const group of this.#sent.groups()) if (group.subject === subject) this.#sent.failed(group.number, error);
+      },
+    });
   }
 
-  /** @throws TailraceError as `PendingAppends.admit`. */
+  /** @throws TailraceError as `PendingAppends.admit`, and if the log can't be used. */
   append(batch: AppendBatch): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
+      this.#log.assertUsable();
+      this.#log.assertReachable();
       const bytes = this.#pending.admit(batch);
       const number = ++this.#lastNumber;
       const after = this.#puttingOf(batch);
@@ -108,9 +122,12 @@ export class Publisher {
 
   /** A group came by the tail: if it is one of ours, its appends are over. */
   folded({ head, results }: FoldedGroup): void {
-    const group = this.#take(idOf(head.writer, head.number));
-    if (group === undefined) return;
-    for (const [i, { resolve, reject }] of group.appends.entries()) {
+    const group = this.#sent.get(head.number);
+    if (group === undefined || group.writer !== head.writer) return;
+    this.#take(group);
+    const { appends } = group;
+    for (let i = 0; i < appends.length; i++) {
+      const { resolve, reject } = appends[i] as WaitingAppend;
       const result = results[i];
       if (result !== undefined) resolve(result);
       else reject(conflict(this.#clock.now()));
@@ -130,7 +147,7 @@ export class Publisher {
   /** Gives up on everything. */
   abort(error: unknown): void {
     this.refuse(error);
-    for (const id of [...this.#sent.keys()]) this.#giveUp(id, error);
+    for (const group of this.#sent.groups()) this.#giveUp(group, error);
   }
 
   /** Rejects what was not sent yet. */
@@ -153,7 +170,7 @@ export class Publisher {
   }
 
   #pump(): void {
-    while (this.#sent.size < limits.natsGroupsInFlight && this.#sentBytes < limits.natsBytesInFlight) {
+    while (!this.#sent.isFull) {
       if (this.#queue.length === 0 && this.#pending.length > 0) this.#gather();
       const group = this.#queue.shift();
       if (group === undefined) break;
@@ -189,45 +206,45 @@ export class Publisher {
       head,
       group.appends.flatMap(({ batch }) => batch.events),
     );
-    const id = idOf(writer, number);
+    const { subject } = messages.at(-1) as OutgoingMessage;
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
-    const giveUp = (error: unknown) => {
-      // What has come meanwhile is read first.
-      setTimeout(() => this.#giveUp(id, error), limits.natsLateMs).unref();
-    };
-    const timer = setTimeout(() => giveUp(new Error("the tail is behind")), limits.natsComeBackMs);
-    timer.unref();
-    this.#sent.set(id, { ...group, bytes, timer });
-    this.#sentBytes += bytes;
-    void this.#publish(id, messages).catch(giveUp);
+    this.#sent.add({ ...group, writer, bytes, subject });
+    try {
+      this.#publish(writer, number, messages);
+    } catch (error) {
+      this.#sent.failed(number, error);
+    }
   }
 
-  async #publish(id: string, messages: readonly OutgoingMessage[]): Promise<void> {
+  #publish(writer: string, number: number, messages: readonly OutgoingMessage[]): void {
     const { connection } = this.#link;
-    let answer: Uint8Array | undefined;
-    for (const [i, { subject, payload }] of messages.entries()) {
+    for (let i = 0; i < messages.length; i++) {
+      const { subject, payload } = messages[i] as OutgoingMessage;
       const isLast = i === messages.length - 1;
-      const options = messages.length === 1 ? {} : { headers: batchHeaders(id, i + 1, isLast) };
-      if (isLast)
-        answer = (await connection.request(subject, payload, { timeout: limits.natsAcknowledgeMs, ...options })).data;
-      else connection.publish(subject, payload, options);
+      connection.publish(subject, payload, {
+        ...(isLast ? { reply: this.#answers.subjectFor(number) } : {}),
+        ...(messages.length === 1 ? {} : { headers: batchHeaders(`${writer}.${number}`, i + 1, isLast) }),
+      });
     }
-    const acknowledgement = JSON.parse(new TextDecoder().decode(answer));
-    if (acknowledgement.error === undefined) {
+  }
+
+  #answered(number: number, refusal: Refusal | undefined): void {
+    if (refusal === undefined) {
+      this.#sent.acknowledged(number);
       this.#log.acknowledged();
       return;
     }
-    const group = this.#take(id);
+    const group = this.#sent.get(number);
     if (group === undefined) return;
+    this.#take(group);
     // Refused: it was not written, and what comes after it may be.
-    this.#settle(group, appendErrorOf(new JetStreamApiError(acknowledgement.error), this.#clock.now()), true);
+    this.#settle(group, appendErrorOf(new JetStreamApiError(refusal), this.#clock.now()), true);
     this.#pump();
   }
 
   /** Nobody knows whether a group was written. Should it come late, it must not count as known to what comes now. */
-  #giveUp(id: string, error: unknown): void {
-    const group = this.#take(id);
-    if (group === undefined) return;
+  #giveUp(group: SentGroup, error: unknown): void {
+    this.#take(group);
     this.#writer = randomUUID();
     this.#settle(group, appendErrorOf(error, this.#clock.now()), true);
     this.#pump();
@@ -239,14 +256,9 @@ export class Publisher {
     group.reject(error);
   }
 
-  #take(id: string): SentGroup | undefined {
-    const group = this.#sent.get(id);
-    if (group === undefined) return undefined;
-    clearTimeout(group.timer);
-    this.#sent.delete(id);
-    this.#sentBytes -= group.bytes;
+  #take(group: SentGroup): void {
+    this.#sent.take(group.number);
     this.#over(group.appends);
-    return group;
   }
 
   /** Which of the keys that a batch puts or depends on are being put already, and by which append. */
@@ -270,10 +282,6 @@ export class Publisher {
       }
     }
   }
-}
-
-function idOf(writer: string, number: number): string {
-  return `${writer}.${number}`;
 }
 
 function batchHeaders(id: string, number: number, isLast: boolean) {

@@ -101,6 +101,8 @@ export class SharedStream {
   }
 }
 
+type NatsAnswer = (error: Error | null, message: { readonly subject: string; readonly data: Uint8Array }) => void;
+
 /** Turns of the event loop without a step after which all is quiet, and after which it stays so. */
 const quietTurns = 5;
 const stuckTurns = 10_000;
@@ -134,6 +136,7 @@ export class StreamServer extends ReadableLog {
       false,
       {
         folded: () => fold.last,
+        assertUsable: () => this.assertUsable(),
         assertReachable: () => undefined,
         acknowledged: () => undefined,
       },
@@ -173,10 +176,7 @@ export class StreamServer extends ReadableLog {
   }
 
   append(batch: AppendBatch): Promise<AppendResult> {
-    return new Promise((resolve, reject) => {
-      this.assertUsable();
-      this.#publisher.append(batch).then(resolve, reject);
-    });
+    return this.#publisher.append(batch);
   }
 
   async reach(sequence: number): Promise<boolean> {
@@ -214,13 +214,20 @@ export class StreamServer extends ReadableLog {
   /** As much of a connection to NATS as the publisher uses: one whose messages arrive in order, and some time later. */
   #link() {
     let batch: Uint8Array[] = [];
-    const request = (_subject: string, payload: Uint8Array) =>
-      new Promise<{ readonly data: Uint8Array }>((resolve) => {
-        const payloads = [...batch, payload];
-        batch = [];
-        this.outgoing.push({ payloads, stored: () => resolve({ data: new TextEncoder().encode("{}") }) });
-      });
-    return { connection: { request, publish: (_subject: string, payload: Uint8Array) => void batch.push(payload) } };
+    let answer: NatsAnswer = () => undefined;
+    const subscribe = (_subject: string, { callback }: { readonly callback: NatsAnswer }) => {
+      answer = callback;
+    };
+    const publish = (_subject: string, payload: Uint8Array, { reply }: { readonly reply?: string }) => {
+      batch.push(payload);
+      // The last one of a group.
+      if (reply === undefined) return;
+      const payloads = batch;
+      batch = [];
+      const stored = () => answer(null, { subject: reply, data: new TextEncoder().encode("{}") });
+      this.outgoing.push({ payloads, stored });
+    };
+    return { connection: { subscribe, publish, status: () => [] } };
   }
 
   /** As much of the API of JetStream as the reader uses. */

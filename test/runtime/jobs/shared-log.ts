@@ -10,6 +10,8 @@ import { Publisher } from "../../../src/log/jetstream/publisher.ts";
 import { Reader } from "../../../src/log/jetstream/reader.ts";
 import { type FetchedBytes, ReadableLog } from "../../../src/log/readable-log.ts";
 
+type NatsAnswer = (error: Error | null, message: { readonly subject: string; readonly data: Uint8Array }) => void;
+
 const acknowledgement = new TextEncoder().encode("{}");
 
 /** A stream in memory that several logs share, each of which folds it when the test lets it: as on JetStream, without NATS. */
@@ -60,6 +62,7 @@ export class SharedLog extends ReadableLog {
   readonly #reader: Reader;
   /** Messages on their way; undefined: its server is gone, and whatever it says is lost. */
   #outgoing: (() => void)[] | undefined = [];
+  #answer: NatsAnswer = () => undefined;
   #paused = false;
   #muted = false;
   #fails = false;
@@ -71,10 +74,17 @@ export class SharedLog extends ReadableLog {
     super(fold.index, clock);
     this.#stream = stream;
     this.#fold = fold;
-    const connection = { request: (_: string, payload: Uint8Array) => this.#send(payload) };
+    const connection = {
+      subscribe: (_: string, { callback }: { readonly callback: NatsAnswer }) => {
+        this.#answer = callback;
+      },
+      publish: (_: string, payload: Uint8Array, { reply }: { readonly reply: string }) => this.#send(payload, reply),
+      status: () => [],
+    };
     const link = { connection } as unknown as NatsLink;
     this.#publisher = new Publisher(link, "test", new PendingAppends(this.index), clock, true, {
       folded: () => fold.last,
+      assertUsable: () => this.assertUsable(),
       assertReachable: () => undefined,
       acknowledged: () => undefined,
     });
@@ -142,10 +152,7 @@ export class SharedLog extends ReadableLog {
   }
 
   append(batch: AppendBatch): Promise<AppendResult> {
-    return new Promise((resolve, reject) => {
-      this.assertUsable();
-      if (this.#outgoing !== undefined) this.#publisher.append(batch).then(resolve, reject);
-    });
+    return this.#outgoing === undefined ? new Promise(() => undefined) : this.#publisher.append(batch);
   }
 
   async reach(sequence: number): Promise<boolean> {
@@ -166,16 +173,14 @@ export class SharedLog extends ReadableLog {
     return this.#reader.fetch(layout, memory);
   }
 
-  #send(payload: Uint8Array): Promise<{ readonly data: Uint8Array }> {
+  #send(payload: Uint8Array, reply: string): void {
     if (this.#fails) {
       this.#late.push(payload);
-      return Promise.reject(new Error("no answer"));
+      throw new Error("no answer");
     }
-    return new Promise((resolve) => {
-      this.#outgoing?.push(() => {
-        this.#stream.add(payload);
-        resolve({ data: acknowledgement });
-      });
+    this.#outgoing?.push(() => {
+      this.#stream.add(payload);
+      this.#answer(null, { subject: reply, data: acknowledgement });
     });
   }
 
