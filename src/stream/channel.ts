@@ -140,7 +140,7 @@ export function splitByFrame<Entries, Frame>(
   let lastBlock: Match["block"] | undefined;
   let lastIndex = 0;
   for (const { block, indices } of matches) {
-    const entries = encodings.get(form, block);
+    const entries = encodings.get(form, block, indices === undefined);
     const count = indices === undefined ? block.length : indices.length;
     let begin = 0;
     for (let i = 0; i < count; i++) {

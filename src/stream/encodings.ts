@@ -5,7 +5,8 @@ import type { WireForm } from "./form.ts";
 export class EncodingCache {
   readonly #byBlock = new WeakMap<EventBlock, Map<string, unknown>>();
 
-  get<Entries, Frame>(form: WireForm<Entries, Frame>, block: EventBlock): Entries {
+  /** `whole`: all events of the block will be wanted. */
+  get<Entries, Frame>(form: WireForm<Entries, Frame>, block: EventBlock, whole: boolean): Entries {
     let byForm = this.#byBlock.get(block);
     if (byForm === undefined) {
       byForm = new Map();
@@ -13,7 +14,7 @@ export class EncodingCache {
     }
     let entries = byForm.get(form.name) as Entries | undefined;
     if (entries === undefined) {
-      entries = form.encode(block);
+      entries = form.encode(block, whole);
       byForm.set(form.name, entries);
     }
     return entries;

@@ -13,8 +13,8 @@ export type ControlFrame = Exclude<WatchEventsResponse["frame"], { case: "events
 export interface WireForm<Entries, Frame> {
   /** Watches of one tail whose forms have the same name share encodings, so the name says all that the bytes depend on. */
   readonly name: string;
-  /** Prepares the encodings of a block. An event is encoded once, when it is first wanted. */
-  encode(block: EventBlock): Entries;
+  /** Prepares the encodings of a block. An event is encoded once, when it is first wanted. `whole`: all of them will be. */
+  encode(block: EventBlock, whole?: boolean): Entries;
   /** Bytes that event `index` takes in a frame. */
   entrySize(entries: Entries, index: number): number;
   /** A frame of events, in order. `through` is the position after the last of them in the watch's scope. */

@@ -1,50 +1,42 @@
-import { limits } from "../base/limits.ts";
+import { giveMemory, takeMemory } from "./spare-memory.ts";
 
 /** Frames as chunks of HTTP/1.1 (RFC 9112, 7.1), cut once for all readers of a frame. */
 const chunks = new WeakMap<Uint8Array, Buffer>();
 
-const lineEndBytes = 2;
+/** What frames lie in that have it for themselves. */
+const memories = new WeakMap<Uint8Array, Buffer>();
 
-/** Chunks from this size on, in bytes, may be used again. Their memory is a multiple of the step, so that the next one fits. */
-const minReusedBytes = 64 * 1024;
-const reusedStep = 16 * 1024;
-/** Chunks that wait for their next use. */
-const spare: Buffer[] = [];
+const lineEndBytes = 2;
 
 /** Room for a frame of so many bytes, which lies inside its chunk: reading it over HTTP/1.1 costs no copy. */
 export function allocateFrame(length: number): Buffer {
   const size = length.toString(16);
   const start = size.length + lineEndBytes;
-  const chunk = allocateChunk(start + length + lineEndBytes);
-  writeLineEnd(chunk, chunk.write(size, 0, "latin1"));
-  writeLineEnd(chunk, start + length);
-  const frame = chunk.subarray(start, start + length);
-  chunks.set(frame, chunk);
+  const end = start + length;
+  const memory = takeMemory(end + lineEndBytes);
+  writeLineEnd(memory, memory.write(size, 0, "latin1"));
+  writeLineEnd(memory, end);
+  const frame = memory.subarray(start, end);
+  chunks.set(frame, memory.subarray(0, end + lineEndBytes));
+  memories.set(frame, memory);
   return frame;
 }
 
 /**
  * Gives the memory of a frame to those that are allocated later. Only for a frame that nobody, and no socket, reads any
- * more. What was not allocated here, or is small, is left to the collector.
+ * more. What lies in memory that is not known to be its own, or is small, is left to the collector.
  */
 export function reuseFrame(frame: Uint8Array): void {
-  const chunk = chunks.get(frame);
-  if (chunk === undefined || chunk.length < minReusedBytes) return;
+  const memory = memories.get(frame);
+  if (memory === undefined) return;
+  memories.delete(frame);
   chunks.delete(frame);
-  if (spare.length === limits.spareFrames) spare.shift();
-  spare.push(Buffer.from(chunk.buffer, chunk.byteOffset));
+  giveMemory(memory);
 }
 
-function allocateChunk(bytes: number): Buffer {
-  if (bytes < minReusedBytes) return Buffer.allocUnsafe(bytes);
-  for (let i = spare.length - 1; i >= 0; i--) {
-    const memory = spare[i] as Buffer;
-    // A small frame must not hold much.
-    if (memory.length < bytes || memory.length > bytes * 2) continue;
-    spare.splice(i, 1);
-    return memory.subarray(0, bytes);
-  }
-  return Buffer.allocUnsafeSlow(Math.ceil(bytes / reusedStep) * reusedStep).subarray(0, bytes);
+/** Says that nothing but the frame is read from `memory`, which `takeMemory` gave, and that nothing is written to it. */
+export function ownMemory(frame: Uint8Array, memory: Buffer): void {
+  memories.set(frame, memory);
 }
 
 /** Bytes that a chunk needs in front of its frame at the most, and behind it. */

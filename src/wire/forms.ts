@@ -1,10 +1,9 @@
 import type { CursorCodec } from "../events/cursor.ts";
-import type { EventBlock } from "../log/block.ts";
 import { JsonForm } from "./json-form.ts";
 import { ProtobufForm } from "./protobuf-form.ts";
 import { SimpleSseForm } from "./simple-sse-form.ts";
 import { SseForm } from "./sse-form.ts";
-import { TextEntries, TextSizes } from "./text-entries.ts";
+import { TextEncodings } from "./text-encodings.ts";
 
 /** The forms of one runtime. */
 export interface Forms {
@@ -20,21 +19,12 @@ const known = new WeakMap<CursorCodec, Forms>();
 export function createForms(cursors: CursorCodec): Forms {
   let forms = known.get(cursors);
   if (forms === undefined) {
-    const texts = new WeakMap<EventBlock, TextEntries>();
-    const sizes = new TextSizes();
-    const entriesOf = (block: EventBlock): TextEntries => {
-      let entries = texts.get(block);
-      if (entries === undefined) {
-        entries = new TextEntries(cursors, block, sizes);
-        texts.set(block, entries);
-      }
-      return entries;
-    };
+    const texts = new TextEncodings(cursors);
     forms = {
       protobuf: new ProtobufForm(cursors),
-      json: new JsonForm(cursors, entriesOf),
-      sse: new SseForm(entriesOf),
-      simpleSse: new SimpleSseForm(cursors, entriesOf),
+      json: new JsonForm(cursors, texts),
+      sse: new SseForm(texts),
+      simpleSse: new SimpleSseForm(cursors, texts),
     };
     known.set(cursors, forms);
   }

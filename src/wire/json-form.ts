@@ -7,6 +7,7 @@ import { allocateFrame, reuseFrame } from "./chunk.ts";
 import { envelope, envelopeHeaderBytes, writeEnvelopeHeader } from "./envelope.ts";
 import { forEachEvent } from "./event-runs.ts";
 import { ascii } from "./json-writer.ts";
+import type { TextEncodings } from "./text-encodings.ts";
 import type { TextEntries } from "./text-entries.ts";
 
 const open = ascii('{"events":{"events":[');
@@ -17,19 +18,19 @@ const comma = 0x2c;
 export class JsonForm implements WireForm<TextEntries, Uint8Array> {
   readonly name = "connect+json";
   readonly #cursors: CursorCodec;
-  readonly #entriesOf: (block: EventBlock) => TextEntries;
+  readonly #texts: TextEncodings;
   /** What follows the cursor of a batch. */
   readonly #close: Uint8Array;
 
-  constructor(cursors: CursorCodec, entriesOf: (block: EventBlock) => TextEntries) {
+  constructor(cursors: CursorCodec, texts: TextEncodings) {
     this.#cursors = cursors;
-    this.#entriesOf = entriesOf;
+    this.#texts = texts;
     const { runtimeId } = cursors;
     this.#close = Buffer.from(runtimeId === "" ? '"}}' : `","runtimeId":${JSON.stringify(runtimeId)}}}`);
   }
 
-  encode(block: EventBlock): TextEntries {
-    return this.#entriesOf(block);
+  encode(block: EventBlock, whole?: boolean): TextEntries {
+    return this.#texts.of(block, whole);
   }
 
   entrySize(entries: TextEntries, index: number): number {
@@ -80,6 +81,10 @@ export class JsonForm implements WireForm<TextEntries, Uint8Array> {
 
   frameSize(frame: Uint8Array): number {
     return frame.length;
+  }
+
+  release(entries: TextEntries): void {
+    this.#texts.release(entries);
   }
 
   reuse(frame: Uint8Array): void {

@@ -4,9 +4,10 @@ import { JobState, type JobStateChanged } from "../../gen/tailrace/v1/payloads_p
 import type { CursorCodec } from "../events/cursor.ts";
 import type { EventBlock } from "../log/block.ts";
 import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
-import { allocateFrame } from "./chunk.ts";
+import { allocateFrame, reuseFrame } from "./chunk.ts";
 import { forEachEvent } from "./event-runs.ts";
 import { idField } from "./sse-form.ts";
+import type { TextEncodings } from "./text-encodings.ts";
 import { dataFieldBytes, type TextEntries } from "./text-entries.ts";
 
 /**
@@ -17,15 +18,15 @@ import { dataFieldBytes, type TextEntries } from "./text-entries.ts";
 export class SimpleSseForm implements WireForm<TextEntries, Uint8Array> {
   readonly name = "sse-simple";
   readonly #cursors: CursorCodec;
-  readonly #entriesOf: (block: EventBlock) => TextEntries;
+  readonly #texts: TextEncodings;
 
-  constructor(cursors: CursorCodec, entriesOf: (block: EventBlock) => TextEntries) {
+  constructor(cursors: CursorCodec, texts: TextEncodings) {
     this.#cursors = cursors;
-    this.#entriesOf = entriesOf;
+    this.#texts = texts;
   }
 
-  encode(block: EventBlock): TextEntries {
-    return this.#entriesOf(block);
+  encode(block: EventBlock, whole?: boolean): TextEntries {
+    return this.#texts.of(block, whole);
   }
 
   entrySize(entries: TextEntries, index: number): number {
@@ -59,6 +60,14 @@ export class SimpleSseForm implements WireForm<TextEntries, Uint8Array> {
 
   frameSize(frame: Uint8Array): number {
     return frame.length;
+  }
+
+  release(entries: TextEntries): void {
+    this.#texts.release(entries);
+  }
+
+  reuse(frame: Uint8Array): void {
+    reuseFrame(frame);
   }
 }
 

@@ -3,7 +3,8 @@ import { StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import { BookmarkSchema, StreamOpenedSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import type { EventBlock } from "../log/block.ts";
 import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
-import { allocateFrame } from "./chunk.ts";
+import { allocateFrame, reuseFrame } from "./chunk.ts";
+import type { TextEncodings } from "./text-encodings.ts";
 import type { TextEntries } from "./text-entries.ts";
 
 /**
@@ -12,14 +13,14 @@ import type { TextEntries } from "./text-entries.ts";
  */
 export class SseForm implements WireForm<TextEntries, Uint8Array> {
   readonly name = "sse";
-  readonly #entriesOf: (block: EventBlock) => TextEntries;
+  readonly #texts: TextEncodings;
 
-  constructor(entriesOf: (block: EventBlock) => TextEntries) {
-    this.#entriesOf = entriesOf;
+  constructor(texts: TextEncodings) {
+    this.#texts = texts;
   }
 
-  encode(block: EventBlock): TextEntries {
-    return this.#entriesOf(block);
+  encode(block: EventBlock, whole?: boolean): TextEntries {
+    return this.#texts.of(block, whole);
   }
 
   entrySize(entries: TextEntries, index: number): number {
@@ -45,6 +46,14 @@ export class SseForm implements WireForm<TextEntries, Uint8Array> {
 
   frameSize(frame: Uint8Array): number {
     return frame.length;
+  }
+
+  release(entries: TextEntries): void {
+    this.#texts.release(entries);
+  }
+
+  reuse(frame: Uint8Array): void {
+    reuseFrame(frame);
   }
 }
 

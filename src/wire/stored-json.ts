@@ -136,11 +136,27 @@ function writeTime(writer: JsonWriter, source: Buffer, end: number): boolean {
 
 /** Reads a varint into `value`. False: cut off, or beyond 2^53 - 1, as negative numbers are. */
 function readVarint(source: Buffer, end: number): boolean {
-  value = 0;
-  for (let scale = 1; position < end; scale *= 0x80) {
-    const byte = source[position++] as number;
-    value += (byte & 0x7f) * scale;
-    if (byte < 0x80) return value <= Number.MAX_SAFE_INTEGER;
+  // Summed up aside: every number beyond 2^31 that is put into `value` is an object.
+  let at = position;
+  let sum = 0;
+  for (let shift = 0; shift < 28; shift += 7) {
+    if (at >= end) return false;
+    const byte = source[at++] as number;
+    sum |= (byte & 0x7f) << shift;
+    if (byte < 0x80) {
+      value = sum;
+      position = at;
+      return true;
+    }
+  }
+  for (let scale = 2 ** 28; at < end; scale *= 0x80) {
+    const byte = source[at++] as number;
+    sum += (byte & 0x7f) * scale;
+    if (byte < 0x80) {
+      value = sum;
+      position = at;
+      return sum <= Number.MAX_SAFE_INTEGER;
+    }
     if (scale > 2 ** 49) return false;
   }
   return false;

@@ -2,11 +2,12 @@ import { limits } from "../base/limits.ts";
 import { type CursorCodec, cursorLength } from "../events/cursor.ts";
 import { kindName } from "../events/kinds.ts";
 import type { EventBlock } from "../log/block.ts";
-import { chunkHeaderBytes, chunkTrailerBytes, frameWithin } from "./chunk.ts";
+import { chunkHeaderBytes, chunkTrailerBytes, frameWithin, ownMemory } from "./chunk.ts";
 import { cursorOffset, writeEventJson } from "./event-json.ts";
 import { ascii, JsonWriter } from "./json-writer.ts";
+import { giveMemory } from "./spare-memory.ts";
 
-/** Bytes that a block starts with if it needs more than `wholeCapacity` in all; they grow as needed. */
+/** Bytes that a block of which not all is wanted starts with if it needs more than `wholeCapacity` in all; they grow as needed. */
 const firstCapacity = 16 * 1024;
 /** Up to here a block has all its bytes at once: what it grows out of is left to the collector. */
 const wholeCapacity = 64 * 1024;
@@ -45,41 +46,49 @@ const openEvent = ascii("event: ");
 /** Names of kinds, as SSE has them. */
 const names: Uint8Array[] = [];
 
+/** Where the events of a block lie in its text: a number for each of them. */
+export interface TextColumns {
+  /** Where the event begins. */
+  readonly starts: Uint32Array;
+  /** Where the JSON in it begins. */
+  readonly jsonStarts: Uint32Array;
+  /** Where it ends. 0: not written yet. */
+  readonly ends: Uint32Array;
+}
+
+/** Bytes of an event behind its JSON. */
+const tailBytes = openId.length + cursorLength + endOfEvent.length;
+
 /**
  * The events of a block as SSE events, each written when it is first wanted. The JSON inside is what a stream of Connect
  * JSON sends, so both forms share one encoding.
  */
 export class TextEntries {
-  readonly length: number;
+  readonly block: EventBlock;
+  readonly columns: TextColumns;
   readonly #cursors: CursorCodec;
-  readonly #block: EventBlock;
   readonly #stored: Buffer;
   readonly #writer: JsonWriter;
-  /** Where an event and the JSON in it begin and end. An end of 0: not written yet. */
-  readonly #starts: Uint32Array;
-  readonly #jsonStarts: Uint32Array;
-  readonly #jsonEnds: Uint32Array;
-  readonly #ends: Uint32Array;
   readonly #sizes: TextSizes;
   readonly #storedBytes: number;
   #missing: number;
+  /** Frames that lie in the text itself: the first, and how many there are. */
+  #frame: Uint8Array | undefined;
+  #frames = 0;
 
-  constructor(cursors: CursorCodec, block: EventBlock, sizes: TextSizes) {
-    this.length = block.length;
+  /** `whole`: all events will be wanted. `columns` have room for them, and ends of 0. */
+  constructor(cursors: CursorCodec, block: EventBlock, sizes: TextSizes, columns: TextColumns, whole: boolean) {
+    this.block = block;
+    this.columns = columns;
     this.#cursors = cursors;
-    this.#block = block;
     this.#stored = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
     this.#sizes = sizes;
     this.#storedBytes = (block.ends[block.length - 1] as number) - (block.starts[0] as number);
     this.#missing = block.length;
     const expected = chunkHeaderBytes + sizes.expect(block.length, this.#storedBytes) + chunkTrailerBytes;
-    const first = expected <= wholeCapacity ? expected : firstCapacity;
+    const first = whole || expected <= wholeCapacity ? Math.min(limits.maxFrameBytes, expected) : firstCapacity;
     this.#writer = new JsonWriter(first, Math.min(limits.maxFrameBytes, expected));
     this.#writer.at = chunkHeaderBytes;
-    this.#starts = new Uint32Array(block.length);
-    this.#jsonStarts = new Uint32Array(block.length);
-    this.#jsonEnds = new Uint32Array(block.length);
-    this.#ends = new Uint32Array(block.length);
   }
 
   /** Where the events are. Replaced as they grow, so ask again after anything was written. */
@@ -93,43 +102,59 @@ export class TextEntries {
    */
   frame(start: number, end: number): Uint8Array {
     const writer = this.#writer;
-    if (start !== chunkHeaderBytes || end !== writer.at) return writer.bytes.subarray(start, end);
-    writer.reserve(chunkTrailerBytes);
-    writer.at += chunkTrailerBytes;
-    return frameWithin(writer.bytes, start, end);
+    const isAll = start === chunkHeaderBytes && end === writer.at;
+    if (isAll) {
+      writer.reserve(chunkTrailerBytes);
+      writer.at += chunkTrailerBytes;
+    }
+    const frame = isAll ? frameWithin(writer.bytes, start, end) : writer.bytes.subarray(start, end);
+    this.#frame ??= frame;
+    this.#frames++;
+    return frame;
+  }
+
+  /**
+   * Nothing is written or asked for any more. The text becomes that of others once nobody reads the frame that lies in it,
+   * or now, if there is none. With several it is not known who reads the last one.
+   */
+  release(): void {
+    const { bytes } = this.#writer;
+    if (this.#frames === 0) giveMemory(bytes);
+    else if (this.#frames === 1 && this.#frame?.buffer === bytes.buffer) ownMemory(this.#frame, bytes);
   }
 
   /** Where the SSE event begins in `bytes`. Writes it, unless that was done. */
   start(index: number): number {
     this.#write(index);
-    return this.#starts[index] as number;
+    return this.columns.starts[index] as number;
   }
 
   end(index: number): number {
     this.#write(index);
-    return this.#ends[index] as number;
+    return this.columns.ends[index] as number;
   }
 
   jsonStart(index: number): number {
     this.#write(index);
-    return this.#jsonStarts[index] as number;
+    return this.columns.jsonStarts[index] as number;
   }
 
   jsonEnd(index: number): number {
     this.#write(index);
-    return this.#jsonEnds[index] as number;
+    return (this.columns.ends[index] as number) - tailBytes;
   }
 
   #write(index: number): void {
-    if (this.#ends[index] !== 0) return;
+    const { starts, jsonStarts, ends } = this.columns;
+    if (ends[index] !== 0) return;
     const writer = this.#writer;
     const start = writer.at;
-    const name = nameOf(this.#block.kinds[index] as number);
+    const name = nameOf(this.block.kinds[index] as number);
     writer.put(openEvent);
     writer.put(name);
     writer.put(openData);
     let jsonStart = writer.at;
-    const shown = writeEventJson(writer, this.#cursors, this.#block, this.#stored, index);
+    const shown = writeEventJson(writer, this.#cursors, this.block, this.#stored, index);
     if (!shown && name !== unknownName) {
       // Known only once the JSON is there, and rare: write the event again under the other name.
       writer.at = start;
@@ -137,19 +162,18 @@ export class TextEntries {
       writer.put(unknownName);
       writer.put(openData);
       jsonStart = writer.at;
-      writeEventJson(writer, this.#cursors, this.#block, this.#stored, index);
+      writeEventJson(writer, this.#cursors, this.block, this.#stored, index);
     }
-    this.#jsonStarts[index] = jsonStart;
-    this.#jsonEnds[index] = writer.at;
+    jsonStarts[index] = jsonStart;
     writer.put(openId);
     writer.reserve(cursorLength + endOfEvent.length);
     const cursorAt = jsonStart + cursorOffset;
     writer.bytes.copyWithin(writer.at, cursorAt, cursorAt + cursorLength);
     writer.at += cursorLength;
     writer.put(endOfEvent);
-    this.#starts[index] = start;
-    this.#ends[index] = writer.at;
-    if (--this.#missing === 0) this.#sizes.learn(this.length, this.#storedBytes, writer.at);
+    starts[index] = start;
+    ends[index] = writer.at;
+    if (--this.#missing === 0) this.#sizes.learn(this.block.length, this.#storedBytes, writer.at);
   }
 }
 
