@@ -1,6 +1,11 @@
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
+/** Bytes that a writer keeps for what is written next. */
+const maxKeptBytes = 1024 * 1024;
+/** Characters of a text that are looked at one by one, which takes longer for longer ones. */
+const maxShortText = 64;
+
 /** Puts numbers, texts and bytes one after the other into memory that grows. Little-endian on every machine. */
 export class BinaryWriter {
   #bytes = new Uint8Array(256);
@@ -14,6 +19,24 @@ export class BinaryWriter {
   /** What was written. Valid until more is. */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** What was written, in memory of its own. Whatever is written next begins anew. */
+  take(): Uint8Array {
+    // Small ones share a pool: memory of its own takes longer than everything that is written to it.
+    const { buffer, byteOffset, length } = Buffer.allocUnsafe(this.#length);
+    const taken = new Uint8Array(buffer, byteOffset, length);
+    taken.set(this.bytes);
+    this.clear();
+    return taken;
+  }
+
+  /** Begins anew. */
+  clear(): void {
+    this.#length = 0;
+    if (this.#bytes.length <= maxKeptBytes) return;
+    this.#bytes = new Uint8Array(256);
+    this.#view = new DataView(this.#bytes.buffer);
   }
 
   u8(value: number): void {
@@ -54,7 +77,25 @@ export class BinaryWriter {
   }
 
   text(value: string): void {
-    this.data(encoder.encode(value));
+    if (!this.#ascii(value)) this.data(encoder.encode(value));
+  }
+
+  /** Writes a short text whose characters are a byte each; false: it is none, and nothing was written. */
+  #ascii(value: string): boolean {
+    const { length } = value;
+    if (length > maxShortText) return false;
+    const from = this.#length;
+    this.u32(length);
+    const at = this.#advance(length);
+    for (let i = 0; i < length; i++) {
+      const code = value.charCodeAt(i);
+      if (code >= 0x80) {
+        this.#length = from;
+        return false;
+      }
+      this.#bytes[at + i] = code;
+    }
+    return true;
   }
 
   /** May replace the memory, so it is called before that is looked at. */
@@ -122,7 +163,8 @@ export class BinaryReader {
   }
 
   text(): string {
-    return decoder.decode(this.data());
+    const bytes = this.view();
+    return bytes.length === 0 ? "" : decoder.decode(bytes);
   }
 
   #advance(count: number): number {

@@ -111,7 +111,7 @@ export class Fold {
     }
     const parts = this.#parts;
     this.#parts = [];
-    const events = parts.flatMap((part) => part.message.events);
+    const events = parts.length === 1 ? decoded.events : parts.flatMap((part) => part.message.events);
     const head = read(() => decodeHead(concat(parts.map((part) => part.message.head))));
     if (head === undefined || head.appends.reduce((sum, { count }) => sum + count, 0) !== events.length) {
       this.#skip(message.sequence);
@@ -189,20 +189,24 @@ export class Fold {
   #accept(head: GroupHead, events: readonly PendingEvent[], at: number) {
     const appends: PendingAppend[] = [];
     const places: number[] = [];
-    const kept = new Set<PendingEvent>();
+    const { writer } = head;
+    let keptEvents = 0;
     let from = 0;
-    for (const [i, { count, base, after, ...rest }] of head.appends.entries()) {
-      const own = events.slice(from, from + count);
+    for (const [i, append] of head.appends.entries()) {
+      const { count, state, fence } = append;
+      const own = count === events.length ? events : events.slice(from, from + count);
       from += count;
-      const keys = [...(rest.state?.keys() ?? []), ...(rest.fence ?? [])];
-      const { writer } = head;
-      if (this.puts.conflict(keys, { base, writer, ...(after === undefined ? {} : { after }) })) continue;
-      this.puts.note(rest.state?.keys() ?? [], { at, writer, number: head.number + i });
-      for (const event of own) kept.add(event);
-      appends.push({ batch: { ...rest, events: own }, bytes: 0, resolve: () => undefined, reject: () => undefined });
+      if (state !== undefined || fence !== undefined) {
+        if (this.puts.conflict([...(state?.keys() ?? []), ...(fence ?? [])], writer, append)) continue;
+        if (state !== undefined) this.puts.note(state.keys(), { at, writer, number: head.number + i });
+      }
+      keptEvents += count;
+      appends.push({ batch: { ...append, events: own }, bytes: 0, resolve: nothing, reject: nothing });
       places.push(i);
     }
-    return { appends, places, events: kept.size === events.length ? undefined : kept };
+    // Those of one append are kept or not as one.
+    const isWhole = keptEvents === events.length;
+    return { appends, places, events: isWhole ? undefined : new Set(appends.flatMap(({ batch }) => batch.events)) };
   }
 
   /** Notes for each event in which message it lies, and where among the stored bytes of that. */
@@ -272,6 +276,10 @@ export class Fold {
     const held = this.index.state.get(holdKey);
     return held === undefined ? Number.POSITIVE_INFINITY : Number(new TextDecoder().decode(held));
   }
+}
+
+function nothing(): void {
+  // Who waits for an append is told otherwise.
 }
 
 /** What bytes say; undefined: they are not ours. @throws NewerFormat */

@@ -18,6 +18,12 @@ export interface OutgoingMessage {
  */
 export function messagesOf(namespace: string, head: GroupHead, events: readonly PendingEvent[]): OutgoingMessage[] {
   const encoded = encodeHead(head);
+  let bytes = encoded.length;
+  for (const event of events) bytes += sizeOf(event);
+  if (bytes <= limits.natsMessageBytes) {
+    const payload = encodeMessage({ index: 1, of: 1, head: encoded, events });
+    return [{ subject: subjectOf(namespace, events), payload }];
+  }
   const pieces: { head: Uint8Array; events: PendingEvent[]; bytes: number }[] = [];
   const nothing = new Uint8Array(0);
   for (let at = 0; at < encoded.length || at === 0; at += limits.natsMessageBytes) {
@@ -25,7 +31,7 @@ export function messagesOf(namespace: string, head: GroupHead, events: readonly 
     pieces.push({ head: piece, events: [], bytes: piece.length });
   }
   for (const event of events) {
-    const size = event.body.length + event.workerId.length + event.jobId.length + eventOverheadBytes;
+    const size = sizeOf(event);
     let last = pieces.at(-1);
     if (last === undefined || (last.bytes > 0 && last.bytes + size > limits.natsMessageBytes)) {
       last = { head: nothing, events: [], bytes: 0 };
@@ -38,6 +44,10 @@ export function messagesOf(namespace: string, head: GroupHead, events: readonly 
     subject: subjectOf(namespace, piece.events),
     payload: encodeMessage({ index: i + 1, of: pieces.length, head: piece.head, events: piece.events }),
   }));
+}
+
+function sizeOf(event: PendingEvent): number {
+  return event.body.length + event.workerId.length + event.jobId.length + eventOverheadBytes;
 }
 
 function subjectOf(namespace: string, events: readonly PendingEvent[]): string {

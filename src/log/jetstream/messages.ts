@@ -66,9 +66,14 @@ export interface GroupMessage {
   readonly events: readonly PendingEvent[];
 }
 
+/** Written to again and again: memory of its own takes each of them longer than the writing. */
+const messageWriter = new BinaryWriter();
+const headWriter = new BinaryWriter();
+
 export function encodeMessage(message: GroupMessage): Uint8Array {
   const { events } = message;
-  const writer = new BinaryWriter();
+  const writer = messageWriter;
+  writer.clear();
   for (const byte of magic) writer.u8(byte);
   writer.u8(formatVersion);
   writer.u32(message.index);
@@ -81,30 +86,57 @@ export function encodeMessage(message: GroupMessage): Uint8Array {
     writer.text(workerId);
     writer.text(jobId);
     writer.u32(to - from);
-    for (const { kind, body } of events.slice(from, to)) {
+    for (; from < to; from++) {
+      const { kind, body } = events[from] as PendingEvent;
       writer.u32(kind);
       writer.data(body);
     }
-    from = to;
   }
-  return writer.bytes;
+  return writer.take();
 }
 
 /** @throws NewerFormat, or another error where the bytes are none that `encodeMessage` wrote. */
 export function decodeMessage(bytes: Uint8Array): GroupMessage {
-  const reader = new BinaryReader(bytes);
-  for (const byte of magic) if (reader.u8() !== byte) throw new RangeError("this is no message of a log");
-  const version = reader.u8();
-  if (version > formatVersion) throw new NewerFormat("a message", version);
-  const [index, of, head] = [reader.u32(), reader.u32(), reader.data()];
+  const reader = begin(bytes);
+  const index = reader.u32();
+  const of = reader.u32();
+  // That of one which is whole is read at once.
+  const head = of === 1 ? reader.view() : reader.data();
   const events: PendingEvent[] = [];
   while (!reader.isAtEnd) {
-    const [workerId, jobId] = [reader.text(), reader.text()];
+    const workerId = reader.text();
+    const jobId = reader.text();
     for (let left = reader.u32(); left > 0; left--) {
       events.push({ workerId, jobId, kind: reader.u32(), body: reader.view() });
     }
   }
   return { index, of, head, events };
+}
+
+/** The bodies of a message's events alone, in the memory of the message. Throws as `decodeMessage` does. */
+export function bodiesOf(bytes: Uint8Array): readonly Uint8Array[] {
+  const reader = begin(bytes);
+  reader.skip(4 + 4);
+  reader.skip(reader.u32());
+  const bodies: Uint8Array[] = [];
+  while (!reader.isAtEnd) {
+    reader.skip(reader.u32());
+    reader.skip(reader.u32());
+    for (let left = reader.u32(); left > 0; left--) {
+      reader.skip(4);
+      bodies.push(reader.view());
+    }
+  }
+  return bodies;
+}
+
+/** A reader behind what every message begins with. */
+function begin(bytes: Uint8Array): BinaryReader {
+  const reader = new BinaryReader(bytes);
+  for (const byte of magic) if (reader.u8() !== byte) throw new RangeError("this is no message of a log");
+  const version = reader.u8();
+  if (version > formatVersion) throw new NewerFormat("a message", version);
+  return reader;
 }
 
 const withRetention = 1;
@@ -114,8 +146,10 @@ const trimsAll = 8;
 const withLost = 16;
 const withKeeper = 32;
 
+/** Valid until the next one is encoded. */
 export function encodeHead(head: GroupHead): Uint8Array {
-  const writer = new BinaryWriter();
+  const writer = headWriter;
+  writer.clear();
   writer.text(head.writer);
   writer.f64(head.number);
   writer.f64(head.timeMs);
@@ -156,7 +190,10 @@ export function decodeHead(bytes: Uint8Array): GroupHead {
   const retention = (parts & withRetention) === 0 ? undefined : readRetention(reader);
   const hold = (parts & withHold) !== 0 ? reader.f64() : (parts & withStateHold) !== 0 ? ("state" as const) : undefined;
   const lost = (parts & withLost) === 0 ? undefined : readMany(reader, () => readLost(reader));
-  const appends = readMany(reader, () => readAppend(reader));
+  const appends: GroupAppend[] = [];
+  for (let left = reader.u32(); left > 0; left--) appends.push(readAppend(reader));
+  // Most groups are appends and nothing else.
+  if (parts === 0) return { ...head, appends };
   return {
     ...head,
     appends,
@@ -206,9 +243,8 @@ const putsWithResult = 2;
 function writeAppend(writer: BinaryWriter, append: GroupAppend): void {
   writer.u32(append.count);
   writer.f64(append.base);
-  const state = append.state ?? new Map<string, StatePut>();
-  writer.u32(state.size);
-  for (const [key, put] of state) {
+  writer.u32(append.state?.size ?? 0);
+  for (const [key, put] of append.state ?? []) {
     writer.text(key);
     if (put === null) {
       writer.u8(removes);
@@ -221,10 +257,9 @@ function writeAppend(writer: BinaryWriter, append: GroupAppend): void {
       writer.u32(put.resultAt);
     }
   }
-  for (const ids of [append.forgetWorkers ?? [], append.forgetJobs ?? [], append.fence ?? []]) {
-    writer.u32(ids.length);
-    for (const id of ids) writer.text(id);
-  }
+  writeIds(writer, append.forgetWorkers);
+  writeIds(writer, append.forgetJobs);
+  writeIds(writer, append.fence);
   writer.u32(append.after?.size ?? 0);
   for (const [key, number] of append.after ?? []) {
     writer.text(key);
@@ -232,20 +267,45 @@ function writeAppend(writer: BinaryWriter, append: GroupAppend): void {
   }
 }
 
+function writeIds(writer: BinaryWriter, ids: readonly string[] = []): void {
+  writer.u32(ids.length);
+  for (const id of ids) writer.text(id);
+}
+
+/** Most appends are events and nothing else, so nothing is made for what is not there. */
 function readAppend(reader: BinaryReader): GroupAppend {
-  const [count, base] = [reader.u32(), reader.f64()];
-  const state = new Map<string, StatePut>(readMany(reader, () => [reader.text(), readPut(reader)]));
-  const [forgetWorkers, forgetJobs, fence] = [0, 1, 2].map(() => readMany(reader, () => reader.text()));
-  const after = new Map<string, number>(readMany(reader, () => [reader.text(), reader.f64()]));
-  return {
-    count,
-    base,
-    ...(after.size === 0 ? {} : { after }),
-    ...(state.size === 0 ? {} : { state }),
-    ...(forgetWorkers?.length ? { forgetWorkers } : {}),
-    ...(forgetJobs?.length ? { forgetJobs } : {}),
-    ...(fence?.length ? { fence } : {}),
-  };
+  const append: { -readonly [K in keyof GroupAppend]: GroupAppend[K] } = { count: reader.u32(), base: reader.f64() };
+  const state = readMap(reader, readPut);
+  if (state !== undefined) append.state = state;
+  const forgetWorkers = readIds(reader);
+  if (forgetWorkers !== undefined) append.forgetWorkers = forgetWorkers;
+  const forgetJobs = readIds(reader);
+  if (forgetJobs !== undefined) append.forgetJobs = forgetJobs;
+  const fence = readIds(reader);
+  if (fence !== undefined) append.fence = fence;
+  const after = readMap(reader, readNumber);
+  if (after !== undefined) append.after = after;
+  return append;
+}
+
+function readMap<T>(reader: BinaryReader, readValue: (reader: BinaryReader) => T): Map<string, T> | undefined {
+  const size = reader.u32();
+  if (size === 0) return undefined;
+  const map = new Map<string, T>();
+  for (let left = size; left > 0; left--) map.set(reader.text(), readValue(reader));
+  return map;
+}
+
+function readIds(reader: BinaryReader): string[] | undefined {
+  const length = reader.u32();
+  if (length === 0) return undefined;
+  const ids: string[] = [];
+  for (let left = length; left > 0; left--) ids.push(reader.text());
+  return ids;
+}
+
+function readNumber(reader: BinaryReader): number {
+  return reader.f64();
 }
 
 function readPut(reader: BinaryReader): StatePut {

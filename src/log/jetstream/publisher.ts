@@ -194,18 +194,17 @@ export class Publisher {
       writer,
       number,
       timeMs: this.#saysTime ? Math.max(1, Math.floor(this.#clock.now())) : 0,
-      appends: group.appends.map(({ base, after, batch: { events, ...rest } }) => ({
-        ...rest,
-        base,
-        count: events.length,
-        ...(after === undefined ? {} : { after }),
-      })),
+      appends: group.appends.map(({ base, after, batch }) => {
+        const append = { ...batch, base, count: batch.events.length };
+        return after === undefined ? append : { ...append, after };
+      }),
     };
-    const messages = messagesOf(
-      this.#namespace,
-      head,
-      group.appends.flatMap(({ batch }) => batch.events),
-    );
+    const [first] = group.appends;
+    const events =
+      first !== undefined && group.appends.length === 1
+        ? first.batch.events
+        : group.appends.flatMap(({ batch }) => batch.events);
+    const messages = messagesOf(this.#namespace, head, events);
     const { subject } = messages.at(-1) as OutgoingMessage;
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
     this.#sent.add({ ...group, writer, bytes, subject });

@@ -13,7 +13,6 @@ export interface Put {
 export interface Dependence {
   /** Up to where in the stream its writer had seen everything. */
   readonly base: number;
-  readonly writer: string;
   /** Number of the append of the same writer that is to have put a key last, by key. */
   readonly after?: ReadonlyMap<string, number>;
 }
@@ -43,7 +42,7 @@ export class Puts {
   }
 
   /** Whether the writer did not know who put one of the keys last. */
-  conflict(keys: Iterable<string>, { base, writer, after }: Dependence): boolean {
+  conflict(keys: Iterable<string>, writer: string, { base, after }: Dependence): boolean {
     for (const key of keys) {
       const put = this.#puts.get(key);
       const own = after?.get(key);

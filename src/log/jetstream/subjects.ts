@@ -36,7 +36,13 @@ export function changeSubject(namespace: string): string {
   return `tailrace.${namespace}.c`;
 }
 
+let lastId = "";
+let lastToken = nobody;
+
 function tokenOf(id: string | undefined): string {
   if (id === undefined) return several;
-  return id === "" ? nobody : Buffer.from(id).toString("base64url");
+  if (id === "") return nobody;
+  // Events mostly come in runs of one worker.
+  if (id !== lastId) [lastId, lastToken] = [id, Buffer.from(id).toString("base64url")];
+  return lastToken;
 }

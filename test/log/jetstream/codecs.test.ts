@@ -209,7 +209,7 @@ test("missing messages are noticed, unless they were missing when the log began"
 test("a key that somebody else put is not put by who did not know, however long ago that was", () => {
   const puts = new Puts();
   const conflict = (key: string, base: number, writer: string, after?: number) =>
-    puts.conflict([key], { base, writer, ...(after === undefined ? {} : { after: new Map([[key, after]]) }) });
+    puts.conflict([key], writer, { base, ...(after === undefined ? {} : { after: new Map([[key, after]]) }) });
   puts.note(["k"], { at: 10, writer: "one", number: 3 });
   expect(conflict("k", 9, "two")).toBe(true);
   expect(conflict("k", 10, "two")).toBe(false);
@@ -223,7 +223,7 @@ test("a key that somebody else put is not put by who did not know, however long 
   for (let i = 0; i < 70_000; i++) puts.note([`key${i}`], { at: 11 + i, writer: "one", number: 4 + i });
   expect(puts.size).toBeLessThan(70_000);
   expect(conflict("k", 9, "two")).toBe(true);
-  expect(puts.conflict([], { base: 9, writer: "two" })).toBe(false);
+  expect(puts.conflict([], "two", { base: 9 })).toBe(false);
   expect(conflict("k", puts.floor, "two")).toBe(false);
 });
 
