@@ -94,8 +94,9 @@ export const limits = {
   /** Messages that NATS sends ahead to the tail, and bytes of the newest ones that are kept for readers a little behind. */
   natsTailAhead: 1_000,
   natsRecentBytes: 16 * 1024 * 1024,
-  /** Messages that one question of a reader may be answered with. */
-  natsReadMessages: 64,
+  /** Messages that one question of a reader may be answered with, and bytes of them after which the answer ends. */
+  natsReadMessages: 512,
+  natsReadBytes: 1024 * 1024,
   /** Milliseconds that a reader waits for a server that is behind the log. */
   natsReachMs: 10_000,
   /** Keys of the state whose last writer is remembered. Who was away for longer than it takes to put as many puts none. */

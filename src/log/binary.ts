@@ -162,6 +162,10 @@ export class BinaryReader {
     return this.#bytes.subarray(from, from + length);
   }
 
+  skip(count: number): void {
+    this.#advance(count);
+  }
+
   text(): string {
     const bytes = this.view();
     return bytes.length === 0 ? "" : decoder.decode(bytes);

@@ -10,6 +10,7 @@ import type { Layout } from "../index/extents.ts";
 import { type FetchedBytes, ReadableLog } from "../readable-log.ts";
 import { Availability } from "./availability.ts";
 import type { NatsLink } from "./connect.ts";
+import { DirectGets } from "./direct-gets.ts";
 import { silent } from "./errors.ts";
 import type { Fold, StreamMessage } from "./fold.ts";
 import type { KeptIdentity } from "./identity.ts";
@@ -84,7 +85,8 @@ export class JetStreamLog extends ReadableLog {
       if (connected) this.#availability.has("link");
       else this.#availability.misses("link");
     });
-    this.#reader = new Reader(manager, namespace, fold, () => this.#assertReachable());
+    const source = { direct: new DirectGets(link, manager.direct), streams: manager.streams };
+    this.#reader = new Reader(source, namespace, fold, () => this.#assertReachable());
     this.#keeper = new Keeper({ ...parts, publisher: this.#publisher });
     this.#maintenance = new Maintenance(parts, this.#keeper, {
       lost: (sequences) => this.#reportLost((sequence) => sequences(sequence)),

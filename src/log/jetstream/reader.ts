@@ -1,18 +1,38 @@
-import { type DirectStreamAPI, JetStreamError, type JetStreamManager } from "@nats-io/jetstream";
 import { limits } from "../../base/limits.ts";
 import { unsetBytes } from "../binary.ts";
 import { encodeTime } from "../commit/time.ts";
 import { type Extent, type Layout, pick } from "../index/extents.ts";
 import type { FetchedBytes } from "../readable-log.ts";
+import type { StoredMessage } from "./direct-gets.ts";
 import type { Fold } from "./fold.ts";
-import { decodeMessage } from "./messages.ts";
+import { bodiesOf } from "./messages.ts";
 import { streamOf } from "./subjects.ts";
-
-/** Status of an answer without messages. */
-const notFound = 404;
 
 /** Messages nobody wants between two wanted ones, that cost less than another question. */
 const maxGap = 8;
+
+/** Whom a reader asks for messages of a stream. Null: it is not there. */
+export interface MessageSource {
+  /** Any server of NATS that has the stream, which may be behind. */
+  readonly direct: {
+    getMessage(stream: string, question: { readonly seq: number }): Promise<StoredMessage | null>;
+    /** The next messages from `seq` on, in order, not always as many as there are. */
+    getBatch(
+      stream: string,
+      question: { readonly seq: number; readonly batch: number },
+    ): Promise<readonly StoredMessage[]>;
+  };
+  /** The leader of the stream. */
+  readonly streams: {
+    getMessage(stream: string, question: { readonly seq: number }): Promise<StoredMessage | null>;
+  };
+}
+
+/** A message of which something is wanted. */
+interface Wanted {
+  readonly sequence: number;
+  readonly extents: Extent[];
+}
 
 /** The messages that a page needs are not there any more. */
 export class MissingMessages extends Error {
@@ -27,110 +47,148 @@ export class MissingMessages extends Error {
 
 /** Fetches stored bytes from the stream: by the sequences of messages that the index names, never by asking what is there. */
 export class Reader {
-  readonly #manager: JetStreamManager;
-  readonly #direct: DirectStreamAPI;
+  readonly #source: MessageSource;
   readonly #stream: string;
   readonly #fold: Fold;
   readonly #assertAvailable: () => void;
 
   /** @param assertAvailable throws if there is nobody to ask. */
-  constructor(manager: JetStreamManager, namespace: string, fold: Fold, assertAvailable: () => void) {
+  constructor(source: MessageSource, namespace: string, fold: Fold, assertAvailable: () => void) {
     this.#assertAvailable = assertAvailable;
-    this.#manager = manager;
-    this.#direct = manager.direct;
+    this.#source = source;
     this.#stream = streamOf(namespace);
     this.#fold = fold;
   }
 
   /** @throws MissingMessages, and what the client throws. */
   async fetch(layout: Layout, memory: Uint8Array | undefined): Promise<FetchedBytes> {
-    const { totalBytes, extents } = layout;
+    const { totalBytes } = layout;
     const fits = memory !== undefined && totalBytes <= memory.length;
     const bytes = fits ? memory.subarray(0, totalBytes) : unsetBytes(totalBytes);
-    const wanted = new Map<number, Extent[]>();
-    for (const extent of extents) {
-      const sequence = this.#fold.streamSequenceOf(extent.segment);
-      const stored = this.#fold.recent.get(sequence);
-      if (stored !== undefined) put(layout, extent, stored, bytes);
-      else wanted.set(sequence, [...(wanted.get(sequence) ?? []), extent]);
-    }
-    const sequences = [...wanted.keys()].sort((a, b) => a - b);
+    const runs = runsOf(this.#wanted(layout, bytes));
     const missing: number[] = [];
-    for (let from = 0; from < sequences.length; ) {
-      const run = runOf(sequences, from);
-      from += run.length;
-      const found = await this.#payloads(run);
-      for (const sequence of run) {
-        const payload = found.get(sequence);
-        const own = wanted.get(sequence) as Extent[];
-        if (payload === undefined) missing.push(sequence);
-        else for (const extent of own) put(layout, extent, storedBytesOf(payload, timeOf(layout, extent)), bytes);
-      }
+    let next = this.#ask(runs[0]);
+    for (let i = 0; i < runs.length; i++) {
+      const asked = next;
+      // What comes next is on its way while this is read.
+      next = this.#ask(runs[i + 1]);
+      const messages = await asked;
+      await this.#take(runs[i] as readonly Wanted[], messages, layout, bytes, missing);
     }
     if (missing.length > 0) throw new MissingMessages(missing);
     return { bytes, starts: layout.starts, ends: layout.ends };
   }
 
-  /** The payloads of messages, as far as they are there. */
-  async #payloads(sequences: readonly number[]): Promise<Map<number, Uint8Array>> {
-    this.#assertAvailable();
-    const found = new Map<number, Uint8Array>();
-    const first = sequences[0] as number;
-    const last = sequences.at(-1) as number;
-    if (first === last) {
-      const message = await this.#direct.getMessage(this.#stream, { seq: first });
-      if (message !== null) found.set(first, message.data);
-    } else {
-      // With holes, as many messages reach further than the last one that is wanted.
-      const batch = last - first + 1;
-      const messages = await this.#direct.getBatch(this.#stream, { seq: first, batch });
-      try {
-        // To the end: a question that is broken off keeps its subscription.
-        for await (const message of messages) if (message.seq <= last) found.set(message.seq, message.data);
-      } catch (error) {
-        // Nothing from there on is an error to the client.
-        if (!(error instanceof JetStreamError) || (error as { code?: unknown }).code !== notFound) throw error;
+  /** Puts what is known already, and gives the other messages, in order. */
+  #wanted(layout: Layout, bytes: Uint8Array): readonly Wanted[] {
+    const wanted: Wanted[] = [];
+    let last: Wanted | undefined;
+    // Rows are in the order of the log, so those of a message are together, and messages in order.
+    for (const extent of layout.extents) {
+      const sequence = this.#fold.streamSequenceOf(extent.segment);
+      const stored = this.#fold.recent.get(sequence);
+      if (stored !== undefined) put(layout, extent, stored, bytes);
+      else if (sequence === last?.sequence) last.extents.push(extent);
+      else {
+        last = { sequence, extents: [extent] };
+        wanted.push(last);
       }
     }
-    for (const sequence of sequences) {
-      if (found.has(sequence)) continue;
-      // A replica that is behind says the same as one that knows; the leader knows.
-      const message = await this.#manager.streams.getMessage(this.#stream, { seq: sequence });
-      if (message !== null) found.set(sequence, message.data);
+    return wanted;
+  }
+
+  #ask(run: readonly Wanted[] | undefined): Promise<readonly StoredMessage[]> {
+    const asked = run === undefined ? Promise.resolve([]) : this.#messages(run);
+    // It is waited for only when what was asked before has come.
+    asked.catch(() => undefined);
+    return asked;
+  }
+
+  /** The messages from the first to the last one that is wanted, as far as they are there. */
+  async #messages(run: readonly Wanted[]): Promise<readonly StoredMessage[]> {
+    this.#assertAvailable();
+    const { direct } = this.#source;
+    let seq = run[0]?.sequence as number;
+    const last = run.at(-1)?.sequence as number;
+    if (seq === last) {
+      const message = await direct.getMessage(this.#stream, { seq });
+      return message === null ? [] : [message];
     }
-    return found;
+    let all: readonly StoredMessage[] = [];
+    while (seq <= last) {
+      // With holes, as many messages reach further than the last one that is wanted.
+      const some = await direct.getBatch(this.#stream, { seq, batch: last - seq + 1 });
+      const newest = some.at(-1);
+      if (newest === undefined) break;
+      all = all.length === 0 ? some : [...all, ...some];
+      seq = newest.seq + 1;
+    }
+    return all;
+  }
+
+  /** Puts what is wanted of messages. */
+  async #take(
+    run: readonly Wanted[],
+    messages: readonly StoredMessage[],
+    layout: Layout,
+    bytes: Uint8Array,
+    missing: number[],
+  ): Promise<void> {
+    let at = 0;
+    for (const { sequence, extents } of run) {
+      while (at < messages.length && (messages[at] as StoredMessage).seq < sequence) at++;
+      let message = messages[at] ?? null;
+      if (message?.seq !== sequence) {
+        // A replica that is behind says the same as one that knows; the leader knows.
+        message = await this.#source.streams.getMessage(this.#stream, { seq: sequence });
+      }
+      if (message === null) missing.push(sequence);
+      else putMessage(layout, extents, message.data, bytes);
+    }
   }
 }
 
-/** From `from` on, the sequences that are near enough to be asked for at once. */
-function runOf(sequences: readonly number[], from: number): readonly number[] {
-  let to = from + 1;
-  while (
-    to < sequences.length &&
-    (sequences[to] as number) - (sequences[to - 1] as number) <= maxGap &&
-    (sequences[to] as number) - (sequences[from] as number) < limits.natsReadMessages
-  ) {
-    to++;
+/** Cuts messages into runs that are near enough to be asked for at once. */
+function runsOf(wanted: readonly Wanted[]): readonly (readonly Wanted[])[] {
+  const runs: Wanted[][] = [];
+  let run: Wanted[] = [];
+  for (const message of wanted) {
+    const { sequence } = message;
+    const first = run[0]?.sequence ?? sequence;
+    const before = run.at(-1)?.sequence ?? sequence;
+    if (run.length === 0 || sequence - before > maxGap || sequence - first >= limits.natsReadMessages) {
+      run = [];
+      runs.push(run);
+    }
+    run.push(message);
   }
-  return sequences.slice(from, to);
+  return runs;
 }
 
-function timeOf(layout: Layout, extent: Extent): number {
-  return layout.rows.times[extent.firstRow] as number;
+let lastTime: { readonly timeMs: number; readonly encoded: Uint8Array } | undefined;
+
+/** Messages that came in at the same time are read one after the other. */
+function encodedTime(timeMs: number): Uint8Array {
+  if (lastTime?.timeMs !== timeMs) lastTime = { timeMs, encoded: encodeTime(timeMs) };
+  return lastTime.encoded;
 }
 
-/** The stored bytes of the events of a message, one after the other. They all came in at the same time. */
-function storedBytesOf(payload: Uint8Array, timeMs: number): Uint8Array {
-  const time = encodeTime(timeMs);
-  const { events } = decodeMessage(payload);
-  const stored = new Uint8Array(events.reduce((sum, { body }) => sum + time.length + body.length, 0));
+function putMessage(layout: Layout, extents: readonly Extent[], payload: Uint8Array, target: Uint8Array): void {
+  // The events of a message all came in at the same time.
+  const time = encodedTime(layout.rows.times[(extents[0] as Extent).firstRow] as number);
+  const bodies = bodiesOf(payload);
+  let size = 0;
+  for (const body of bodies) size += time.length + body.length;
+  const [extent] = extents;
+  const isAll = extents.length === 1 && extent?.isWhole === true && extent.from === 0 && extent.to === size;
+  const stored = isAll ? target.subarray(extent.at, extent.at + size) : new Uint8Array(size);
   let at = 0;
-  for (const { body } of events) {
+  for (const body of bodies) {
     stored.set(time, at);
     stored.set(body, at + time.length);
     at += time.length + body.length;
   }
-  return stored;
+  if (!isAll) for (const one of extents) put(layout, one, stored, target);
 }
 
 function put(layout: Layout, extent: Extent, stored: Uint8Array, target: Uint8Array): void {

@@ -1,4 +1,3 @@
-import type { JetStreamManager } from "@nats-io/jetstream";
 import type { Clock } from "../../../src/base/clock.ts";
 import { PendingAppends } from "../../../src/log/commit/pending.ts";
 import type { AppendBatch, AppendResult, LogIdentity } from "../../../src/log/contract.ts";
@@ -7,7 +6,7 @@ import { resolveRetention } from "../../../src/log/index/retention.ts";
 import type { NatsLink } from "../../../src/log/jetstream/connect.ts";
 import { Fold, type StreamMessage } from "../../../src/log/jetstream/fold.ts";
 import { Publisher } from "../../../src/log/jetstream/publisher.ts";
-import { Reader } from "../../../src/log/jetstream/reader.ts";
+import { type MessageSource, Reader } from "../../../src/log/jetstream/reader.ts";
 import { type FetchedBytes, ReadableLog } from "../../../src/log/readable-log.ts";
 
 type NatsAnswer = (error: Error | null, message: { readonly subject: string; readonly data: Uint8Array }) => void;
@@ -88,9 +87,8 @@ export class SharedLog extends ReadableLog {
       assertReachable: () => undefined,
       acknowledged: () => undefined,
     });
-    const manager = { direct: undefined } as unknown as JetStreamManager;
     // Everything is among the newest, so nobody is asked.
-    this.#reader = new Reader(manager, "test", fold, () => undefined);
+    this.#reader = new Reader({} as MessageSource, "test", fold, () => undefined);
   }
 
   override get isShared(): boolean {
