@@ -15,7 +15,7 @@ import { silent } from "./errors.ts";
 import type { Fold, StreamMessage } from "./fold.ts";
 import type { KeptIdentity } from "./identity.ts";
 import { Keeper } from "./keeper.ts";
-import { lostRows } from "./lost.ts";
+import { type LostMessages, lostRows } from "./lost.ts";
 import { Maintenance } from "./maintenance.ts";
 import type { Meta } from "./meta.ts";
 import { Publisher } from "./publisher.ts";
@@ -89,7 +89,7 @@ export class JetStreamLog extends ReadableLog {
     this.#reader = new Reader(source, namespace, fold, () => this.#assertReachable());
     this.#keeper = new Keeper({ ...parts, publisher: this.#publisher });
     this.#maintenance = new Maintenance(parts, this.#keeper, {
-      lost: (sequences) => this.#reportLost((sequence) => sequences(sequence)),
+      lost: (messages) => this.#reportLost(messages),
       answers: (isAnswer) => (isAnswer ? this.#availability.has("stream") : this.#availability.misses("stream")),
       failed: (message, cause) => this.#giveUp(message, cause),
     });
@@ -175,7 +175,11 @@ export class JetStreamLog extends ReadableLog {
       if (error instanceof TailraceError) throw error;
       if (!(error instanceof MissingMessages)) throw this.unavailable("The log can't be read right now.", error);
       const missing = new Set(error.sequences);
-      await this.#reportLost((sequence) => missing.has(sequence));
+      await this.#reportLost({
+        from: Math.min(...missing),
+        before: Math.max(...missing) + 1,
+        has: (sequence) => missing.has(sequence),
+      });
       return undefined;
     }
   }
@@ -241,12 +245,12 @@ export class JetStreamLog extends ReadableLog {
    * Messages are gone that retention kept: everyone takes them for removed, with what came before them, so that readers
    * are told what they lost. Settles when this server did.
    */
-  async #reportLost(isLost: (streamSequence: number) => boolean): Promise<void> {
+  async #reportLost(messages: LostMessages): Promise<void> {
     try {
       // Retention may have removed them meanwhile, and this server not know it yet.
       const through = await this.#newest();
       await this.#until(() => this.#parts.fold.last >= through, limits.natsReachMs);
-      const lost = lostRows(this.#parts.fold, isLost);
+      const lost = lostRows(this.#parts.fold, messages);
       if (lost.length > 0) await this.#publisher.control({ lost });
     } catch (error) {
       if (error instanceof TailraceError) throw error;

@@ -4,6 +4,7 @@ import type { Fold } from "./fold.ts";
 import { bornNow, fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
 import type { LogParts } from "./jetstream-log.ts";
 import type { Keeper } from "./keeper.ts";
+import type { LostMessages } from "./lost.ts";
 import { purge } from "./purge.ts";
 import { SnapshotCut } from "./snapshot.ts";
 import { findStream } from "./stream.ts";
@@ -15,7 +16,7 @@ const restFactor = 20;
 /** What is done with what is found. */
 export interface MaintenanceActions {
   /** Messages are gone that retention kept. */
-  lost(isLost: (streamSequence: number) => boolean): Promise<void>;
+  lost(messages: LostMessages): Promise<void>;
   /** The stream is asked for something, or has answered. */
   answers(isAnswer: boolean): void;
   /** The log can't go on. */
@@ -32,6 +33,8 @@ export class Maintenance {
   readonly #actions: MaintenanceActions;
   #kept: KeptIdentity;
   #keptThrough: number;
+  /** Nothing that is retained was before this message of the stream. */
+  #firstKnown = 0;
   /** Whether the stream seemed to have lost messages when it was asked last. */
   #isShort = false;
   /** The newest message when the connection was lost: what has come since may be of another history. */
@@ -107,7 +110,10 @@ export class Maintenance {
     const place = this.#purgeable(stream);
     if (!this.#keeper.mayBe) return;
     const { first_seq: first } = stream.state;
-    await this.#actions.lost((sequence) => sequence < first);
+    if (first > this.#firstKnown) {
+      await this.#actions.lost({ from: this.#firstKnown, before: first });
+      this.#firstKnown = first;
+    }
     await this.#mark();
     if (performance.now() < this.#nextSnapshotMs || fold.last === this.#keptThrough) return;
     const startedAtMs = performance.now();

@@ -1,6 +1,8 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { JetStreamManager } from "@nats-io/jetstream";
 import type { ScopeEntry } from "../index/scope-entry.ts";
 import type { Fold } from "./fold.ts";
+import { liveSequences, stepsPerTurn, visitLive } from "./live.ts";
 import { eventSubject, streamOf, subjectsOf } from "./subjects.ts";
 
 /** Messages of a subject that must be dead, beside as many as are alive, for it to be worth a purge of its own. */
@@ -24,8 +26,9 @@ interface LiveMessages {
  */
 export async function purge(manager: JetStreamManager, namespace: string, fold: Fold, through: number): Promise<void> {
   const stream = streamOf(namespace);
-  const live = liveMessages(namespace, fold);
-  const first = Math.min(through + 1, ...[...live.values()].map((messages) => messages.first));
+  const live = await liveMessages(namespace, fold);
+  let first = through + 1;
+  for (const messages of live.values()) first = Math.min(first, messages.first);
   const { state } = await manager.streams.info(stream);
   if (first > state.first_seq) await manager.streams.purge(stream, { seq: first });
   if (first > through) return;
@@ -50,35 +53,28 @@ async function deleteDead(
   first: number,
   through: number,
 ): Promise<void> {
-  const live = liveSequences(fold);
+  const live = await liveSequences(fold);
   const { state } = await manager.streams.info(stream);
-  const deadAtMost = state.messages - live.size - Math.max(0, state.last_seq - through);
-  if (deadAtMost < live.size + minDead) return;
+  const deadAtMost = state.messages - live.length - Math.max(0, state.last_seq - through);
+  if (deadAtMost < live.length + minDead) return;
   const { state: details } = await manager.streams.info(stream, { deleted_details: true });
   const gone = new Set(details.deleted ?? []);
   let left = maxDeletes;
+  let at = 0;
   for (let sequence = first; sequence <= through && left > 0; sequence++) {
-    if (live.has(sequence) || gone.has(sequence)) continue;
+    if (sequence % stepsPerTurn === 0) await nextTurn();
+    while (at < live.length && (live[at] as number) < sequence) at++;
+    if (live[at] === sequence || gone.has(sequence)) continue;
     await manager.streams.deleteMessage(stream, sequence, false);
     left--;
   }
 }
 
-function liveSequences(fold: Fold): Set<number> {
-  const live = new Set<number>();
-  for (const chunk of fold.index.columns.chunks) {
-    for (let row = 0; row < chunk.length; row++) {
-      if (fold.index.isLive(chunk, row)) live.add(fold.streamSequenceOf(chunk.segments[row] as number));
-    }
-  }
-  return live;
-}
-
 /** By subject, also by those of messages with events of several, whichever it was. */
-function liveMessages(namespace: string, fold: Fold): Map<string, LiveMessages> {
+async function liveMessages(namespace: string, fold: Fold): Promise<Map<string, LiveMessages>> {
   const { index } = fold;
   const live = new Map<string, LiveMessages>();
-  // Said once for each worker and job: there may be a million events of a few of them, and nobody is served meanwhile.
+  // Said once for each worker and job: there may be a million events of a few of them.
   const known = new Map<ScopeEntry, Map<ScopeEntry | undefined, readonly LiveMessages[]>>();
   const messagesOf = (worker: ScopeEntry, job: ScopeEntry | undefined): readonly LiveMessages[] => {
     const byJob = known.get(worker) ?? new Map<ScopeEntry | undefined, readonly LiveMessages[]>();
@@ -87,14 +83,10 @@ function liveMessages(namespace: string, fold: Fold): Map<string, LiveMessages> 
     byJob.set(job, messages);
     return messages;
   };
-  for (const chunk of index.columns.chunks) {
-    for (let row = 0; row < chunk.length; row++) {
-      if (!index.isLive(chunk, row)) continue;
-      const sequence = fold.streamSequenceOf(chunk.segments[row] as number);
-      const messages = messagesOf(index.holders.workerOf(chunk, row), index.holders.jobOf(chunk, row));
-      for (const one of messages) note(one, sequence);
-    }
-  }
+  await visitLive(fold, (chunk, row, sequence) => {
+    const messages = messagesOf(index.holders.workerOf(chunk, row), index.holders.jobOf(chunk, row));
+    for (const one of messages) note(one, sequence);
+  });
   return live;
 }
 
