@@ -28,6 +28,13 @@ interface Kept {
   atMs: number;
 }
 
+/** Where a pass reads: after `after`, up to `end`, and up to `until` if there is nothing before that. */
+interface Range {
+  readonly after: number;
+  readonly end: number;
+  readonly until: number;
+}
+
 /** How long a pass is kept for others, in milliseconds. */
 const keepMs = 2_000;
 
@@ -84,6 +91,7 @@ export class Passes {
     if (after < this.#log.bounds(selection.scope).floor.sequence) return Promise.resolve({ kind: "expired" });
     const size = this.#pace.size(form.name);
     const end = this.#roundEnd(selection, after, until, size);
+    const range = { after, end, until };
     const key = `${form.name} ${after} ${end} ${selection.key}`;
     const kept = this.#kept.get(key);
     if (kept !== undefined) {
@@ -94,7 +102,7 @@ export class Passes {
     }
     this.#reads++;
     const shared = selection.catchingUp > 1;
-    const pass = this.#read(selection, form, after, end, size, shared);
+    const pass = this.#read(selection, form, range, size, shared);
     if (!shared) return pass;
     const entry: Kept = { pass, bytes: limits.catchUpPassBytes, atMs: this.#clock.monotonic() };
     this.#kept.set(key, entry);
@@ -141,21 +149,24 @@ export class Passes {
   async #read<Entries, Frame>(
     selection: Selection,
     form: WireForm<Entries, Frame>,
-    after: number,
-    until: number,
+    { after, end, until }: Range,
     size: PassSize,
     shared: boolean,
   ): Promise<Pass<Frame>> {
     const memory = this.#spare.pop() ?? pageMemory();
-    const page = await this.#log.read({
-      scope: selection.scope,
-      kinds: selection.kinds,
-      after,
-      until,
-      maxEvents: size.events,
-      maxBytes: size.bytes,
-      memory,
-    });
+    const read = (to: number) =>
+      this.#log.read({
+        scope: selection.scope,
+        kinds: selection.kinds,
+        after,
+        until: to,
+        maxEvents: size.events,
+        maxBytes: size.bytes,
+        memory,
+      });
+    let page = await read(end);
+    // A log that begins anew, or was not closed, leaves out up to 2^30 sequences: as many rounds have nothing in them.
+    if (end < until && page.kind === "page" && page.block === undefined) page = await read(until);
     const events = page.kind === "page" ? (page.block?.length ?? 0) : 0;
     const make = () => this.#passOf(form, page, shared);
     const pass = events === 0 ? make() : this.#pace.measure(form.name, events, make);

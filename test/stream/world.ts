@@ -28,9 +28,11 @@ export class TailWorld {
       retention?: Partial<RetentionLimits>;
       endOf?: EndOfScope;
       wrap?: (log: EventLog) => EventLog;
+      Log?: typeof MemoryLog;
     } = {},
   ) {
-    this.memory = new MemoryLog({ runtimeId: "world", clock: this.clock, retention: options.retention ?? {} });
+    const { Log = MemoryLog } = options;
+    this.memory = new Log({ runtimeId: "world", clock: this.clock, retention: options.retention ?? {} });
     this.log = options.wrap?.(this.memory) ?? this.memory;
     this.cursors = new CursorCodec("world", this.log.identity.generation);
     this.tail = new Tail({
