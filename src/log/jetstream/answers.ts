@@ -19,7 +19,7 @@ export interface AnswerListener {
 }
 
 const noResponders = 503;
-const decoder = new TextDecoder();
+const errorField = Buffer.from('"error"');
 
 /**
  * What NATS answers to groups that were published, each on a subject of its own below one subscription. The client's own
@@ -48,13 +48,20 @@ export class Answers {
 
   #take(message: Msg): void {
     const number = Number(message.subject.slice(this.#prefix.length));
-    if (message.data.length === 0 && message.headers?.code === noResponders) {
+    const { data } = message;
+    if (data.length === 0 && message.headers?.code === noResponders) {
       this.#listener.unheard(number, new natsErrors.NoRespondersError("the log's stream"));
+      return;
+    }
+    const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
+    // Nearly all say where the group went, which the tail says as well.
+    if (!bytes.includes(errorField)) {
+      this.#listener.answered(number, undefined);
       return;
     }
     let answer: { readonly error?: Refusal };
     try {
-      answer = JSON.parse(decoder.decode(message.data));
+      answer = JSON.parse(bytes.toString());
     } catch {
       // Whoever said that, it was not the stream.
       return;
