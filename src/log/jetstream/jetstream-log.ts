@@ -174,13 +174,27 @@ export class JetStreamLog extends ReadableLog {
     } catch (error) {
       if (error instanceof TailraceError) throw error;
       if (!(error instanceof MissingMessages)) throw this.unavailable("The log can't be read right now.", error);
-      const missing = new Set(error.sequences);
-      await this.#reportLost({
-        from: Math.min(...missing),
-        before: Math.max(...missing) + 1,
-        has: (sequence) => missing.has(sequence),
-      });
+      await this.#reportLost(await this.#goneWith(error.sequences));
       return undefined;
+    }
+  }
+
+  /**
+   * All messages that are gone, where some of them are known: who purged those has most likely purged others, and what
+   * readers are told they lost is to be exact the first time.
+   */
+  async #goneWith(known: readonly number[]): Promise<LostMessages> {
+    const gone = new Set(known);
+    try {
+      const { state } = await this.#parts.manager.streams.info(streamOf(this.#parts.namespace), {
+        deleted_details: true,
+      });
+      for (const sequence of state.deleted ?? []) gone.add(sequence);
+      const has = (sequence: number) => sequence < state.first_seq || gone.has(sequence);
+      return { from: 0, before: state.last_seq + 1, has };
+    } catch {
+      // The list may be too long for a message: the others are found when they are read.
+      return { from: Math.min(...known), before: Math.max(...known) + 1, has: (sequence) => gone.has(sequence) };
     }
   }
 

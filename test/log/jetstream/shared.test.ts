@@ -272,4 +272,24 @@ describe("what an operator removes", () => {
     expect(last).toMatchObject({ ordinal: 17, workerOrdinal: 11, jobOrdinal: 11 });
     await same(two, three);
   });
+
+  test("the first answer says all that is lost, however little of it was asked for", async () => {
+    const namespace = freshNamespace();
+    const one = await server(namespace);
+    for (let i = 0; i < 40; i++) {
+      await one.append({ events: events("a", 1, i) });
+      await one.append({ events: events("b", 1, i) });
+    }
+    // The snapshot that comes with this has the next begin without any message in memory.
+    await one.close();
+    const two = await server(namespace);
+    const filter = `tailrace.*.e.${Buffer.from("a").toString("base64url")}.-`;
+    await asOperator(nats().url, (manager) => manager.streams.purge(streamOf(namespace), { filter }));
+    const read = { scope: runtimeScope, kinds: undefined, until: Number.MAX_SAFE_INTEGER, maxBytes: 1e6 };
+    const after = two.bounds(workers("a")).head.sequence - 75;
+    const page = await two.read({ ...read, after, maxEvents: 4 });
+    expect(page.kind === "expired" && page.floor).toMatchObject({ sequence: 79, ordinal: 79 });
+    expect(two.bounds(workers("a")).floor).toMatchObject({ sequence: 79, workerOrdinal: 40 });
+    await expectExactExpiry(two, workers("a"));
+  });
 });
