@@ -109,6 +109,8 @@ export const limits = {
   natsSnapshotMs: 10_000,
   /** Milliseconds that messages which nobody needs any more stay for servers that are away, unless the stream is half full. */
   natsPurgeAfterMs: 120_000,
+  /** Milliseconds between two reports to the operator that looking after the stream failed. */
+  natsTroubleMs: 60_000,
   /** Events that a filtered watch may pass over, and milliseconds at the least, between two bookmarks. */
   bookmarkEvents: 4_096,
   bookmarkMs: 1_000,

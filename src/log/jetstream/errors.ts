@@ -222,6 +222,11 @@ export function isJetStreamOff(error: unknown): boolean {
   return code === apiCodes.notEnabled || code === apiCodes.notEnabledForAccount;
 }
 
+/** Whether nobody has answered in time, or nobody is there to answer. */
+export function isNoAnswer(error: unknown): boolean {
+  return (error as Error).name === "TimeoutError" || isJetStreamOff(error);
+}
+
 function permissionOf(error: unknown): InstanceType<typeof natsErrors.PermissionViolationError> | undefined {
   const inner = error instanceof natsErrors.RequestError ? error.cause : error;
   return inner instanceof natsErrors.PermissionViolationError ? inner : undefined;

@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { TailraceError } from "../../base/errors.ts";
+import type { ReportError } from "../../base/incident.ts";
 import { limits, type RetentionLimits } from "../../base/limits.ts";
 import type { EventBlock } from "../block.ts";
 import { PendingAppends } from "../commit/pending.ts";
@@ -44,6 +45,8 @@ export interface LogParts {
   readonly clock: Clock;
   /** Whether events are of the time of `clock`; else of that of the stream. */
   readonly saysTime: boolean;
+  /** Takes what goes wrong in the background and is tried again. */
+  readonly report: ReportError;
 }
 
 /**

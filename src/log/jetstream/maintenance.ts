@@ -1,5 +1,6 @@
 import type { StreamInfo } from "@nats-io/jetstream";
 import { limits } from "../../base/limits.ts";
+import { isNoAnswer } from "./errors.ts";
 import type { Fold } from "./fold.ts";
 import { bornNow, fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
 import type { LogParts } from "./jetstream-log.ts";
@@ -44,6 +45,8 @@ export class Maintenance {
   readonly #places: { readonly atMs: number; readonly through: number }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> | undefined;
+  #stopped = false;
+  #nextReportMs = 0;
 
   constructor(parts: LogParts, keeper: Keeper, actions: MaintenanceActions) {
     this.#parts = parts;
@@ -58,9 +61,9 @@ export class Maintenance {
 
   start(): void {
     this.#timer = setInterval(() => {
-      // What fails now is done the next time; that NATS is away is said elsewhere.
+      // What fails now is done the next time.
       this.#turn ??= this.#look()
-        .catch(() => undefined)
+        .catch((error: unknown) => this.#missed(error))
         .finally(() => {
           this.#turn = undefined;
         });
@@ -70,6 +73,7 @@ export class Maintenance {
 
   /** Stops. `inOrder`: with a last mark and snapshot, so that the next one to open has little to fold. */
   async stop(inOrder: boolean): Promise<void> {
+    this.#stopped = true;
     clearInterval(this.#timer);
     await this.#turn;
     if (!inOrder || !this.#keeper.mayBe) return;
@@ -117,10 +121,23 @@ export class Maintenance {
     await this.#mark();
     if (performance.now() < this.#nextSnapshotMs || fold.last === this.#keptThrough) return;
     const startedAtMs = performance.now();
-    const through = await this.#snapshot();
-    if (place > 0) await purge(manager, namespace, fold, Math.min(place, through));
-    const tookMs = performance.now() - startedAtMs;
-    this.#nextSnapshotMs = performance.now() + Math.max(limits.natsSnapshotMs, tookMs * restFactor);
+    try {
+      const through = await this.#snapshot();
+      if (place > 0) await purge(manager, namespace, fold, Math.min(place, through));
+    } finally {
+      // Also when that failed: what fails each time must not cost a whole snapshot with each look.
+      const tookMs = performance.now() - startedAtMs;
+      this.#nextSnapshotMs = performance.now() + Math.max(limits.natsSnapshotMs, tookMs * restFactor);
+    }
+  }
+
+  /** Something failed that is tried again. That NATS is away, or silent, is said elsewhere. */
+  #missed(error: unknown): void {
+    const { link, report } = this.#parts;
+    if (this.#stopped || link.awaySinceMs !== undefined || isNoAnswer(error)) return;
+    if (performance.now() < this.#nextReportMs) return;
+    this.#nextReportMs = performance.now() + limits.natsTroubleMs;
+    report(new Error("Looking after the log's stream failed. It is tried again.", { cause: error }));
   }
 
   /**

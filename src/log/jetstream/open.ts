@@ -1,12 +1,13 @@
 import { type JetStreamManager, jetstream, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { invalidRequest } from "../../base/errors.ts";
+import { type ReportError, safeReport } from "../../base/incident.ts";
 import { limits, type RetentionLimits } from "../../base/limits.ts";
 import type { EventLog } from "../contract.ts";
 import { resolveRetention } from "../index/retention.ts";
 import { type NatsLink, openLink } from "./connect.ts";
 import type { NatsConnectOptions } from "./connect-options.ts";
-import { isJetStreamOff, openErrorOf, openFailed } from "./errors.ts";
+import { isNoAnswer, openErrorOf, openFailed } from "./errors.ts";
 import { Fold, StreamGap } from "./fold.ts";
 import { bornNow, fits, type Identity, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
 import { JetStreamLog } from "./jetstream-log.ts";
@@ -30,6 +31,8 @@ export interface JetStreamLogOptions extends NatsConnectOptions {
   readonly retention?: Partial<RetentionLimits> | undefined;
   /** Says when events are accepted. Default: NATS does, by its own clock. */
   readonly clock?: Clock | undefined;
+  /** Takes what goes wrong in the background and is tried again, at most once a minute each. Default: standard error. */
+  readonly onError?: ReportError | undefined;
 }
 
 /** Milliseconds that NATS has to make what sends the tail. It is asked again, perhaps another server by then. */
@@ -59,7 +62,8 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Ev
   try {
     const manager = await jetstreamManager(link.connection, { checkAPI: false, timeout: questionMs });
     const saysTime = clock !== systemClock;
-    const opening = { link, manager, stream, retention, runtimeId, clock, saysTime };
+    const report = safeReport(options.onError);
+    const opening = { link, manager, stream, retention, runtimeId, clock, saysTime, report };
     const deadline = performance.now() + limits.natsOpenMs;
     for (let left = maxTries; left > 0; ) {
       try {
@@ -89,10 +93,6 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Ev
   }
 }
 
-function isNoAnswer(error: unknown): boolean {
-  return (error as Error).name === "TimeoutError" || isJetStreamOff(error);
-}
-
 interface Opening {
   readonly link: NatsLink;
   readonly manager: JetStreamManager;
@@ -101,6 +101,7 @@ interface Opening {
   readonly runtimeId: string | undefined;
   readonly clock: Clock;
   readonly saysTime: boolean;
+  readonly report: ReportError;
 }
 
 /** Undefined: what is known of the stream had to be changed first. */
