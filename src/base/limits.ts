@@ -59,6 +59,8 @@ export const limits = {
   minTailFrameBytes: 16 * 1024,
   /** Bytes of appends that wait for their commit. More is `limit_exceeded`. */
   maxPendingAppendBytes: 64 * 1024 * 1024,
+  /** Bytes beyond that for state which must not be refused because much is appended: that a server is there. */
+  urgentAppendBytes: 64 * 1024,
   /** Milliseconds between two tries of a watch to read a log that can't be read, and until the watch gives up. */
   logRetryMs: 1_000,
   logUnavailableMs: 30_000,

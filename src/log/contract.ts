@@ -60,6 +60,18 @@ export interface AppendBatch {
    * one last saw it, nothing is committed. Of use where several processes share a log.
    */
   readonly fence?: readonly string[];
+  /**
+   * State alone, which must not wait or be refused because much is appended: it has a reserve of its own (limits.urgentAppendBytes),
+   * and on a log that is shared it is sent before what waits. So it may be committed before appends that were made earlier, and
+   * those that put or depend on the same keys are not refused for what another process put before it: only for keys of which
+   * that does no harm. Ignored for a batch with events, or with workers or jobs to forget. Default: false.
+   */
+  readonly urgent?: boolean;
+}
+
+/** Whether a batch goes before what waits. */
+export function isUrgent({ urgent, events, forgetWorkers, forgetJobs }: AppendBatch): boolean {
+  return urgent === true && events.length === 0 && forgetWorkers === undefined && forgetJobs === undefined;
 }
 
 /**
@@ -173,7 +185,7 @@ export type LogHealth =
  *
  * - A batch is committed whole or not at all, and its events have consecutive sequences in the order given.
  * - `append` settles after the commit. What it acknowledged survives `kill -9` of the process, and with durability
- *   "fsync" the loss of power. Appends commit in the order of the calls.
+ *   "fsync" the loss of power. Appends commit in the order of the calls, except that urgent ones may come sooner.
  * - A sequence is never given out twice, whatever crashes. Ordinals of the runtime, of each worker and of each job have no
  *   holes.
  * - Times never decrease along the log.

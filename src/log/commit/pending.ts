@@ -1,6 +1,6 @@
 import { invalidRequest, TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { AppendBatch, AppendResult, PendingEvent } from "../contract.ts";
+import { type AppendBatch, type AppendResult, isUrgent, type PendingEvent } from "../contract.ts";
 import type { LogIndex } from "../index/log-index.ts";
 import type { ScopeTable } from "../index/scope-table.ts";
 import { sizeOf } from "../state-put.ts";
@@ -67,7 +67,8 @@ export class PendingAppends<T extends PendingAppend = PendingAppend> {
     if (batch.state !== undefined) {
       for (const [key, put] of batch.state) bytes += key.length * 2 + sizeOf(put) + eventOverheadBytes;
     }
-    if (this.#bytes + bytes > limits.maxPendingAppendBytes) {
+    const reserve = isUrgent(batch) ? limits.urgentAppendBytes : 0;
+    if (this.#bytes + bytes > limits.maxPendingAppendBytes + reserve) {
       throw new TailraceError(
         "limit_exceeded",
         { limit: "maxPendingAppendBytes", maximum: limits.maxPendingAppendBytes, retryAfterMs: 100 },
@@ -88,6 +89,12 @@ export class PendingAppends<T extends PendingAppend = PendingAppend> {
   push(pending: T): void {
     this.#waiting.push(pending);
     this.#bytes += pending.bytes;
+  }
+
+  /** Makes a group of one that goes before those that wait. */
+  takeAtOnce(pending: T): T[] {
+    this.#bytes += pending.bytes;
+    return [pending];
   }
 
   /** The next group: whole batches in order, at least one, of `maxBytes` in all unless the first alone is larger. */

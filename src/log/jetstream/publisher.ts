@@ -4,7 +4,7 @@ import { headers } from "@nats-io/transport-node";
 import type { Clock } from "../../base/clock.ts";
 import { limits } from "../../base/limits.ts";
 import type { PendingAppend, PendingAppends } from "../commit/pending.ts";
-import type { AppendBatch, AppendResult } from "../contract.ts";
+import { type AppendBatch, type AppendResult, isUrgent } from "../contract.ts";
 import { Answers, type Refusal } from "./answers.ts";
 import type { NatsLink } from "./connect.ts";
 import { appendErrorOf, conflict } from "./errors.ts";
@@ -68,6 +68,8 @@ export class Publisher {
   /** Keys that appends which are not over put, and the number of the last one that does. */
   readonly #putting = new Map<string, number>();
   readonly #queue: Group[] = [];
+  /** What goes before the queue, and is few: also when nothing else may be sent, because what was sent is not back yet. */
+  readonly #urgent: Group[] = [];
   readonly #sent = new GroupsInFlight<SentGroup>((group, error) => this.#giveUp(group, error));
   readonly #answers: Answers;
   #starting = false;
@@ -102,10 +104,19 @@ export class Publisher {
       this.#log.assertUsable();
       this.#log.assertReachable();
       const bytes = this.#pending.admit(batch);
+      const base = this.#log.folded();
+      if (isUrgent(batch)) {
+        const number = this.#nextAlone();
+        // Whoever put the same keys before it on this server may come after it, so it can't depend on that, nor that on it.
+        const appends = this.#pending.takeAtOnce({ batch, bytes, number, base, after: undefined, resolve, reject });
+        this.#urgent.push({ number, appends, control: {}, resolve: nothing, reject: nothing });
+        this.#start();
+        return;
+      }
       const number = ++this.#lastNumber;
       const after = this.#puttingOf(batch);
       for (const key of batch.state?.keys() ?? []) this.#putting.set(key, number);
-      this.#pending.push({ batch, bytes, number, base: this.#log.folded(), after, resolve, reject });
+      this.#pending.push({ batch, bytes, number, base, after, resolve, reject });
       this.#start();
     });
   }
@@ -114,8 +125,7 @@ export class Publisher {
   async control(control: Control): Promise<void> {
     this.#log.assertReachable();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    while (this.#pending.length > 0) this.#gather();
-    this.#queue.push({ number: ++this.#lastNumber, appends: [], control, resolve, reject });
+    this.#queue.push({ number: this.#nextAlone(), appends: [], control, resolve, reject });
     this.#start();
     await promise;
   }
@@ -153,8 +163,14 @@ export class Publisher {
   /** Rejects what was not sent yet. */
   refuse(error: unknown): void {
     while (this.#pending.length > 0) this.#gather();
-    for (const group of this.#queue.splice(0)) this.#settle(group, error);
+    for (const group of [...this.#urgent.splice(0), ...this.#queue.splice(0)]) this.#settle(group, error);
     this.#pump();
+  }
+
+  /** The number of a group that shares none with the appends before it: the numbers of a group follow each other. */
+  #nextAlone(): number {
+    while (this.#pending.length > 0) this.#gather();
+    return ++this.#lastNumber;
   }
 
   #start(): void {
@@ -170,6 +186,7 @@ export class Publisher {
   }
 
   #pump(): void {
+    for (let group = this.#urgent.shift(); group !== undefined; group = this.#urgent.shift()) this.#send(group);
     while (!this.#sent.isFull) {
       if (this.#queue.length === 0 && this.#pending.length > 0) this.#gather();
       const group = this.#queue.shift();
@@ -183,7 +200,7 @@ export class Publisher {
   #gather(): void {
     const appends = this.#pending.take(limits.natsGroupBytes);
     const { number } = appends[0] as WaitingAppend;
-    this.#queue.push({ number, appends, control: {}, resolve: () => undefined, reject: () => undefined });
+    this.#queue.push({ number, appends, control: {}, resolve: nothing, reject: nothing });
   }
 
   #send(group: Group): void {
@@ -281,6 +298,10 @@ export class Publisher {
       }
     }
   }
+}
+
+function nothing(): void {
+  // Whoever waits for an append is told by that.
 }
 
 function batchHeaders(id: string, number: number, isLast: boolean) {

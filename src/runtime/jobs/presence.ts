@@ -120,7 +120,9 @@ export class Presence {
     this.#sending = true;
     const number = this.#number + 1;
     const sent = appendDecided(this.#log, () =>
-      this.#stopped ? undefined : { events: [], state: new Map([[this.#key, encodeBeat(number)]]) },
+      // Not behind all that this server publishes, or a healthy one would be found lost under load. Appends that depend on
+      // the key do so on its being there, so it does not matter which of them comes first.
+      this.#stopped ? undefined : { events: [], state: new Map([[this.#key, encodeBeat(number)]]), urgent: true },
     );
     sent.then(
       () => {

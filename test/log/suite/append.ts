@@ -148,7 +148,20 @@ export function appendSuite({ create }: Implementation): void {
       );
       const one = { workerId: "a", jobId: "", kind: 40, body };
       const many = Math.ceil(limits.maxPendingAppendBytes / body.length) + 2;
-      const results = await Promise.allSettled(Array.from({ length: many }, () => log.append({ events: [one] })));
+      const appends = Promise.allSettled(Array.from({ length: many }, () => log.append({ events: [one] })));
+      // What must not be refused because of that has a reserve of its own, which is not for events and is bounded as well.
+      const put = (bytes: number) => new Map([["urgent", new Uint8Array(bytes)]]);
+      const urgent = log.append({ events: [], state: put(1_000), urgent: true });
+      const notForThat = Promise.allSettled([
+        log.append({ events: [], state: put(limits.urgentAppendBytes + body.length), urgent: true }),
+        log.append({ events: [one], urgent: true }),
+      ]);
+      await urgent;
+      expect(log.state("urgent")).toHaveLength(1_000);
+      for (const result of await notForThat) {
+        expect(result).toMatchObject({ status: "rejected", reason: { reason: "limit_exceeded" } });
+      }
+      const results = await appends;
       const refused = results.filter((result) => result.status === "rejected");
       expect(refused.length).toBeGreaterThan(0);
       expect(refused.length).toBeLessThan(many);

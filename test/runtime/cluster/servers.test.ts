@@ -6,6 +6,7 @@ import { TailraceError } from "../../../src/base/errors.ts";
 import { limits, type RetentionLimits } from "../../../src/base/limits.ts";
 import { isConflict } from "../../../src/log/contract.ts";
 import { appendDecided } from "../../../src/runtime/decided.ts";
+import { serverPrefix } from "../../../src/runtime/jobs/presence.ts";
 import { Runtime, type RuntimeOptions } from "../../../src/runtime/runtime.ts";
 import { setLimit } from "../../conformance/set-limit.ts";
 import { batch, customEvents } from "../support.ts";
@@ -42,6 +43,38 @@ async function serversOf(
   };
   return { stream, clock, servers: servers as [Server, Server, Server], open, done };
 }
+
+test("a server says that it is there although as much waits as may, and before what waits", async () => {
+  const { servers, stream, clock, open } = await serversOf(1);
+  const [busy] = servers;
+  const [key = ""] = Array.from(busy.log.stateEntries(serverPrefix), ([own]) => own);
+  const other = open();
+  await stream.until();
+  const beatOfBusy = () => other.log.state(key);
+  const before = beatOfBusy();
+  expect(before).toBeDefined();
+  let committed = 0;
+  const body = new Uint8Array(500_000);
+  const many = Math.ceil(limits.maxPendingAppendBytes / body.length);
+  const events = [{ workerId: "a", jobId: "", kind: 40, body }];
+  const results = Promise.allSettled(
+    Array.from({ length: many }, () => busy.log.append({ events }).finally(() => committed++)),
+  );
+  await expect(busy.log.append({ events })).rejects.toMatchObject({ reason: "limit_exceeded" });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(committed).toBeLessThan(10);
+  const sent = busy.log.outgoing.length;
+  expect(sent).toBeGreaterThan(0);
+  clock.advance(limits.serverPresenceMs);
+  for (let steps = 0; beatOfBusy() === before && steps < 100_000; steps++) {
+    stream.step();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(beatOfBusy()).not.toEqual(before);
+  // Those that were sent before it, and not all the others.
+  expect(committed).toBeLessThan(many - 20);
+  await stream.until(results);
+});
 
 type Server = { readonly log: ReturnType<SharedStream["open"]>; readonly kill: () => void; readonly runtime: Runtime };
 
