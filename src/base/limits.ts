@@ -49,9 +49,9 @@ export const limits = {
   catchUpTurnMs: 1,
   /** Bytes of encoded catch-up passes kept for readers at similar positions. */
   catchUpCacheBytes: 64 * 1024 * 1024,
-  /** Buffers for reading the log, and large frames, that wait to be used again. */
+  /** Buffers for reading the log, and bytes of memory for frames and their text, that wait to be used again. */
   spareReadBuffers: 4,
-  spareFrames: 4,
+  spareFrameBytes: 4 * 1024 * 1024,
   /** Bytes of recent frames that one selection keeps in one form, for readers that fall behind a little. */
   tailFrameBytes: 4 * 1024 * 1024,
   /** The same for all selections together: each gets an even share of it, but never less than `minTailFrameBytes`. */

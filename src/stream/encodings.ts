@@ -1,9 +1,14 @@
 import type { EventBlock } from "../log/block.ts";
 import type { WireForm } from "./form.ts";
 
+interface Encoding {
+  readonly form: WireForm<unknown, unknown>;
+  readonly entries: unknown;
+}
+
 /** Encodes a block once per form, however many selections want events of it. Goes with the block. */
 export class EncodingCache {
-  readonly #byBlock = new WeakMap<EventBlock, Map<string, unknown>>();
+  readonly #byBlock = new WeakMap<EventBlock, Map<string, Encoding>>();
 
   /** `whole`: all events of the block will be wanted. */
   get<Entries, Frame>(form: WireForm<Entries, Frame>, block: EventBlock, whole: boolean): Entries {
@@ -12,18 +17,19 @@ export class EncodingCache {
       byForm = new Map();
       this.#byBlock.set(block, byForm);
     }
-    let entries = byForm.get(form.name) as Entries | undefined;
-    if (entries === undefined) {
-      entries = form.encode(block, whole);
-      byForm.set(form.name, entries);
+    let encoding = byForm.get(form.name);
+    if (encoding === undefined) {
+      encoding = { form: form as unknown as Encoding["form"], entries: form.encode(block, whole) };
+      byForm.set(form.name, encoding);
     }
-    return entries;
+    return encoding.entries as Entries;
   }
 
-  /** No frame is made of a block any more, and nobody else has it. */
-  release<Entries, Frame>(form: WireForm<Entries, Frame>, block: EventBlock): void {
-    const entries = this.#byBlock.get(block)?.get(form.name) as Entries | undefined;
+  /** No frame is made of a block any more, in any form. */
+  release(block: EventBlock): void {
+    const byForm = this.#byBlock.get(block);
+    if (byForm === undefined) return;
     this.#byBlock.delete(block);
-    if (entries !== undefined) form.release?.(entries);
+    for (const { form, entries } of byForm.values()) form.release?.(entries);
   }
 }

@@ -182,7 +182,7 @@ export class Passes {
       const afterLast = positionAfter(block, last.index);
       const frame = form.events(runs, afterLast);
       const whole = last.index === block.length - 1;
-      this.#encodings.release(form, block);
+      this.#encodings.release(block);
       return { kind: "frame", frame, size: form.frameSize(frame), through: whole ? through : afterLast, shared };
     }
     throw new Error("A page has at least one event.");

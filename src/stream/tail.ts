@@ -293,6 +293,7 @@ export class Tail {
         channel.append(matches, this.#encodings, before, through, capacity);
       }
     }
+    for (const block of blocks) this.#encodings.release(block);
     this.#flushedHead = head;
     for (const selection of dirty) {
       for (const channel of selection.channels.values()) {

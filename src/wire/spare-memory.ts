@@ -9,6 +9,7 @@ const largeBytes = 64 * 1024;
 
 /** What waits for its next use: whole buffers, because what begins further in would shrink with every use. */
 const spare: ArrayBuffer[] = [];
+let spareBytes = 0;
 
 /** Memory of at least so many bytes, with anything in it. */
 export function takeMemory(bytes: number): Buffer {
@@ -18,6 +19,7 @@ export function takeMemory(bytes: number): Buffer {
     // What is small must not hold much.
     if (memory.byteLength < bytes || memory.byteLength > bytes * 2) continue;
     spare.splice(i, 1);
+    spareBytes -= memory.byteLength;
     return Buffer.from(memory);
   }
   const multiple = bytes < largeBytes ? step : largeStep;
@@ -28,6 +30,7 @@ export function takeMemory(bytes: number): Buffer {
 export function giveMemory(memory: Buffer): void {
   const buffer = memory.buffer as ArrayBuffer;
   if (memory.length < minSpareBytes || memory.length !== buffer.byteLength) return;
-  if (spare.length === limits.spareFrames) spare.shift();
   spare.push(buffer);
+  spareBytes += buffer.byteLength;
+  while (spareBytes > limits.spareFrameBytes) spareBytes -= (spare.shift() as ArrayBuffer).byteLength;
 }

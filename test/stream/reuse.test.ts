@@ -132,3 +132,39 @@ test("a frame of which its reader had no more is not used again when the reader 
   await world.rest();
   expect(world.reused).toEqual([]);
 });
+
+test("what live blocks took is given back once, after every watch has its frames of them", async () => {
+  const world = new TailWorld();
+  const encoded: unknown[] = [];
+  const released: unknown[] = [];
+  const plain = numberForm("numbers", 100);
+  const form: typeof plain = {
+    ...plain,
+    encode: (block) => {
+      const entries = plain.encode(block);
+      encoded.push(entries);
+      return entries;
+    },
+    events: (runs, through) => {
+      for (const { entries } of runs) expect(released).not.toContain(entries);
+      return plain.events(runs, through);
+    },
+    release: (entries) => {
+      released.push(entries);
+    },
+  };
+  const sinks = [new CreditSink(), new CreditSink()] as const;
+  // Two selections, which share the encodings of a block.
+  const specs = [spec, { ...spec, scope: { kind: "workers", workerIds: ["a"] }, waitIfMissing: true }] as const;
+  for (const [i, sink] of sinks.entries()) {
+    sink.watch = await world.tail.open(specs[i] as WatchSpec, form, sink, new AbortController().signal);
+  }
+  await world.rest();
+  for (let i = 0; i < 5; i++) {
+    await world.publish("a", 3);
+    await world.rest();
+  }
+  for (const sink of sinks) expect(sink.sequences).toEqual(all.slice(0, 15));
+  expect(encoded).toHaveLength(5);
+  expect(released).toEqual(encoded);
+});
