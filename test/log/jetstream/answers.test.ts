@@ -10,7 +10,7 @@ import { freshNamespace } from "./support.ts";
 
 const users = `authorization { users: [
   { user: all, password: p },
-  { user: some, password: p, permissions: { publish: { deny: ["denied", "tailrace.*.e.>"] } } }
+  { user: some, password: p, permissions: { publish: { deny: ["denied", "tailrace.*.e.YQ.>"] } } }
 ] }`;
 
 test("what is answered to each group is told: it was taken, or why not, or that nobody takes it", async () => {
@@ -56,7 +56,7 @@ test("an append that this server may not publish fails for that reason", async (
     reason: "log_unavailable",
     cause: { name: "PermissionViolationError" },
   });
-  // It has no events, so its subject is another.
-  await log.append({ events: [], state: new Map([["k", new Uint8Array(1)]]) });
+  // Its subject is another: that of the worker "a" has a YQ.
+  await log.append({ events: [event("b", "1")] });
   expect(log.health()).toEqual({ available: true });
 });
