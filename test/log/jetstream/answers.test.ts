@@ -56,7 +56,4 @@ test("an append that this server may not publish fails for that reason", async (
     reason: "log_unavailable",
     cause: { name: "PermissionViolationError" },
   });
-  // Its subject is another: that of the worker "a" has a YQ.
-  await log.append({ events: [event("b", "1")] });
-  expect(log.health()).toEqual({ available: true });
 });
