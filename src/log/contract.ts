@@ -212,6 +212,12 @@ export interface EventLog {
    * shared. It changes with time, and for a moment two may have it, which fences make harmless.
    */
   readonly isKeeper: boolean;
+  /**
+   * When the newest append was committed that this process knows of, with events or without, in milliseconds since the epoch.
+   * Never decreases while the log is open; 0 before the first. What is forgotten by age on a shared log is so by this time,
+   * which is the same for all its servers, and stands still while nothing is appended.
+   */
+  readonly timeMs: number;
   /** The same for job ids. A number is let go once the job is forgotten and nothing retained names it. */
   readonly jobSubjects: Subjects;
 

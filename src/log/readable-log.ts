@@ -72,6 +72,10 @@ export abstract class ReadableLog implements EventLog {
     return true;
   }
 
+  get timeMs(): number {
+    return this.index.timeMs;
+  }
+
   get subjects(): Subjects {
     return this.index.subjects;
   }

@@ -1,3 +1,4 @@
+import type { Clock } from "../base/clock.ts";
 import { hasReason, TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { type AppendBatch, type AppendResult, type EventLog, isConflict } from "../log/contract.ts";
@@ -23,6 +24,22 @@ export async function appendDecided(
       if (tries >= limits.conflictTries) throw tooManyConflicts(error);
     }
   }
+}
+
+/**
+ * What time it is for what is forgotten by age, in milliseconds since the epoch. On a shared log that is the log's time: by the
+ * clock of a server that is ahead, all would forget too early.
+ */
+export function ageTime(log: EventLog, clock: Clock): number {
+  return log.isShared ? log.timeMs : clock.now();
+}
+
+/**
+ * The time to put down for what is to be forgotten some time after now. The log's time may stand still before the first append
+ * after a pause, and a clock may be behind: of both the later, so that nothing is forgotten too early.
+ */
+export function useTime(log: EventLog, clock: Clock): number {
+  return Math.max(ageTime(log, clock), clock.now());
 }
 
 /**

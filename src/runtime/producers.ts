@@ -4,6 +4,7 @@ import { TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { AppendResult, EventLog, PendingEvent, StatePut } from "../log/contract.ts";
 import { readResult, resultBytes, writeResult } from "../log/state-put.ts";
+import { ageTime, useTime } from "./decided.ts";
 
 /** A batch that a producer published: enough to know it again and to answer it again. */
 interface RememberedBatch {
@@ -104,7 +105,7 @@ export class Producers {
     const decide = () => {
       for (const id of outdated) this.#leaving.delete(id);
       outdated = [];
-      const now = this.#clock.now();
+      const now = ageTime(this.#log, this.#clock);
       const batches = this.#remembered(producerId, now);
       answered = answerTo(batch, batches);
       if (answered !== undefined) return undefined;
@@ -116,7 +117,7 @@ export class Producers {
         this.#leaving.add(id);
       }
       const kept = batches.slice(1 - limits.maxProducerBatches);
-      const bytes = encodeProducer(kept, batch, now);
+      const bytes = encodeProducer(kept, batch, useTime(this.#log, this.#clock));
       return state.set(`${producerPrefix}${producerId}`, { bytes, resultAt: newestResultAt });
     };
     try {

@@ -36,6 +36,10 @@ export class FaultyLog implements EventLog {
     return this.#log.isKeeper;
   }
 
+  get timeMs() {
+    return this.#log.timeMs;
+  }
+
   get subjects() {
     return this.#log.subjects;
   }

@@ -30,6 +30,7 @@ export class LogIndex {
   readonly holders = new Holders();
   readonly retention: Retention;
   #head: Head = { sequence: 0, ordinal: 0, timeMs: 0 };
+  #timeMs = 0;
   #floor: Floor = noFloor;
   #forgottenFloor: Floor = noFloor;
 
@@ -57,6 +58,11 @@ export class LogIndex {
 
   get head(): Head {
     return this.#head;
+  }
+
+  /** When the newest group was committed, with events or without. */
+  get timeMs(): number {
+    return Math.max(this.#timeMs, this.#head.timeMs);
   }
 
   /** Of the runtime: the highest event removed. */
@@ -100,6 +106,7 @@ export class LogIndex {
   /** Makes the staged events visible. What retention removes stays until `raise`. */
   commit(group: StagedGroup, placement: Placement): void {
     const { events } = group;
+    this.#timeMs = Math.max(this.#timeMs, group.timeMs);
     let bytes = 0;
     let worker = this.workers.none;
     for (let i = 0; i < events.length; i++) {

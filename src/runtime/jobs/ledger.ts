@@ -7,7 +7,7 @@ import type { Clock } from "../../base/clock.ts";
 import { hasReason } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { AppendBatch, EventLog, StatePut } from "../../log/contract.ts";
-import { appendDecided } from "../decided.ts";
+import { appendDecided, useTime } from "../decided.ts";
 import { prepareBatch } from "../prepared-batch.ts";
 import type { Decision, EventPublisher } from "../publisher.ts";
 import type { PayloadInit } from "../worker.ts";
@@ -145,7 +145,8 @@ export class JobLedger {
         if (record === undefined || header === undefined || isTerminal(header.state) || !may(header)) return undefined;
         const endTimeMs = this.#clock.now();
         const job = endedJob(readJob(record), end, endTimeMs);
-        const put = endedRecord({ ...headerOf(end.state, header), endTimeMs }, job);
+        const agesFromMs = useTime(this.#log, this.#clock);
+        const put = endedRecord({ ...headerOf(end.state, header), endTimeMs: agesFromMs }, job);
         const state = new Map<string, StatePut>([[recordKey(entry.id), put]]);
         // Also where there is none: one that is on its way is refused then.
         if (this.#log.isShared) state.set(`${askPrefix}${entry.id}`, null);

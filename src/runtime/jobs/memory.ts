@@ -2,6 +2,7 @@ import type { Clock, StopTimer } from "../../base/clock.ts";
 import { TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { EventLog } from "../../log/contract.ts";
+import { ageTime } from "../decided.ts";
 import { afterLong } from "./deadline.ts";
 import type { JobLedger } from "./ledger.ts";
 import type { JobEntry, JobTable } from "./table.ts";
@@ -80,7 +81,7 @@ export class JobMemory {
   watch(): void {
     const oldest = this.#table.oldestEnded;
     if (this.#stopped || this.#stopTimer !== undefined || oldest === undefined) return;
-    const dueInMs = oldest.endTimeMs + this.#memoryMs - this.#clock.now();
+    const dueInMs = oldest.endTimeMs + this.#memoryMs - ageTime(this.#log, this.#clock);
     const waitMs = Math.max(dueInMs, Math.min(minForgetEveryMs, this.#memoryMs), 1);
     this.#stopTimer = afterLong(this.#clock, waitMs, () => {
       this.#stopTimer = undefined;
@@ -95,7 +96,7 @@ export class JobMemory {
   }
 
   #forgetDue(): void {
-    const endedBefore = this.#clock.now() - this.#memoryMs;
+    const endedBefore = ageTime(this.#log, this.#clock) - this.#memoryMs;
     let due: JobEntry[] = [];
     for (;;) {
       const oldest = this.#table.oldestEnded;

@@ -16,7 +16,7 @@ export interface RecordHeader {
   /** Position before the job's first event. */
   readonly beforeSequence: number;
   readonly beforeOrdinal: number;
-  /** Sequence of the event that ended the job, and when that was, in milliseconds since the epoch; 0: it has not ended. */
+  /** Sequence of the event that ended the job, and since when its age counts, in milliseconds since the epoch; 0: it has not ended. */
   readonly endSequence: number;
   readonly endTimeMs: number;
   /** Id of the server that runs the job, or in whose queue it waits; empty where the log is not shared. */

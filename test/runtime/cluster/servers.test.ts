@@ -2,11 +2,13 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { WorkerState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { GetWorkerRequestSchema } from "../../../gen/tailrace/v1/worker_service_pb.ts";
+import { type Clock, ManualClock } from "../../../src/base/clock.ts";
 import { TailraceError } from "../../../src/base/errors.ts";
 import { limits, type RetentionLimits } from "../../../src/base/limits.ts";
 import { isConflict } from "../../../src/log/contract.ts";
 import { appendDecided } from "../../../src/runtime/decided.ts";
 import { serverPrefix } from "../../../src/runtime/jobs/presence.ts";
+import { producerPrefix } from "../../../src/runtime/producers.ts";
 import { Runtime, type RuntimeOptions } from "../../../src/runtime/runtime.ts";
 import { setLimit } from "../../conformance/set-limit.ts";
 import { batch, customEvents } from "../support.ts";
@@ -21,7 +23,7 @@ async function serversOf(
   const stream = new SharedStream(1, options.retention);
   const { clock } = stream;
   const { transcripts = {} } = options;
-  const open = () => {
+  const open = (ownClock: Clock = clock) => {
     const log = stream.open();
     let isAlive = true;
     const onError = (error: unknown) => {
@@ -31,9 +33,9 @@ async function serversOf(
       isAlive = false;
       stream.kill(log);
     };
-    return { log, kill, runtime: new Runtime({ log, clock, transcripts, onError }) };
+    return { log, kill, runtime: new Runtime({ log, clock: ownClock, transcripts, onError }) };
   };
-  const servers = Array.from({ length: count }, open);
+  const servers = Array.from({ length: count }, () => open());
   servers[0]?.log.takeOver();
   await stream.until();
   /** What is asked of servers happens while messages come and go. */
@@ -87,6 +89,26 @@ const textOf = (workerId: string, n: number, length: number) => ({
 });
 
 describe("producers", () => {
+  test.each(["ahead", "behind"])("are remembered for as long where the clock of a server is %s", async (where) => {
+    const { servers, stream, clock, open, done } = await serversOf(1);
+    const [one] = servers;
+    const wrongByMs = (where === "ahead" ? 2 : -2) * limits.producerMemoryMs;
+    const wrong = open(new ManualClock(clock.now() + wrongByMs));
+    await stream.until();
+    const publish = ({ runtime }: Pick<Server, "runtime">, id: string) => done(runtime.publishEvents(produced(id, 1)));
+    await publish(one, "p");
+    await publish(wrong, "q");
+    for (const server of [one, wrong]) {
+      for (const id of ["p", "q"]) expect(await publish(server, id)).toMatchObject({ duplicate: true });
+    }
+    // The log's time goes on with what is appended, also if that is a beat.
+    clock.advance(limits.producerMemoryMs + 1);
+    await stream.until();
+    await publish(wrong, "r");
+    expect(one.log.state(`${producerPrefix}p`)).toBeUndefined();
+    expect(await publish(wrong, "p")).toMatchObject({ duplicate: false });
+  });
+
   test("go on at a server that has not heard yet of what another one acknowledged", async () => {
     const { servers, stream, done } = await serversOf(2);
     const [one, other] = servers;

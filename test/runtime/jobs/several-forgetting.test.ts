@@ -69,3 +69,25 @@ test("servers that make room at once forget the same jobs once, and as many as t
   }
   expect(servers.faults).toEqual([]);
 });
+
+test("what is old is so by the log's time, whatever the clock of whoever forgets it says, or of whoever ended it", async () => {
+  const servers = new ServersInMemory(options, { memoryMs });
+  const [a, b] = [servers.start(), servers.start()];
+  // The clock of the one is right, the other's ahead.
+  b.log.keeps = true;
+  b.clock.advance(10 * memoryMs);
+  const forgotten = forgottenBy(b);
+  const job = await run(servers, a, "k");
+  await servers.advance(memoryMs - 6_000);
+  expect(forgotten).toEqual([]);
+  await servers.advance(12_000);
+  expect(forgotten).toEqual([job]);
+  // And now the other's is behind.
+  servers.clock.advance(10 * memoryMs);
+  b.clock.advance(10 * memoryMs);
+  const late = await run(servers, a, "k");
+  await servers.advance(memoryMs - 6_000);
+  expect(forgotten).toEqual([job]);
+  await servers.advance(12_000);
+  expect(forgotten).toEqual([job, late]);
+});
