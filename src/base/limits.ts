@@ -126,6 +126,9 @@ export const limits = {
   /** Producers remembered for de-duplication, and for how long, in milliseconds. */
   maxProducers: 10_000,
   producerMemoryMs: 24 * 60 * 60 * 1000,
+  /** Bytes of batches of one producer, and of all, that are not answered yet. More is `limit_exceeded`. */
+  maxProducerPendingBytes: 16 * 1024 * 1024,
+  maxProducersPendingBytes: 64 * 1024 * 1024,
   /** Batches remembered per producer. */
   maxProducerBatches: 8,
   /** Workers in a runtime. More is `limit_exceeded`. */

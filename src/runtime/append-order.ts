@@ -77,6 +77,14 @@ export class AppendOrder {
     };
   }
 
+  /** Something waits out of order until what this gives is called. @throws as `enter`. */
+  waits(bytes: number): () => void {
+    this.#admit(bytes);
+    return () => {
+      this.#waitingBytes -= bytes;
+    };
+  }
+
   #hold(key: string): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#last.set(key, promise);

@@ -5,6 +5,7 @@ import { limits } from "../base/limits.ts";
 import type { AppendResult, EventLog, PendingEvent, StatePut } from "../log/contract.ts";
 import { readResult, resultBytes, writeResult } from "../log/state-put.ts";
 import { ageTime, useTime } from "./decided.ts";
+import { memoryOf } from "./publisher.ts";
 
 /** A batch that a producer published: enough to know it again and to answer it again. */
 interface RememberedBatch {
@@ -47,8 +48,9 @@ export class Producers {
   readonly #clock: Clock;
   /** When those that are remembered were last used, in that order. */
   readonly #lastUseMs = new Map<string, number>();
-  /** The newest batch of each producer that is on its way. */
-  readonly #busy = new Map<string, Promise<unknown>>();
+  /** The producers with batches that are not answered yet: the newest of those, and what all of them hold in memory. */
+  readonly #busy = new Map<string, { newest: Promise<unknown>; bytes: number }>();
+  #pendingBytes = 0;
   /** Producers that batches on their way make room for themselves by forgetting. */
   readonly #leaving = new Set<string>();
 
@@ -77,7 +79,8 @@ export class Producers {
 
   /**
    * Publishes a batch of a producer once. `duplicate`: it was there already, and this is its first answer.
-   * @throws TailraceError `producer_conflict`, `producer_unknown`, and what `append` throws.
+   * @throws TailraceError `producer_conflict`, `producer_unknown`, `limit_exceeded` if too much waits for its turn, and what
+   *   `append` throws.
    */
   async publish(
     producerId: string,
@@ -85,18 +88,43 @@ export class Producers {
     events: readonly PendingEvent[],
     append: AppendWithState,
   ): Promise<{ readonly result: AppendResult; readonly duplicate: boolean }> {
-    const before = this.#busy.get(producerId);
+    const bytes = memoryOf(events);
+    const own = this.#admit(producerId, bytes);
+    const before = own.newest;
     const turn = (async () => {
       // Whether the batch before failed says nothing about this one.
-      await before?.catch(() => undefined);
+      await before.catch(() => undefined);
       return this.#publishInTurn(producerId, { first, count: events.length, checksum: checksumOf(events) }, append);
     })();
-    this.#busy.set(producerId, turn);
+    own.newest = turn;
     try {
       return await turn;
     } finally {
-      if (this.#busy.get(producerId) === turn) this.#busy.delete(producerId);
+      own.bytes -= bytes;
+      this.#pendingBytes -= bytes;
+      if (own.newest === turn) this.#busy.delete(producerId);
     }
+  }
+
+  /** Takes room for a batch until it is answered: one that waits for its turn is in no budget of the log's. */
+  #admit(producerId: string, bytes: number) {
+    const own = this.#busy.get(producerId) ?? { newest: Promise.resolve(), bytes: 0 };
+    for (const [limit, pending] of [
+      ["maxProducerPendingBytes", own.bytes],
+      ["maxProducersPendingBytes", this.#pendingBytes],
+    ] as const) {
+      const maximum = limits[limit];
+      if (pending + bytes <= maximum) continue;
+      throw new TailraceError(
+        "limit_exceeded",
+        { limit, maximum, retryAfterMs: 100 },
+        "Too many batches of producers wait for those before them. Publish again a little later, or in smaller batches.",
+      );
+    }
+    this.#busy.set(producerId, own);
+    own.bytes += bytes;
+    this.#pendingBytes += bytes;
+    return own;
   }
 
   async #publishInTurn(producerId: string, batch: Omit<RememberedBatch, "result">, append: AppendWithState) {

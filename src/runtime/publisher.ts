@@ -86,11 +86,16 @@ export class EventPublisher {
       const decision = decide();
       return decision === undefined ? undefined : this.#appendAlone(decision);
     }
+    let decided: Decision | undefined;
     try {
-      return await this.#appendInOrder(decide);
+      return await this.#appendInOrder(() => {
+        decided = decide();
+        return decided;
+      });
     } catch (error) {
       if (!staleReasons.some((reason) => hasReason(error, reason))) throw error;
-      await caughtUp(this.#log);
+      const over = this.#order.waits(memoryOf(decided?.batch.events ?? []));
+      await caughtUp(this.#log).finally(over);
       return this.#appendInOrder(decide);
     }
   }
@@ -255,7 +260,8 @@ function* lanesOf(events: readonly PendingEvent[]): Generator<string> {
   }
 }
 
-function memoryOf(events: readonly PendingEvent[]): number {
+/** Bytes that events hold in memory while they wait. */
+export function memoryOf(events: readonly PendingEvent[]): number {
   return events.reduce((sum, { body }) => sum + body.length + eventOverheadBytes, 0);
 }
 

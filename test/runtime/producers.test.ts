@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { limits } from "../../src/base/limits.ts";
 import { Runtime } from "../../src/runtime/runtime.ts";
+import { setLimit } from "../conformance/set-limit.ts";
 import { batch, customEvents, eventsIn, framesUntil, isDiagnostic, memoryRuntime } from "./support.ts";
 
 test("a repeat gets its first answer, also while the first is on its way and after a restart of the runtime", async () => {
@@ -48,6 +49,32 @@ test("producers are forgotten, oldest first, when there are too many", async () 
   expect([...log.stateEntries("producer/")]).toHaveLength(limits.maxProducers);
   await publish("p0", 3n);
   await expect(publish("p1", 2n)).rejects.toMatchObject({ reason: "producer_unknown" });
+});
+
+test("what waits for a log that does not answer is bounded, of one producer and of all", async () => {
+  const { runtime, log } = memoryRuntime();
+  setLimit("maxProducerPendingBytes", 300_000);
+  setLimit("maxProducersPendingBytes", 1_000_000);
+  const append = log.append.bind(log);
+  const stalled: (() => void)[] = [];
+  log.append = (request) => new Promise((resolve, reject) => stalled.push(() => append(request).then(resolve, reject)));
+  const data = new Uint8Array(100_000);
+  const publish = (producerId: string, first: number) => {
+    const events = [{ workerId: "a", payload: { case: "custom" as const, value: { type: "test", data } } }];
+    return runtime.publishEvents(batch({ events, producerId, firstProducerSequence: BigInt(first) }));
+  };
+  const refusedBy = (limit: string) => ({ reason: "limit_exceeded", details: { limit, retryAfterMs: 100 } });
+  const waiting: Promise<unknown>[] = [];
+  for (const producerId of ["p", "q", "r", "s"]) waiting.push(publish(producerId, 1), publish(producerId, 2));
+  await expect(publish("p", 3)).rejects.toMatchObject(refusedBy("maxProducerPendingBytes"));
+  waiting.push(publish("t", 1));
+  await expect(publish("t", 2)).rejects.toMatchObject(refusedBy("maxProducersPendingBytes"));
+  await expect(publish("u", 1)).rejects.toMatchObject(refusedBy("maxProducersPendingBytes"));
+  log.append = append;
+  for (const go of stalled) go();
+  await Promise.all(waiting);
+  expect(await publish("p", 3)).toMatchObject({ duplicate: false });
+  expect(await publish("t", 2)).toMatchObject({ duplicate: false });
 });
 
 test("whatever a producer repeats, every event is committed once and in order", async () => {

@@ -78,6 +78,18 @@ test("a server says that it is there although as much waits as may, and before w
   await stream.until(results);
 });
 
+test("batches that wait until a server has heard of their job are bounded", async () => {
+  const { servers, done } = await serversOf(1);
+  const [one] = servers;
+  setLimit("maxPendingAppendBytes", 250_000);
+  const data = new Uint8Array(100_000);
+  const events = [{ jobId: "unknown", payload: { case: "custom" as const, value: { type: "test", data } } }];
+  const answers = Array.from({ length: 5 }, () => one.runtime.publishEvents(batch({ events })));
+  const results = await done(Promise.allSettled(answers));
+  const reasons = results.map((result) => (result.status === "rejected" ? result.reason.reason : "there"));
+  expect(reasons.toSorted()).toEqual([...Array(2).fill("job_not_found"), ...Array(3).fill("limit_exceeded")]);
+});
+
 type Server = { readonly log: ReturnType<SharedStream["open"]>; readonly kill: () => void; readonly runtime: Runtime };
 
 const produced = (producerId: string, first: number, count = 1) =>
