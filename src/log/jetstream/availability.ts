@@ -8,12 +8,15 @@ const needs = {
   link: { message: "The log has no connection to NATS.", graceMs: limits.natsAwayMs },
   tail: { message: "NATS does not send what comes into the log.", graceMs: limits.natsAwayMs },
   stream: { message: "NATS does not answer for the log's stream.", graceMs: limits.natsSilentMs },
+  server: { message: "The NATS server of the log does not take what a log needs.", graceMs: 0 },
+  right: { message: "NATS does not let this server write to the log.", graceMs: 0 },
 } as const;
 
 export type Need = keyof typeof needs;
 
 interface Missing {
   readonly sinceMs: number;
+  readonly message: string;
   isSaid: boolean;
   readonly stop: StopTimer;
 }
@@ -40,14 +43,14 @@ export class Availability {
     for (const need of Object.keys(needs) as Need[]) {
       const missing = this.#missing.get(need);
       if (missing?.isSaid !== true) continue;
-      const { sinceMs } = missing;
-      return { available: false, sinceMs, error: unavailable(sinceMs, needs[need].message) };
+      const { sinceMs, message } = missing;
+      return { available: false, sinceMs, error: unavailable(sinceMs, message) };
     }
     return { available: true };
   }
 
-  /** It is missing from now on, unless it is already. */
-  misses(need: Need): void {
+  /** It is missing from now on, unless it is already. `message`: says more than what is said without it. */
+  misses(need: Need, message: string = needs[need].message): void {
     if (this.#stopped || this.#missing.has(need)) return;
     const say = () => {
       const was = this.isAvailable;
@@ -55,7 +58,7 @@ export class Availability {
       if (was) this.#onChange(false);
     };
     const stop = this.#clock.after(needs[need].graceMs, say);
-    const missing: Missing = { sinceMs: this.#clock.now(), isSaid: false, stop };
+    const missing: Missing = { sinceMs: this.#clock.now(), message, isSaid: false, stop };
     this.#missing.set(need, missing);
   }
 

@@ -1,7 +1,8 @@
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { connect, type NatsConnection, type ServerInfo } from "@nats-io/transport-node";
 import { fullJitter } from "../../base/backoff.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";
+import type { TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { type NatsConnectOptions, targetOf } from "./connect-options.ts";
 import {
@@ -76,9 +77,8 @@ export async function openLink(
 }
 
 async function checkServer({ connection, servers }: NatsLink): Promise<void> {
-  const { version = "unknown", max_payload: maxPayload = 0 } = connection.info ?? {};
-  if (!isNewEnough(version)) throw tooOld(`NATS at ${servers}`, version);
-  if (maxPayload < lowestMaxPayload) throw payloadTooSmall(`NATS at ${servers}`, maxPayload);
+  const flaw = flawOf(`NATS at ${servers}`, connection.info);
+  if (flaw !== undefined) throw flaw;
   const deadline = performance.now() + limits.natsOpenMs;
   for (;;) {
     try {
@@ -92,6 +92,13 @@ async function checkServer({ connection, servers }: NatsLink): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, askAgainMs));
     }
   }
+}
+
+/** Why a log can't be at a server; undefined: it can, as far as the server says. `name`: what it is called in the message. */
+export function flawOf(name: string, info: ServerInfo | undefined): TailraceError<"log_open_failed"> | undefined {
+  const { version = "unknown", max_payload: maxPayload = 0 } = info ?? {};
+  if (!isNewEnough(version)) return tooOld(name, version);
+  return maxPayload < lowestMaxPayload ? payloadTooSmall(name, maxPayload) : undefined;
 }
 
 function isNewEnough(version: string): boolean {

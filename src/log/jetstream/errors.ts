@@ -185,6 +185,16 @@ export function appendErrorOf(error: unknown, sinceMs: number): TailraceError {
       { cause: error },
     );
   }
+  if (permissionOf(error) !== undefined) {
+    return unavailable(
+      sinceMs,
+      "This server has no permission of NATS to write to the log, and nothing is written until it has.",
+      error,
+    );
+  }
+  if (code !== undefined && !isJetStreamOff(error)) {
+    return unavailable(sinceMs, "NATS refused the write. Nothing was written; try again.", error);
+  }
   return unavailable(sinceMs, "NATS did not acknowledge the write. It may or may not be there; try again.", error);
 }
 
@@ -227,7 +237,8 @@ export function isNoAnswer(error: unknown): boolean {
   return (error as Error).name === "TimeoutError" || isJetStreamOff(error);
 }
 
-function permissionOf(error: unknown): InstanceType<typeof natsErrors.PermissionViolationError> | undefined {
+/** The permission that something failed for want of; undefined: it did not. */
+export function permissionOf(error: unknown): InstanceType<typeof natsErrors.PermissionViolationError> | undefined {
   const inner = error instanceof natsErrors.RequestError ? error.cause : error;
   return inner instanceof natsErrors.PermissionViolationError ? inner : undefined;
 }

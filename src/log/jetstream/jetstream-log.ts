@@ -21,6 +21,7 @@ import { Maintenance } from "./maintenance.ts";
 import type { Meta } from "./meta.ts";
 import { Publisher } from "./publisher.ts";
 import { MissingMessages, Reader } from "./reader.ts";
+import { ServerCheck } from "./server-check.ts";
 import type { Snapshots } from "./snapshots.ts";
 import { streamOf } from "./subjects.ts";
 import { StreamTail } from "./tail.ts";
@@ -88,6 +89,7 @@ export class JetStreamLog extends ReadableLog {
       if (connected) this.#availability.has("link");
       else this.#availability.misses("link");
     });
+    void new ServerCheck(link, namespace, this.#availability);
     const source = { direct: new DirectGets(link, manager.direct), streams: manager.streams };
     this.#reader = new Reader(source, namespace, fold, () => this.#assertReachable());
     this.#keeper = new Keeper({ ...parts, publisher: this.#publisher });

@@ -13,6 +13,7 @@ import { bornNow, fits, type Identity, type KeptIdentity, readIdentity, writeIde
 import { JetStreamLog } from "./jetstream-log.ts";
 import { NewerFormat } from "./messages.ts";
 import { Meta } from "./meta.ts";
+import { allOf, missingRight } from "./rights.ts";
 import { restoreSnapshot } from "./snapshot.ts";
 import { Snapshots } from "./snapshots.ts";
 import { ensureStream, type StreamOptions } from "./stream.ts";
@@ -110,6 +111,9 @@ async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
   const { namespace } = stream;
   await ensureStream(manager, stream);
   const meta = await Meta.open(link.connection, namespace, stream.replicas);
+  // One that is missing shows otherwise only when it is needed: the stream would grow without a word.
+  const refusal = await missingRight(link.connection, allOf(namespace));
+  if (refusal !== undefined) throw refusal;
   // Before the stream is looked at: other servers raise the mark as the stream goes on.
   const before = await readIdentity(meta);
   const found = await lookAtStream(manager, stream, before?.identity);

@@ -5,11 +5,20 @@ import {
   StorageType,
   type StreamInfo,
 } from "@nats-io/jetstream";
-import { apiCodeOf, type ConfigDifference, otherConfiguration } from "./errors.ts";
+import { apiCodeOf, type ConfigDifference, lowestMaxPayload, otherConfiguration } from "./errors.ts";
 import { streamOf, subjectsOf } from "./subjects.ts";
 
 /** Error code of JetStream for a stream that does not exist. */
 const streamNotFound = 10059;
+
+/** Settings that are left to the server when a stream is made, of which one that was made by others may have a wrong value. */
+const suitable: Readonly<Record<string, { wanted: unknown; isFit: (value: unknown) => boolean }>> = {
+  max_msg_size: { wanted: -1, isFit: (bytes = -1) => Number(bytes) <= 0 || Number(bytes) >= lowestMaxPayload },
+  deny_delete: { wanted: false, isFit: (isDenied) => isDenied !== true },
+  deny_purge: { wanted: false, isFit: (isDenied) => isDenied !== true },
+  // It acknowledges what a kill of the server loses.
+  persist_mode: { wanted: "default", isFit: (mode) => mode !== "async" },
+};
 
 export interface StreamOptions {
   readonly namespace: string;
@@ -48,6 +57,9 @@ export async function ensureStream(manager: JetStreamManager, options: StreamOpt
   const differences: ConfigDifference[] = Object.entries(wanted)
     .filter(([setting, value]) => JSON.stringify(found[setting]) !== JSON.stringify(value))
     .map(([setting, value]) => ({ name: setting, wanted: value, found: found[setting] }));
+  for (const [name, { wanted, isFit }] of Object.entries(suitable)) {
+    if (!isFit(found[name])) differences.push({ name, wanted, found: found[name] });
+  }
   if (differences.length > 0) throw otherConfiguration(name, differences);
   return made;
 }

@@ -79,6 +79,11 @@ test("a write that finds no room is refused, and one without an answer may have 
       cause: error,
     });
   }
+  const other = await refusalOf(client.publish("disk", "x", { expect: { streamName: "WALL" } }));
+  expect(appendErrorOf(other, 1)).toMatchObject({
+    reason: "log_unavailable",
+    message: expect.stringContaining("Nothing was written"),
+  });
   const nobody = await refusalOf(client.publish("no.stream", "x"));
   await nats.close();
   const closed = await refusalOf(client.publish("wall", "x"));
