@@ -80,6 +80,8 @@ export const limits = {
   natsSilentMs: 6_000,
   /** Bytes of appends that go to NATS as one message, unless a single one is larger, and of one message of such a one. */
   natsGroupBytes: 32 * 1024,
+  /** Messages on their way to NATS up to which appends are sent at once; with more, once they fill a message or one is back. */
+  natsPromptGroups: 4,
   natsMessageBytes: 512 * 1024,
   /** Messages' worth of appends, and bytes of them, on their way to NATS at once. Its streams refuse more than they can queue. */
   natsGroupsInFlight: 256,

@@ -24,6 +24,7 @@ export interface PendingAppend {
  */
 export class PendingAppends<T extends PendingAppend = PendingAppend> {
   #waiting: T[] = [];
+  #waitingBytes = 0;
   #bytes = 0;
   readonly #workers: Newcomers;
   readonly #jobs: Newcomers;
@@ -35,6 +36,11 @@ export class PendingAppends<T extends PendingAppend = PendingAppend> {
 
   get length(): number {
     return this.#waiting.length;
+  }
+
+  /** Bytes of those that no group has yet. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
   }
 
   /**
@@ -88,6 +94,7 @@ export class PendingAppends<T extends PendingAppend = PendingAppend> {
 
   push(pending: T): void {
     this.#waiting.push(pending);
+    this.#waitingBytes += pending.bytes;
     this.#bytes += pending.bytes;
   }
 
@@ -106,6 +113,7 @@ export class PendingAppends<T extends PendingAppend = PendingAppend> {
       bytes += pending.bytes;
       count++;
     }
+    this.#waitingBytes -= bytes;
     if (count === this.#waiting.length) {
       const all = this.#waiting;
       this.#waiting = [];

@@ -53,7 +53,7 @@ export interface PublishingLog {
 
 /**
  * Sends appends to the stream, in the order of the calls, many at once. Those of one turn of the event loop go as one
- * group. An append settles when its group comes back by the tail, whatever became of the acknowledgement.
+ * group, and those of several turns while `natsPromptGroups` are on their way. An append settles when its group comes back by the tail, whatever became of the acknowledgement.
  */
 export class Publisher {
   readonly #link: NatsLink;
@@ -188,13 +188,18 @@ export class Publisher {
   #pump(): void {
     for (let group = this.#urgent.shift(); group !== undefined; group = this.#urgent.shift()) this.#send(group);
     while (!this.#sent.isFull) {
-      if (this.#queue.length === 0 && this.#pending.length > 0) this.#gather();
+      if (this.#queue.length === 0 && this.#pending.length > 0 && !this.#gathers) this.#gather();
       const group = this.#queue.shift();
       if (group === undefined) break;
       this.#send(group);
     }
     if (this.#sent.size > 0 || this.#queue.length > 0 || this.#pending.length > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** Whether appends wait for others, while enough is on its way for NATS to be busy: what a message costs is more than they do. */
+  get #gathers(): boolean {
+    return this.#sent.size >= limits.natsPromptGroups && this.#pending.waitingBytes < limits.natsGroupBytes;
   }
 
   #gather(): void {

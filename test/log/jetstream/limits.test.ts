@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import { connect } from "@nats-io/transport-node";
 import { expect, onTestFinished, test } from "vitest";
 import { hasReason } from "../../../src/base/errors.ts";
@@ -6,7 +7,7 @@ import { type JetStreamLogOptions, openJetStreamLog } from "../../../src/log/jet
 import { streamOf } from "../../../src/log/jetstream/subjects.ts";
 import { natsForFile } from "../../support/nats.ts";
 import { until } from "../../support/until.ts";
-import { event, events, readAll, runtimeScope, type Seen, seenOf, workers } from "../harness.ts";
+import { event, events, readAll, runtimeScope, type Seen, seenOf, texts, workers } from "../harness.ts";
 import { viewOf } from "../view.ts";
 import { asOperator, freshNamespace } from "./support.ts";
 
@@ -122,4 +123,24 @@ test("appends that are asked for in one turn of the loop, by one callback after 
   const { state: after } = await stream();
   // The first one waits for nobody, and what the log says by itself may be among them.
   expect(after.last_seq - before.last_seq).toBeLessThan(10);
+});
+
+test("while messages are on their way, appends of several turns of the loop share one, and none waits for others for ever", async () => {
+  const namespace = freshNamespace();
+  const log = await open(namespace);
+  const stream = () => asOperator(nats().url, (manager) => manager.streams.info(streamOf(namespace)));
+  const { state: before } = await stream();
+  const appends: Promise<unknown>[] = [];
+  // No answer comes before all of them are asked for.
+  nats().pause();
+  for (let i = 0; i < 400; i++) {
+    appends.push(log.append({ events: events("w", 1, i) }));
+    if (i % 2 === 1) await turn();
+  }
+  nats().resume();
+  await Promise.all(appends);
+  const { state: after } = await stream();
+  // One for each turn at first, then one for all, and what the log says by itself.
+  expect(after.last_seq - before.last_seq).toBeLessThan(20);
+  expect(texts(await readAll(log, { scope: workers("w") }))).toEqual(Array.from({ length: 400 }, (_, i) => `w:${i}`));
 });
