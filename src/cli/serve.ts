@@ -20,6 +20,10 @@ const closeBoundMs = 10_000;
 /** The same once the log can't be used: there is nothing that could be written any more. */
 const closeAwayMs = 3_000;
 
+/** NATS does not say which interval it has, nor that it has forgotten something. */
+const oneReplica =
+  "one replica: a loss of power takes what was acknowledged in the last two minutes, and nobody is told, unless NATS has sync_interval: always";
+
 /** `tailrace serve`: a runtime, with operations that jobs run, until someone says stop. */
 export async function serve(settings: RuntimeSettings, operations: readonly OperationConfig[]): Promise<number> {
   // Before the log is opened: a signal meanwhile must not leave it half open.
@@ -47,6 +51,7 @@ export async function serve(settings: RuntimeSettings, operations: readonly Oper
   }
   if (served.commands !== undefined) process.stdout.write(`tailrace commands ${served.commands.url}\n`);
   process.stdout.write(`tailrace ready ${served.server.url}\n`);
+  if (typeof settings.log === "object" && (settings.nats?.replicas ?? 1) === 1) say(oneReplica);
   const failure = await stopOrFailure(served.runtime, stop.signal);
   if (failure !== undefined) say(failure.message);
   const code = failure === undefined ? exitCodes.ok : exitCodes.failed;

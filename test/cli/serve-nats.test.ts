@@ -52,7 +52,9 @@ test("two servers have one log in NATS, and the second has everything once the f
   await eventually(async () => expect((await fetch(`${second.url}/readyz`)).status).toBe(200));
   second.process.child.kill("SIGTERM");
   expect(await second.process.ended).toBe(0);
-  expect(second.process.stderr).toMatch(/^(tailrace: (The log [^\n]+\.|the log can be used again)\n)+$/);
+  expect(second.process.stderr).toMatch(
+    /^tailrace: one replica: [^\n]+\n(tailrace: (The log [^\n]+\.|the log can be used again)\n)+$/,
+  );
   for (const { process } of [first, second]) expect(process.stdout + process.stderr).not.toContain(secret);
 });
 
