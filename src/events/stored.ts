@@ -99,6 +99,8 @@ function encodeBody(event: NewEvent, index: number | undefined): Uint8Array {
 }
 
 function checkId(id: string, field: string, index: number | undefined): void {
+  // Encoded it would be another id, under which nobody finds it who asks for this one.
+  if (!id.isWellFormed()) throw invalidRequest(pathOf(field, index), "it is no well-formed text");
   if (id.length * 3 <= limits.maxIdBytes) return;
   if (id.length > limits.maxIdBytes || new TextEncoder().encode(id).length > limits.maxIdBytes) {
     throw invalidRequest(pathOf(field, index), `an id has at most ${limits.maxIdBytes} bytes`);

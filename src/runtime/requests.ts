@@ -54,9 +54,10 @@ export function pageSize(asked: number, fallback: number, maximum: number): numb
   return asked === 0 ? fallback : asked;
 }
 
-/** An id that must be there and not too long. */
+/** An id that must be there, be well-formed Unicode, and not be too long. */
 export function checkId(id: string, field: string): string {
   if (id === "") throw invalidRequest(field, "it is empty");
+  if (!id.isWellFormed()) throw invalidRequest(field, "it is no well-formed text");
   if (new TextEncoder().encode(id).length > limits.maxIdBytes) {
     throw invalidRequest(field, `an id has at most ${limits.maxIdBytes} bytes`);
   }

@@ -119,6 +119,9 @@ describe("pendingEvent", () => {
     expect(refusal(output({ workerId: "x".repeat(limits.maxIdBytes + 1) })).field).toBe("worker_id");
     expect(refusal(output({ workerId: "ß".repeat(limits.maxIdBytes / 2 + 1) }), 3).field).toBe("events[3].worker_id");
     expect(() => pendingEvent(output({ workerId: "ß".repeat(limits.maxIdBytes / 2) }))).not.toThrow();
+    expect(refusal(output({ workerId: "a\ud800" })).field).toBe("worker_id");
+    expect(refusal(output({ workerId: "\udc00" }), 3).field).toBe("events[3].worker_id");
+    expect(() => pendingEvent(output({ workerId: "\ud83d\ude00" }))).not.toThrow();
   });
 
   test("bounds the event as stored", () => {

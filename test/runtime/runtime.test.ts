@@ -5,6 +5,7 @@ import { IfMissing, ListEventsRequestSchema, StartAt } from "../../gen/tailrace/
 import { OutputStream, WorkerOutcome, WorkerState } from "../../gen/tailrace/v1/payloads_pb.ts";
 import { GetWorkerRequestSchema, ListWorkersRequestSchema } from "../../gen/tailrace/v1/worker_service_pb.ts";
 import { limits } from "../../src/base/limits.ts";
+import { MemoryLog } from "../../src/log/memory/index.ts";
 import { Runtime } from "../../src/runtime/runtime.ts";
 import { batch, customEvents, eventsIn, framesUntil, isDiagnostic, memoryRuntime } from "./support.ts";
 
@@ -183,4 +184,26 @@ test("closing refuses what comes and ends what is there", async () => {
   await expect(runtime.publish(customEvents("a", 1))).rejects.toMatchObject({ reason: "server_closing" });
   await expect(framesUntil(runtime.watch(), () => true)).rejects.toMatchObject({ reason: "server_closing" });
   expect(clock.pending).toBe(0);
+});
+
+test("an id that is no well-formed text is refused, because encoded it would be another one", async () => {
+  const { runtime } = memoryRuntime();
+  const id = "a\ud800";
+  const refused = (field: string) => ({ reason: "invalid_request", details: { field } });
+  const requests: [string, () => unknown][] = [
+    ["events[0].worker_id", () => runtime.publish(customEvents(id, 1))],
+    ["worker_id", () => runtime.worker(id)],
+    ["worker_id", () => runtime.getWorker(create(GetWorkerRequestSchema, { workerId: id }))],
+    ["worker_ids[1]", () => framesUntil(runtime.watch({ workerIds: ["a", id] }), () => true)],
+    [
+      "producer_id",
+      () => runtime.publishEvents(batch({ events: customEvents("a", 1), producerId: id, firstProducerSequence: 1n })),
+    ],
+    ["runtimeId", () => new MemoryLog({ runtimeId: id })],
+  ];
+  for (const [field, ask] of requests) {
+    await expect((async () => ask())(), field).rejects.toMatchObject(refused(field));
+  }
+  // What is well-formed may be of any characters.
+  await runtime.publish(customEvents("\ud83d\ude00", 1));
 });

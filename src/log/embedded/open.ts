@@ -165,8 +165,11 @@ async function checkUnused(fileSystem: FileSystem, directory: string, segmentsDi
 }
 
 function runtimeIdOf(wanted: string | undefined, before: IdentityRecord | undefined): string {
-  if (wanted !== undefined && (wanted === "" || Buffer.byteLength(wanted) > limits.maxIdBytes)) {
-    throw invalidRequest("runtimeId", `must have 1 to ${limits.maxIdBytes} bytes`);
+  if (
+    wanted !== undefined &&
+    (wanted === "" || !wanted.isWellFormed() || Buffer.byteLength(wanted) > limits.maxIdBytes)
+  ) {
+    throw invalidRequest("runtimeId", `must have 1 to ${limits.maxIdBytes} bytes of well-formed text`);
   }
   if (wanted !== undefined && before !== undefined && before.runtimeId !== wanted) {
     throw invalidRequest("runtimeId", `the log belongs to runtime ${before.runtimeId}; leave it out or name that one`);

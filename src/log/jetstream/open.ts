@@ -55,8 +55,11 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Ev
   const retention = resolveRetention(options.retention);
   const stream = streamOptionsOf(options);
   const { runtimeId } = options;
-  if (runtimeId !== undefined && (runtimeId === "" || Buffer.byteLength(runtimeId) > limits.maxIdBytes)) {
-    throw invalidRequest("runtimeId", `must have 1 to ${limits.maxIdBytes} bytes`);
+  if (
+    runtimeId !== undefined &&
+    (runtimeId === "" || !runtimeId.isWellFormed() || Buffer.byteLength(runtimeId) > limits.maxIdBytes)
+  ) {
+    throw invalidRequest("runtimeId", `must have 1 to ${limits.maxIdBytes} bytes of well-formed text`);
   }
   const clock = options.clock ?? systemClock;
   const link = await openLink(options, clock);

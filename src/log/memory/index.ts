@@ -32,8 +32,8 @@ export class MemoryLog extends IndexedLog {
   constructor(options: MemoryLogOptions = {}) {
     super(new LogIndex(resolveRetention(options.retention)), options.clock ?? systemClock);
     const runtimeId = options.runtimeId ?? randomUUID();
-    if (runtimeId === "" || Buffer.byteLength(runtimeId) > limits.maxIdBytes) {
-      throw invalidRequest("runtimeId", `must have 1 to ${limits.maxIdBytes} bytes`);
+    if (runtimeId === "" || !runtimeId.isWellFormed() || Buffer.byteLength(runtimeId) > limits.maxIdBytes) {
+      throw invalidRequest("runtimeId", `must have 1 to ${limits.maxIdBytes} bytes of well-formed text`);
     }
     this.identity = { runtimeId, generation: options.generation ?? randomBytes(8).readBigUInt64BE() };
     this.#slabs = new Slabs(this.index);
