@@ -37,6 +37,8 @@ export class Keeper {
   #named = "";
   #taking: Promise<void> | undefined;
   #stopAgeTimer: StopTimer | undefined;
+  /** The stream's time when this server last had it, and what its own steady clock said then. */
+  #time: { readonly streamMs: number; readonly ownMs: number } | undefined;
   #stopped = false;
 
   constructor(parts: KeeperParts) {
@@ -120,12 +122,22 @@ export class Keeper {
   }
 
   async #say(role: KeeperRole, control: Control): Promise<void> {
+    const { publisher, fold, clock } = this.#parts;
+    // Rather too early than too late, should the process stand still meanwhile: then the stream is only asked once more.
+    const ownMs = clock.monotonic();
     try {
-      await this.#parts.publisher.control({ ...control, keeper: { id: this.#id, role } });
+      await publisher.control({ ...control, keeper: { id: this.#id, role } });
+      this.#time = { streamMs: fold.index.timeMs, ownMs };
     } catch {
       // Said when the lease is renewed, or by whoever takes over.
       this.#said = Number.NaN;
     }
+  }
+
+  /** About what time it is in the stream, by which events age: by a clock that is ahead they would be due for ever. */
+  #now(): number {
+    const { clock } = this.#parts;
+    return this.#time === undefined ? clock.now() : this.#time.streamMs + clock.monotonic() - this.#time.ownMs;
   }
 
   /** Comes back when the oldest event falls due: the keeper lets everyone know what time it is. */
@@ -136,13 +148,16 @@ export class Keeper {
     if (this.#stopAgeTimer !== undefined || maxAgeMs === Number.POSITIVE_INFINITY || this.#stopped) return;
     const oldest = retention.oldestTime();
     if (oldest === undefined) return;
-    const dueInMs = oldest + maxAgeMs + 1 - clock.now();
+    const dueInMs = oldest + maxAgeMs + 1 - this.#now();
     const waitMs = Math.max(dueInMs, Math.min(minAgeCheckMs, maxAgeMs), 1);
     // A timer can't wait longer than 2^31 - 1 milliseconds.
-    this.#stopAgeTimer = clock.after(Math.min(waitMs, 0x7fff_ffff), () => {
-      this.#stopAgeTimer = undefined;
-      if (this.isIt && !this.#stopped) void this.#say("keeps", {});
-      else this.#watchAge();
-    });
+    this.#stopAgeTimer = clock.after(Math.min(waitMs, 0x7fff_ffff), () => void this.#lookAtAge());
+  }
+
+  async #lookAtAge(): Promise<void> {
+    // Nobody looks again before the stream's time is known.
+    if (this.isIt && !this.#stopped) await this.#say("keeps", {});
+    this.#stopAgeTimer = undefined;
+    this.#watchAge();
   }
 }
