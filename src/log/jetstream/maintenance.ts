@@ -101,7 +101,7 @@ export class Maintenance {
     if (isThere && newest === this.#beforeLoss) this.#beforeLoss = undefined;
     if (stream === undefined || !isThere) {
       // This server may be the only one that knows how far it was: who opens what is left must not take it for that.
-      await (isOther ? this.#beginAnew(stream) : this.#mark()).catch(() => undefined);
+      await (isOther ? this.#beginAnew(stream) : this.#markAnew()).catch(() => undefined);
       this.#actions.failed(
         "The log's stream was deleted, made again or restored from a backup. Start the server again: it begins a new generation.",
         new Error(
@@ -188,6 +188,12 @@ export class Maintenance {
     const written = await writeIdentity(meta, { ...this.#kept.identity, highWater }, this.#kept.revision);
     if (written === undefined) await this.#checkGeneration();
     else this.#kept = written;
+  }
+
+  /** Raises the mark from where it is now: the bucket may have gone back along with the stream. */
+  async #markAnew(): Promise<void> {
+    await this.#checkGeneration();
+    await this.#mark();
   }
 
   /** Sequences are given out by one generation only, whoever has begun another one. */

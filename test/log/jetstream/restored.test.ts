@@ -48,3 +48,27 @@ test("a stream that was restored, and has grown to where it was, ends a log that
   expect(texts(await readAll(again))).toEqual(["a:1", "a:2"]);
   expect(again.bounds(runtimeScope).head.sequence).toBeGreaterThan(last.sequence);
 });
+
+test("a server that runs through it sees that NATS has forgotten the newest of the stream and of the bucket", async () => {
+  const nats = await startNats();
+  const options = { servers: [nats.url], namespace: freshNamespace() };
+  const log = await openJetStreamLog(options);
+  onTestFinished(() => log.close());
+  await log.append({ events: events("a", 2) });
+  // As a loss of power leaves it where nothing was made durable since.
+  const durable = join(scratchDirectory(), "durable");
+  await nats.stop();
+  cpSync(nats.storeDirectory, durable, { recursive: true });
+  await nats.start();
+  const { last } = await eventually(() => log.append({ events: events("a", 3, 3) }));
+  await nats.kill();
+  rmSync(nats.storeDirectory, { recursive: true });
+  cpSync(durable, nats.storeDirectory, { recursive: true });
+  await nats.start();
+  await until(() => !log.health().available && "ended" in log.health(), "the log to notice");
+  const again = await openJetStreamLog(options);
+  onTestFinished(() => again.close());
+  expect(again.identity.generation).not.toBe(log.identity.generation);
+  expect(texts(await readAll(again))).toEqual(["a:1", "a:2"]);
+  expect(again.bounds(runtimeScope).head.sequence).toBeGreaterThan(last.sequence);
+});
