@@ -113,6 +113,11 @@ export const limits = {
   natsSnapshotMs: 10_000,
   /** Milliseconds that messages which nobody needs any more stay for servers that are away, unless the stream is half full. */
   natsPurgeAfterMs: 120_000,
+  /** Bytes in the bucket of a log on NATS that are let go when there is no room left, and that its stream may take more then. */
+  natsReserveBytes: 4 * 1024 * 1024,
+  /** Messages that are deleted at once, and milliseconds of a round of that. */
+  natsDeletesAtOnce: 256,
+  natsSweepMs: 2_000,
   /** Milliseconds between two reports to the operator that looking after the stream failed. */
   natsTroubleMs: 60_000,
   /** Events that a filtered watch may pass over, and milliseconds at the least, between two bookmarks. */

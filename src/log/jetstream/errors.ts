@@ -1,6 +1,6 @@
 import { JetStreamApiError } from "@nats-io/jetstream";
 import { errors as natsErrors } from "@nats-io/transport-node";
-import { type ProblemDetails, TailraceError } from "../../base/errors.ts";
+import { hasReason, type ProblemDetails, TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 
 type OpenCause = ProblemDetails["log_open_failed"]["cause"];
@@ -230,6 +230,12 @@ export function isJetStreamOff(error: unknown): boolean {
   if (error instanceof natsErrors.RequestError && error.isNoResponders()) return true;
   const code = apiCodeOf(error);
   return code === apiCodes.notEnabled || code === apiCodes.notEnabledForAccount;
+}
+
+/** Whether there is no room for what was written: that of the stream, of its account or of a server. */
+export function isNoRoom(error: unknown): boolean {
+  if (hasReason(error, "limit_exceeded")) return error.details.limit === "storage";
+  return noRoom.has(apiCodeOf(error) ?? 0);
 }
 
 /** Whether nobody has answered in time, or nobody is there to answer. */

@@ -12,7 +12,7 @@ import { type FetchedBytes, ReadableLog } from "../readable-log.ts";
 import { Availability } from "./availability.ts";
 import type { NatsLink } from "./connect.ts";
 import { DirectGets } from "./direct-gets.ts";
-import { silent } from "./errors.ts";
+import { isNoRoom, silent } from "./errors.ts";
 import type { Fold, StreamMessage } from "./fold.ts";
 import type { KeptIdentity } from "./identity.ts";
 import { Keeper } from "./keeper.ts";
@@ -25,6 +25,7 @@ import { ServerCheck } from "./server-check.ts";
 import type { Snapshots } from "./snapshots.ts";
 import { streamOf } from "./subjects.ts";
 import { StreamTail } from "./tail.ts";
+import { beyondWall } from "./wall.ts";
 
 /** Messages that are folded while the log is opened until it is looked again whether they still come. */
 const replayStep = 10_000;
@@ -81,6 +82,9 @@ export class JetStreamLog extends ReadableLog {
       assertUsable: () => this.assertUsable(),
       assertReachable: () => this.#assertReachable(),
       acknowledged: () => this.#availability.has("stream"),
+      refused: (error) => {
+        if (isNoRoom(error)) this.#maintenance.noRoom();
+      },
     });
     // Not by the clock of the log, which a test moves: NATS takes its time.
     this.#availability = new Availability(systemClock, (isAvailable) => this.#availabilityChanged(isAvailable));
@@ -92,7 +96,14 @@ export class JetStreamLog extends ReadableLog {
     void new ServerCheck(link, namespace, this.#availability);
     const source = { direct: new DirectGets(link, manager.direct), streams: manager.streams };
     this.#reader = new Reader(source, namespace, fold, () => this.#assertReachable());
-    this.#keeper = new Keeper({ ...parts, publisher: this.#publisher });
+    this.#keeper = new Keeper({
+      ...parts,
+      publisher: this.#publisher,
+      withReserve: async (act) => {
+        await parts.meta.letGoOfReserve();
+        await beyondWall(manager, namespace, act);
+      },
+    });
     this.#maintenance = new Maintenance(parts, this.#keeper, {
       lost: (messages) => this.#reportLost(messages),
       answers: (isAnswer) => (isAnswer ? this.#availability.has("stream") : this.#availability.misses("stream")),

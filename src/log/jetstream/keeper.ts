@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Clock, StopTimer } from "../../base/clock.ts";
 import type { RetentionLimits } from "../../base/limits.ts";
+import { isNoRoom } from "./errors.ts";
 import type { Fold } from "./fold.ts";
 import { Lease } from "./lease.ts";
 import type { KeeperRole } from "./messages.ts";
@@ -18,6 +19,8 @@ export interface KeeperParts {
   /** What this server wants of retention. */
   readonly retention: RetentionLimits;
   readonly clock: Clock;
+  /** Does something again for which there was no room, with that which is kept for it. */
+  withReserve(act: () => Promise<void>): Promise<void>;
 }
 
 /**
@@ -122,11 +125,19 @@ export class Keeper {
   }
 
   async #say(role: KeeperRole, control: Control): Promise<void> {
-    const { publisher, fold, clock } = this.#parts;
-    // Rather too early than too late, should the process stand still meanwhile: then the stream is only asked once more.
-    const ownMs = clock.monotonic();
+    const { publisher, fold, clock, withReserve } = this.#parts;
+    let ownMs = 0;
+    const say = () => {
+      // Rather too early than too late, should the process stand still meanwhile: then the stream is only asked once more.
+      ownMs = clock.monotonic();
+      return publisher.control({ ...control, keeper: { id: this.#id, role } });
+    };
     try {
-      await publisher.control({ ...control, keeper: { id: this.#id, role } });
+      await say().catch((error: unknown) => {
+        if (!isNoRoom(error)) throw error;
+        // It may be what makes room: shorter retention.
+        return withReserve(say);
+      });
       this.#time = { streamMs: fold.index.timeMs, ownMs };
     } catch {
       // Said when the lease is renewed, or by whoever takes over.

@@ -93,12 +93,12 @@ export class Lease {
       return false;
     }
     if (found !== undefined && startedAtMs - (this.#seen?.atMs ?? 0) < limits.natsLeaseMs) return false;
-    this.#revision = await this.#meta.swap(key, this.#own, found?.revision);
+    this.#revision = await this.#meta.swap(key, this.#own, found?.revision, true);
     return this.#revision !== undefined;
   }
 
   async #renew(revision: number): Promise<boolean> {
-    const renewed = await this.#meta.swap(key, this.#own, revision);
+    const renewed = await this.#meta.swap(key, this.#own, revision, true);
     if (renewed !== undefined) {
       this.#revision = renewed;
       return true;

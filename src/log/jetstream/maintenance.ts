@@ -1,6 +1,6 @@
 import type { StreamInfo } from "@nats-io/jetstream";
 import { limits } from "../../base/limits.ts";
-import { isNoAnswer } from "./errors.ts";
+import { isNoAnswer, isNoRoom } from "./errors.ts";
 import type { Fold } from "./fold.ts";
 import { bornNow, fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
 import type { LogParts } from "./jetstream-log.ts";
@@ -10,9 +10,14 @@ import { purge } from "./purge.ts";
 import { SnapshotCut } from "./snapshot.ts";
 import { findStream } from "./stream.ts";
 import { streamOf } from "./subjects.ts";
+import { Sweep } from "./sweep.ts";
+import { isWallRaised, lowerWall, wallOf } from "./wall.ts";
 
 /** A snapshot takes its time; at least so many times as long passes until the next one. */
 const restFactor = 20;
+
+/** Of an account's storage. Beyond it dead messages wait for nobody. */
+const tightShare = 0.9;
 
 /** What is done with what is found. */
 export interface MaintenanceActions {
@@ -47,11 +52,17 @@ export class Maintenance {
   #turn: Promise<void> | undefined;
   #stopped = false;
   #nextReportMs = 0;
+  /** Whether something was refused for want of room since room was made last. */
+  #isFull = false;
+  #nextReliefMs = 0;
+  #nextReserveMs = 0;
+  readonly #sweep: Sweep;
 
   constructor(parts: LogParts, keeper: Keeper, actions: MaintenanceActions) {
     this.#parts = parts;
     this.#keeper = keeper;
     this.#actions = actions;
+    this.#sweep = new Sweep(parts.manager, parts.namespace);
     this.#kept = parts.kept;
     this.#keptThrough = parts.fold.last;
     parts.link.subscribe((connected) => {
@@ -112,27 +123,77 @@ export class Maintenance {
     }
     await this.#checkGeneration();
     const place = this.#purgeable(stream);
+    const isFull = this.#isFull && performance.now() >= this.#nextReliefMs;
+    // Before anything is written: what is kept for that is not much.
+    if (isFull) await this.#makeRoom();
     if (!this.#keeper.mayBe) return;
+    if (isWallRaised(stream.config)) await lowerWall(manager, namespace);
     const { first_seq: first } = stream.state;
     if (first > this.#firstKnown) {
       await this.#actions.lost({ from: this.#firstKnown, before: first });
       this.#firstKnown = first;
     }
     await this.#mark();
-    if (performance.now() < this.#nextSnapshotMs || fold.last === this.#keptThrough) return;
+    if (!isFull) await this.#keepUp(place);
+  }
+
+  /** There was no room for something that was to be written. */
+  noRoom(): void {
+    this.#isFull = true;
+  }
+
+  /** Without the lease only what takes no room: what is dead goes as far as a snapshot is kept already. */
+  async #makeRoom(): Promise<void> {
     const startedAtMs = performance.now();
+    this.#isFull = false;
+    this.#nextReserveMs = startedAtMs + limits.natsSnapshotMs;
+    try {
+      await this.#purge(await this.#parts.snapshots.through(), true);
+      if (this.#keeper.mayBe) await this.#purge(await this.#snapshot(), true);
+    } catch (error) {
+      this.#isFull = true;
+      throw error;
+    } finally {
+      this.#nextReliefMs = performance.now() + (performance.now() - startedAtMs) * restFactor;
+    }
+  }
+
+  async #keepUp(place: number): Promise<void> {
+    const now = performance.now();
+    if (now >= this.#nextReserveMs) {
+      this.#nextReserveMs = now + limits.natsSnapshotMs;
+      await this.#parts.meta.keepReserve();
+    }
+    if (now < this.#nextSnapshotMs) return;
     try {
       const through = await this.#snapshot();
-      if (place > 0) await purge(manager, namespace, fold, Math.min(place, through));
+      const tookMs = performance.now() - now;
+      this.#nextSnapshotMs = performance.now() + Math.max(limits.natsSnapshotMs, tookMs * restFactor);
+      const isTight = await this.#isAccountTight();
+      const purgeable = Math.min(isTight ? through : place, through);
+      if (purgeable > 0) await this.#purge(purgeable, isTight);
     } finally {
       // Also when that failed: what fails each time must not cost a whole snapshot with each look.
-      const tookMs = performance.now() - startedAtMs;
-      this.#nextSnapshotMs = performance.now() + Math.max(limits.natsSnapshotMs, tookMs * restFactor);
+      this.#nextSnapshotMs = Math.max(this.#nextSnapshotMs, performance.now() + limits.natsSnapshotMs);
     }
+  }
+
+  async #purge(through: number, thorough: boolean): Promise<void> {
+    const { manager, namespace, fold } = this.#parts;
+    await purge(manager, namespace, fold, this.#sweep, through, thorough);
+  }
+
+  /** Whether the account, which may have other streams, is nearly full. What its servers have nobody says. */
+  async #isAccountTight(): Promise<boolean> {
+    const account = await this.#parts.manager.getAccountInfo();
+    return [account, ...Object.values(account.tiers ?? {})].some(
+      (one) => one !== undefined && one.limits.max_storage > 0 && one.storage > one.limits.max_storage * tightShare,
+    );
   }
 
   /** Something failed that is tried again. That NATS is away, or silent, is said elsewhere. */
   #missed(error: unknown): void {
+    if (isNoRoom(error)) this.#isFull = true;
     const { link, report } = this.#parts;
     if (this.#stopped || link.awaySinceMs !== undefined || isNoAnswer(error)) return;
     if (performance.now() < this.#nextReportMs) return;
@@ -147,7 +208,8 @@ export class Maintenance {
   #purgeable({ config, state }: StreamInfo): number {
     const now = performance.now();
     this.#places.push({ atMs: now, through: this.#parts.fold.last });
-    const isHalfFull = config.max_bytes > 0 && state.bytes > config.max_bytes / 2;
+    const wall = wallOf(config);
+    const isHalfFull = wall > 0 && state.bytes > wall / 2;
     const young = isHalfFull ? -1 : this.#places.findIndex(({ atMs }) => now - atMs < limits.natsPurgeAfterMs);
     const old = young < 0 ? this.#places.length : young;
     if (old === 0) return 0;

@@ -1,8 +1,11 @@
 import { JetStreamApiCodes, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { apiCodeOf } from "./errors.ts";
+import { limits } from "../../base/limits.ts";
+import { apiCodeOf, isNoRoom } from "./errors.ts";
 import { bucketOf } from "./subjects.ts";
+
+const reserveKey = "reserve";
 
 /** A value with the revision by which it is replaced. */
 export interface MetaEntry {
@@ -38,11 +41,20 @@ export class Meta {
     return { value: found.data, revision: found.seq };
   }
 
-  /** Replaces a value, or (`revision` undefined) makes it. Gives the new revision; undefined: somebody else was first. */
-  async swap(key: string, value: Uint8Array, revision: number | undefined): Promise<number | undefined> {
+  /**
+   * Replaces a value, or (`revision` undefined) makes it. Gives the new revision; undefined: somebody else was first.
+   * @param urgent also with the reserve, if there is no other room.
+   */
+  async swap(
+    key: string,
+    value: Uint8Array,
+    revision: number | undefined,
+    urgent = false,
+  ): Promise<number | undefined> {
+    const write = () =>
+      revision === undefined ? this.#bucket.create(key, value) : this.#bucket.update(key, value, revision);
     try {
-      if (revision === undefined) return await this.#bucket.create(key, value);
-      return await this.#bucket.update(key, value, revision);
+      return await (urgent ? this.#write(write) : write());
     } catch (error) {
       const code = apiCodeOf(error);
       if (code === JetStreamApiCodes.StreamWrongLastSequence) return undefined;
@@ -51,8 +63,51 @@ export class Meta {
     }
   }
 
+  /** Sets a value, with the reserve if there is no other room. */
   async put(key: string, value: Uint8Array): Promise<void> {
-    await this.#bucket.put(key, value);
+    await this.#write(() => this.#bucket.put(key, value));
+  }
+
+  /**
+   * Keeps room for when none is left, which takes no write to let go: a full server refuses those, also what has to be
+   * written for anything to be removed. Nothing happens where there is not enough now.
+   */
+  async keepReserve(): Promise<void> {
+    const count = Math.ceil(limits.natsReserveBytes / limits.natsMessageBytes);
+    if ((await this.keysBelow(reserveKey)).length === count) return;
+    try {
+      for (let i = 0; i < count; i++) {
+        await this.#bucket.put(`${reserveKey}.${i}`, new Uint8Array(limits.natsMessageBytes));
+      }
+    } catch (error) {
+      await this.clear(reserveKey);
+      if (!isNoRoom(error)) throw error;
+    }
+  }
+
+  /** Makes a little room with what is kept for that, of which appends may take the rest. Gives whether there was any left. */
+  async letGoOfReserve(): Promise<boolean> {
+    const [piece] = await this.keysBelow(reserveKey);
+    if (piece === undefined) return false;
+    await this.#manager.streams.purge(`KV_${this.#name}`, { filter: `$KV.${this.#name}.${reserveKey}.${piece}` });
+    return true;
+  }
+
+  /** Keys below a key, without it, in no order. */
+  async keysBelow(key: string): Promise<readonly string[]> {
+    const prefix = `$KV.${this.#name}.${key}.`;
+    const { state } = await this.#manager.streams.info(`KV_${this.#name}`, { subjects_filter: `${prefix}>` });
+    return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(prefix.length));
+  }
+
+  async #write<T>(write: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await write();
+      } catch (error) {
+        if (!isNoRoom(error) || !(await this.letGoOfReserve())) throw error;
+      }
+    }
   }
 
   /** Removes a value, if it is still that of `revision`. That it was there is kept, for whoever compares. */

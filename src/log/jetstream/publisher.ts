@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { JetStreamApiError } from "@nats-io/jetstream";
 import { headers } from "@nats-io/transport-node";
 import type { Clock } from "../../base/clock.ts";
+import type { TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { PendingAppend, PendingAppends } from "../commit/pending.ts";
 import { type AppendBatch, type AppendResult, isUrgent } from "../contract.ts";
@@ -49,6 +50,8 @@ export interface PublishingLog {
   assertReachable(): void;
   /** NATS has answered for a write. */
   acknowledged(): void;
+  /** NATS has refused a write. */
+  refused(error: TailraceError): void;
 }
 
 /**
@@ -259,7 +262,9 @@ export class Publisher {
     if (group === undefined) return;
     this.#take(group);
     // Refused: it was not written, and what comes after it may be.
-    this.#settle(group, appendErrorOf(new JetStreamApiError(refusal), this.#clock.now()), true);
+    const error = appendErrorOf(new JetStreamApiError(refusal), this.#clock.now());
+    this.#settle(group, error, true);
+    this.#log.refused(error);
     this.#pump();
   }
 

@@ -1,14 +1,12 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { JetStreamManager } from "@nats-io/jetstream";
 import type { ScopeEntry } from "../index/scope-entry.ts";
 import type { Fold } from "./fold.ts";
-import { liveSequences, stepsPerTurn, visitLive } from "./live.ts";
+import { visitLive } from "./live.ts";
 import { eventSubject, streamOf, subjectsOf } from "./subjects.ts";
+import type { Sweep } from "./sweep.ts";
 
 /** Messages of a subject that must be dead, beside as many as are alive, for it to be worth a purge of its own. */
 const minDead = 64;
-/** Messages that are deleted one by one in one go. */
-const maxDeletes = 2_000;
 
 /** The first message, and how many, of a subject that something retained is in. */
 interface LiveMessages {
@@ -19,12 +17,21 @@ interface LiveMessages {
 
 /**
  * Removes messages in which nothing is retained any more: those before the first that something is in, and, behind that,
- * those of workers and jobs that gave more than they keep.
+ * those of workers and jobs that gave more than they keep, and then one by one.
  *
+ * @param sweep of this stream.
  * @param through sequence in the stream up to which a snapshot holds everything: what comes later is needed by whoever
  *   opens the log next.
+ * @param thorough also what is not much beside what is alive.
  */
-export async function purge(manager: JetStreamManager, namespace: string, fold: Fold, through: number): Promise<void> {
+export async function purge(
+  manager: JetStreamManager,
+  namespace: string,
+  fold: Fold,
+  sweep: Sweep,
+  through: number,
+  thorough = false,
+): Promise<void> {
   const stream = streamOf(namespace);
   const live = await liveMessages(namespace, fold);
   let first = through + 1;
@@ -35,39 +42,11 @@ export async function purge(manager: JetStreamManager, namespace: string, fold: 
   const info = await manager.streams.info(stream, { subjects_filter: subjectsOf(namespace) });
   for (const [subject, count] of Object.entries(info.state.subjects ?? {})) {
     const own = live.get(subject);
-    if (count < 2 * (own?.count ?? 0) + minDead) continue;
+    if (!thorough && count < 2 * (own?.count ?? 0) + minDead) continue;
     const seq = Math.min(through + 1, own?.first ?? through + 1);
     if (seq > first) await manager.streams.purge(stream, { filter: subject, seq });
   }
-  await deleteDead(manager, stream, fold, first, through);
-}
-
-/**
- * Deletes dead messages one by one, which is slow: those with events of several, behind a message that stays for long.
- * Others went by their subjects.
- */
-async function deleteDead(
-  manager: JetStreamManager,
-  stream: string,
-  fold: Fold,
-  first: number,
-  through: number,
-): Promise<void> {
-  const live = await liveSequences(fold);
-  const { state } = await manager.streams.info(stream);
-  const deadAtMost = state.messages - live.length - Math.max(0, state.last_seq - through);
-  if (deadAtMost < live.length + minDead) return;
-  const { state: details } = await manager.streams.info(stream, { deleted_details: true });
-  const gone = new Set(details.deleted ?? []);
-  let left = maxDeletes;
-  let at = 0;
-  for (let sequence = first; sequence <= through && left > 0; sequence++) {
-    if (sequence % stepsPerTurn === 0) await nextTurn();
-    while (at < live.length && (live[at] as number) < sequence) at++;
-    if (live[at] === sequence || gone.has(sequence)) continue;
-    await manager.streams.deleteMessage(stream, sequence, false);
-    left--;
-  }
+  await sweep.run(fold, first, through, thorough);
 }
 
 /** By subject, also by those of messages with events of several, whichever it was. */

@@ -57,12 +57,21 @@ export class Snapshots {
         await this.#meta.put(`${key}.${id}.${count++}`, piece.subarray(at, at + limits.natsMessageBytes));
       }
     }
+    // Before this one is noted: who is writing one of these was overtaken by then, so that none is noted without its pieces.
+    const others = new Set((await this.#meta.keysBelow(key)).map((piece) => piece.split(".")[0] as string));
+    others.delete(id);
     const note: SnapshotNote = { id, generation: this.#generation, through, pieces: count, checksum };
     const text = new TextEncoder().encode(JSON.stringify(note));
-    const isNewest = (await this.#meta.swap(key, text, before?.revision)) !== undefined;
-    const obsolete = isNewest ? noteBefore : note;
-    if (obsolete !== undefined) await this.#meta.clear(`${key}.${obsolete.id}`);
-    return isNewest ? through : ((await this.#note())?.through ?? 0);
+    const isNewest = (await this.#meta.swap(key, text, before?.revision, true)) !== undefined;
+    // Also those of keepers that were killed while they wrote them.
+    for (const obsolete of isNewest ? others : [id]) await this.#meta.clear(`${key}.${obsolete}`);
+    return isNewest ? through : await this.through();
+  }
+
+  /** Sequence in the stream that the newest one holds; 0: there is none that can be used. */
+  async through(): Promise<number> {
+    const note = await this.#note();
+    return note?.generation === this.#generation ? note.through : 0;
   }
 
   async #note(): Promise<SnapshotNote | undefined> {

@@ -7,6 +7,7 @@ import {
 } from "@nats-io/jetstream";
 import { apiCodeOf, type ConfigDifference, lowestMaxPayload, otherConfiguration } from "./errors.ts";
 import { streamOf, subjectsOf } from "./subjects.ts";
+import { wallOf } from "./wall.ts";
 
 /** Error code of JetStream for a stream that does not exist. */
 const streamNotFound = 10059;
@@ -53,7 +54,7 @@ export async function ensureStream(manager: JetStreamManager, options: StreamOpt
   const info = await findStream(manager, name);
   // Whoever makes it at the same time makes the same.
   const made = info ?? (await manager.streams.add({ name, ...wanted }));
-  const found = made.config as unknown as Record<string, unknown>;
+  const found: Record<string, unknown> = { ...made.config, max_bytes: wallOf(made.config) };
   const differences: ConfigDifference[] = Object.entries(wanted)
     .filter(([setting, value]) => JSON.stringify(found[setting]) !== JSON.stringify(value))
     .map(([setting, value]) => ({ name: setting, wanted: value, found: found[setting] }));

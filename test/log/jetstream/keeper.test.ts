@@ -38,7 +38,12 @@ async function keeperOf(aheadMs: number) {
   };
   const meta = { get: async () => undefined, swap: async () => 1, remove: async () => undefined };
   const parts = { fold, retention, clock: own };
-  keeper = new Keeper({ ...parts, meta: meta as unknown as Meta, publisher: publisher as unknown as Publisher });
+  keeper = new Keeper({
+    withReserve: (act) => act(),
+    ...parts,
+    meta: meta as unknown as Meta,
+    publisher: publisher as unknown as Publisher,
+  });
   onTestFinished(() => {
     keeper.stop();
     return keeper.leave(false);

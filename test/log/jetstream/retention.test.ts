@@ -7,6 +7,7 @@ import { purge } from "../../../src/log/jetstream/purge.ts";
 import { SnapshotCut } from "../../../src/log/jetstream/snapshot.ts";
 import { Snapshots } from "../../../src/log/jetstream/snapshots.ts";
 import { streamOf } from "../../../src/log/jetstream/subjects.ts";
+import { Sweep } from "../../../src/log/jetstream/sweep.ts";
 import { natsForFile } from "../../support/nats.ts";
 import { until } from "../../support/until.ts";
 import { expectExactExpiry } from "../expiry.ts";
@@ -50,7 +51,9 @@ test("two that look after the stream by accident do no harm: what they keep and 
   await asOperator(nats().url, async (manager) => {
     await Promise.all([snapshots.write(new SnapshotCut(ahead)), snapshots.write(new SnapshotCut(behind))]);
     const through = (await snapshots.read())?.through ?? 0;
-    await Promise.all([purge(manager, namespace, behind, through), purge(manager, namespace, ahead, through)]);
+    await Promise.all(
+      [behind, ahead].map((fold) => purge(manager, namespace, fold, new Sweep(manager, namespace), through)),
+    );
     const { state } = await manager.streams.info(streamOf(namespace));
     // The message of the quiet worker is the third, and keeps nothing of the others alive.
     expect(state.first_seq).toBe(3);
@@ -85,7 +88,8 @@ test("who opens the log with a snapshot that another server replaces meanwhile t
   const ahead = await foldOf(nats().url, namespace);
   await one.append({ events: events("a", 1, 30) });
   await asOperator(nats().url, async (manager) => {
-    await purge(manager, namespace, ahead, await snapshots.write(new SnapshotCut(ahead)));
+    const through = await snapshots.write(new SnapshotCut(ahead));
+    await purge(manager, namespace, ahead, new Sweep(manager, namespace), through);
     expect((await manager.streams.info(streamOf(namespace))).state.first_seq).toBeGreaterThan((old?.through ?? 0) + 1);
   });
   vi.spyOn(Snapshots.prototype, "read").mockResolvedValueOnce(old);

@@ -139,6 +139,7 @@ export class StreamServer extends ReadableLog {
         assertUsable: () => this.assertUsable(),
         assertReachable: () => undefined,
         acknowledged: () => undefined,
+        refused: () => undefined,
       },
     );
     this.#reader = new Reader(this.#manager() as never, "test", fold, () => undefined);

@@ -86,6 +86,7 @@ export class SharedLog extends ReadableLog {
       assertUsable: () => this.assertUsable(),
       assertReachable: () => undefined,
       acknowledged: () => undefined,
+      refused: () => undefined,
     });
     // Everything is among the newest, so nobody is asked.
     this.#reader = new Reader({} as MessageSource, "test", fold, () => undefined);
