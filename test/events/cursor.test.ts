@@ -5,6 +5,8 @@ import { crc32, finishCrc32, startCrc32 } from "../../src/base/crc32.ts";
 import { CursorCodec, cursorLength, decodeCursor, hashId, type Position } from "../../src/events/cursor.ts";
 
 const uint32 = fc.integer({ min: 0, max: 0xffff_ffff });
+/** As `hashId` gives it. */
+const hash = fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff });
 const position: fc.Arbitrary<Position> = fc
   .record({
     sequence: fc.oneof(
@@ -12,9 +14,9 @@ const position: fc.Arbitrary<Position> = fc
       fc.maxSafeNat().map((n) => n % 2 ** 48),
     ),
     skipped: fc.nat(),
-    workerHash: uint32,
+    workerHash: hash,
     workerOrdinal: fc.maxSafeNat().map((n) => n % 2 ** 40),
-    jobHash: uint32,
+    jobHash: hash,
     jobOrdinal: uint32,
   })
   .map(({ skipped, ...rest }) => ({ ...rest, ordinal: rest.sequence - Math.min(skipped, rest.sequence) }));
@@ -71,13 +73,13 @@ test("a cursor is what the specification says, whichever ones were written befor
 function specifiedCursor(runtimeId: string, generationOfLog: bigint, at: Position): string {
   const bytes = Buffer.alloc(45);
   bytes.writeUInt8(1, 0);
-  bytes.writeUInt32BE(hashId(runtimeId), 1);
+  bytes.writeInt32BE(hashId(runtimeId), 1);
   bytes.writeBigUInt64BE(generationOfLog, 5);
   bytes.writeUIntBE(at.sequence, 13, 6);
   bytes.writeUIntBE(at.sequence - at.ordinal, 19, 5);
-  bytes.writeUInt32BE(at.workerHash, 24);
+  bytes.writeInt32BE(at.workerHash, 24);
   bytes.writeUIntBE(at.workerOrdinal, 28, 5);
-  bytes.writeUInt32BE(at.jobHash, 33);
+  bytes.writeInt32BE(at.jobHash, 33);
   bytes.writeUInt32BE(at.jobOrdinal, 37);
   bytes.writeUInt32BE(zlibCrc32(bytes.subarray(0, 41)), 41);
   return bytes.toString("base64url");
