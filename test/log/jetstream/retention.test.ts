@@ -8,6 +8,7 @@ import { SnapshotCut } from "../../../src/log/jetstream/snapshot.ts";
 import { Snapshots } from "../../../src/log/jetstream/snapshots.ts";
 import { streamOf } from "../../../src/log/jetstream/subjects.ts";
 import { Sweep } from "../../../src/log/jetstream/sweep.ts";
+import { setLimit } from "../../conformance/set-limit.ts";
 import { natsForFile } from "../../support/nats.ts";
 import { until } from "../../support/until.ts";
 import { expectExactExpiry } from "../expiry.ts";
@@ -98,4 +99,25 @@ test("who opens the log with a snapshot that another server replaces meanwhile t
   expect(two.identity).toEqual(one.identity);
   expect(await viewOf(two, scopes)).toEqual(await viewOf(one, scopes));
   await keeper.stop();
+});
+
+test("pieces of snapshots that nobody finished go with the next one, and none that is noted goes", async (context) => {
+  // The log itself keeps none meanwhile.
+  setLimit("natsSnapshotMs", 600_000);
+  const namespace = freshNamespace();
+  const log = await openJetStreamLog({ servers: [nats().url], namespace });
+  context.onTestFinished(() => log.close());
+  const meta = await metaOf(context, namespace);
+  const snapshots = new Snapshots(meta, log.identity.generation);
+  const cutOf = async () => new SnapshotCut(await foldOf(nats().url, namespace));
+  await meta.put("snapshot.left.0", new Uint8Array(10));
+  await meta.put("snapshot.left.1", new Uint8Array(10));
+  for (let i = 0; i < 5; i++) {
+    await log.append({ events: events("a", 1, i) });
+    const through = await snapshots.write(await cutOf());
+    const ids = new Set((await meta.keysBelow("snapshot")).map((key) => key.split(".")[0]));
+    expect(ids.size).toBe(1);
+    expect(ids).not.toContain("left");
+    expect((await snapshots.read())?.through).toBe(through);
+  }
 });
