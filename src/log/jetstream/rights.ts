@@ -29,6 +29,8 @@ export function allOf(namespace: string): readonly Attempt[] {
   return [
     ...writesOf(namespace),
     ...keys.map(message),
+    // The limit of a full stream is raised by it. Names that differ are refused.
+    api(`STREAM.UPDATE.${stream}`, { name: nothing }),
     api(`STREAM.PURGE.${stream}`, { filter: `tailrace.${namespace}.${nothing}` }),
     api(`STREAM.PURGE.${bucket}`, { filter: `$KV.${name}.${nothing}` }),
     // No stream has a message 0.
