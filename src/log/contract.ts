@@ -64,7 +64,8 @@ export interface AppendBatch {
    * State alone, which must not wait or be refused because much is appended: it has a reserve of its own (limits.urgentAppendBytes),
    * and on a log that is shared it is sent before what waits. So it may be committed before appends that were made earlier, and
    * those that put or depend on the same keys are not refused for what another process put before it: only for keys of which
-   * that does no harm. Ignored for a batch with events, or with workers or jobs to forget. Default: false.
+   * that does no harm. Ignored for a batch with events, or with workers or jobs to forget: an event must not come before those
+   * that were said earlier, so the end of a job, urgent as it is, waits behind what its job said. Default: false.
    */
   readonly urgent?: boolean;
 }

@@ -9,6 +9,7 @@ import { openJetStreamLog } from "../../../src/log/jetstream/index.ts";
 import { isTerminal } from "../../../src/runtime/jobs/machine.ts";
 import type { JobContext } from "../../../src/runtime/jobs/operation.ts";
 import { Runtime } from "../../../src/runtime/runtime.ts";
+import { setLimit } from "../../conformance/set-limit.ts";
 import { freshNamespace } from "../../log/jetstream/support.ts";
 import { natsForFile, startNats } from "../../support/nats.ts";
 import { eventually, until } from "../../support/until.ts";
@@ -275,4 +276,23 @@ test("nobody is lost because NATS was away", async (context) => {
     "succeeded",
   ]);
   expect([...b.runtime.log.stateEntries("server/")]).toHaveLength(2);
+});
+
+test("a job's end stays behind what the job said, however much waits", async (context) => {
+  setLimit("natsGroupsInFlight", 1);
+  const { runtime, calls, faults } = await serverIn(context, freshNamespace());
+  const { jobId } = await runtime.submit("work");
+  await until(() => calls.length === 1, "the job to run");
+  const data = new Uint8Array(60_000);
+  const bulk = { workerId: "bulk", payload: { case: "custom" as const, value: { type: "test", data } } };
+  const published = Array.from({ length: 50 }, () => runtime.publish([bulk]));
+  const narrated = Array.from({ length: 20 }, () => calls[0]?.job.narrate("said", "before the end"));
+  calls[0]?.finish();
+  expect(said(await eventsOfJob(runtime, jobId))).toEqual([
+    ...["queued", "running", "execute"],
+    ...narrated.map(() => "said"),
+    ...["execute_complete", "succeeded"],
+  ]);
+  await Promise.all([...published, ...narrated]);
+  expect(faults).toEqual([]);
 });
