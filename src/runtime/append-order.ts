@@ -19,7 +19,9 @@ export interface Place {
 /**
  * Keeps the order of appends on a log where one may be refused and made again. An append that puts what others depend on
  * (the facts of a worker, the record of a job) bars them until it is over: they would be decided from what it puts, or would
- * be committed before it although they were made after it. All others go to the log at once, one behind the other.
+ * be committed before it although they were made after it. All others go to the log at once, one behind the other: where
+ * another server's put refuses one of those, what was sent behind it and after that put was heard is committed before it.
+ * To wait for each would cost every batch a round trip; docs/protocol.md says whom it concerns.
  */
 export class AppendOrder {
   /** By key, what the next append with that key waits for. */

@@ -159,7 +159,9 @@ export class Runtime {
   }
 
   /**
-   * Publishes events in one batch, all or none, and settles after the commit.
+   * Publishes events in one batch, all or none, and settles after the commit. Batches that nobody waits for are committed in
+   * the order of the calls for each worker and each job; where servers share a log, one that another server was ahead of is
+   * decided again and may come after later ones (docs/protocol.md says when): wait for each where the order matters.
    * @throws TailraceError `invalid_request`, `limit_exceeded`, `log_unavailable`, `server_closing`.
    */
   publish(events: readonly MessageInitShape<typeof NewEventSchema>[]): Promise<PublishReceipt> {

@@ -29,7 +29,8 @@ export interface EventOptions {
 
 /**
  * Publishes the events of one worker. Every method settles after the commit and throws TailraceError as
- * `Runtime.publish` does. The worker exists from its first event on. In a handler, its events are also those of the job.
+ * `Runtime.publish` does, and keeps the order of calls that are not awaited as that does. The worker exists from its first
+ * event on. In a handler, its events are also those of the job.
  */
 export class Worker {
   readonly id: string;

@@ -286,11 +286,12 @@ test("a job's end stays behind what the job said, however much waits", async (co
   const data = new Uint8Array(60_000);
   const bulk = { workerId: "bulk", payload: { case: "custom" as const, value: { type: "test", data } } };
   const published = Array.from({ length: 50 }, () => runtime.publish([bulk]));
-  const narrated = Array.from({ length: 20 }, () => calls[0]?.job.narrate("said", "before the end"));
+  const saying = Array.from({ length: 20 }, (_, i) => `said ${i}`);
+  const narrated = saying.map((action) => calls[0]?.job.narrate(action, "before the end"));
   calls[0]?.finish();
   expect(said(await eventsOfJob(runtime, jobId))).toEqual([
     ...["queued", "running", "execute"],
-    ...narrated.map(() => "said"),
+    ...saying,
     ...["execute_complete", "succeeded"],
   ]);
   await Promise.all([...published, ...narrated]);
