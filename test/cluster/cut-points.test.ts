@@ -6,7 +6,7 @@ import { connectHttp1 } from "../conformance/edges/connect.ts";
 import type { Edge } from "../conformance/edges/edge.ts";
 import { edges } from "../conformance/edges/index.ts";
 import { resumeFrom, type Viewer, view } from "../conformance/viewer.ts";
-import { freshSeed, randomOf } from "./support/random.ts";
+import { freshSeed, randomOf } from "../support/random.ts";
 import type { Server } from "./support/server.ts";
 import { startCluster } from "./support/start-cluster.ts";
 

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
+import { freshSeed } from "../support/random.ts";
 import { scratchDirectory } from "../support/scratch.ts";
 import { faultKinds } from "./soak/faults.ts";
 import { soak } from "./soak/run.ts";
-import { freshSeed } from "./support/random.ts";
 
 /** Those that servers suffer alone, and one that all of them do. */
 const names = ["server killed", "server restarted", "server paused", "leader of the stream killed"];

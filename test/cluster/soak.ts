@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { freshSeed } from "../support/random.ts";
 import { faultKinds } from "./soak/faults.ts";
 import { type SoakResult, soak } from "./soak/run.ts";
-import { freshSeed } from "./support/random.ts";
 
 const usage = `npm run soak -- [options]
   --minutes N   how long faults are begun (default 60)

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { randomOf } from "../../support/random.ts";
 import { openCluster } from "../support/cluster.ts";
-import { randomOf } from "../support/random.ts";
 import { type FaultGaps, Scene } from "../support/scene.ts";
 import { type FaultKind, faultKinds } from "./faults.ts";
 import { JobLoad, operations } from "./jobs.ts";

@@ -11,9 +11,10 @@ import { decodeEvents } from "../../../src/events/stored.ts";
 import { foldTranscript, transcriptKinds, workerOnlyKinds } from "../../../src/events/transcript/fold.ts";
 import { emptyTranscript } from "../../../src/events/transcript/state.ts";
 import { Runtime } from "../../../src/runtime/runtime.ts";
+import type { SharedLog } from "../../support/shared-log.ts";
+import { SharedStream } from "../../support/shared-stream.ts";
 import { batch } from "../support.ts";
 import { conversation, getTranscript, shown, stateOf, take } from "../transcripts/support.ts";
-import { SharedStream, type StreamServer } from "./shared-stream.ts";
 
 const servers = 3;
 const workers = ["a", "b", "c"];
@@ -68,7 +69,7 @@ interface Said {
 }
 
 interface Member {
-  readonly log: StreamServer;
+  readonly log: SharedLog;
   readonly runtime: Runtime;
   isAlive: boolean;
 }
@@ -86,7 +87,7 @@ class World {
   #texts = 0;
 
   constructor(seed: number, retention = {}) {
-    this.stream = new SharedStream(seed, retention);
+    this.stream = new SharedStream({ seed, retention });
     const { runtimeId, generation } = this.stream.identity;
     const cursors = new CursorCodec(runtimeId, generation);
     this.stream.open().subscribe((block) => this.events.push(...decodeEvents(block, cursors)));

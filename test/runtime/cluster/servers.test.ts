@@ -11,16 +11,16 @@ import { serverPrefix } from "../../../src/runtime/jobs/presence.ts";
 import { producerPrefix } from "../../../src/runtime/producers.ts";
 import { Runtime, type RuntimeOptions } from "../../../src/runtime/runtime.ts";
 import { setLimit } from "../../conformance/set-limit.ts";
+import { SharedStream } from "../../support/shared-stream.ts";
 import { batch, customEvents } from "../support.ts";
 import { conversation, getTranscript, shown, stateOf, take } from "../transcripts/support.ts";
-import { SharedStream } from "./shared-stream.ts";
 
 /** Servers over one stream, the first of which is the keeper. */
 async function serversOf(
   count: number,
   options: { readonly retention?: Partial<RetentionLimits>; readonly transcripts?: RuntimeOptions["transcripts"] } = {},
 ) {
-  const stream = new SharedStream(1, options.retention);
+  const stream = new SharedStream({ retention: options.retention ?? {} });
   const { clock } = stream;
   const { transcripts = {} } = options;
   const open = (ownClock: Clock = clock) => {

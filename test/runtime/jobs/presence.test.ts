@@ -73,7 +73,7 @@ test("a job whose operation the others do not have waits for one that does, or f
   const servers = new ServersInMemory();
   const a = servers.start(["rare"]);
   const b = servers.start(["work"]);
-  b.log.keeps = true;
+  b.log.takeOver();
   const [first, second, patient, hasty] = [
     await servers.submit(a, "rare"),
     await servers.submit(a, "rare"),
@@ -215,7 +215,7 @@ test("what a job said before its end is never made to come after it, because ano
   // This knows it, and is not.
   a.calls[0]?.finish();
   await servers.turn();
-  a.log.sendOne();
+  a.log.send();
   await servers.turn();
   a.log.mute(false);
   await servers.turn();
@@ -269,8 +269,10 @@ test("a job is found at once by a server that has not heard of it yet", async ()
     return jobId;
   };
   const shown = await make();
-  expect(await b.runtime.lookUp(() => getJob(b.runtime, shown))).toMatchObject({ jobId: shown });
-  const [opened] = await framesUntil(b.runtime.watch({ jobId: await make() }), () => true);
+  const found = await servers.lookedUp(b.runtime.lookUp(() => getJob(b.runtime, shown)));
+  expect(found).toMatchObject({ jobId: shown });
+  const watched = await make();
+  const [opened] = await servers.lookedUp(framesUntil(b.runtime.watch({ jobId: watched }), () => true));
   expect(opened?.case).toBe("opened");
   const [started, cancelled] = [await make(), await make()];
   const asked = Promise.all([startJob(b.runtime, started), cancelJob(b.runtime, cancelled)]);

@@ -3,7 +3,8 @@ import { limits } from "../../../src/base/limits.ts";
 import type { JobMemoryOptions } from "../../../src/runtime/jobs/memory.ts";
 import type { JobContext, OperationOptions, SubmitOptions } from "../../../src/runtime/jobs/operation.ts";
 import { Runtime, type RuntimeOptions } from "../../../src/runtime/runtime.ts";
-import { type SharedLog, SharedStream } from "./shared-log.ts";
+import type { SharedLog } from "../../support/shared-log.ts";
+import { SharedStream } from "../../support/shared-stream.ts";
 import { controlledHandler, settled } from "./support.ts";
 
 /** One server: its clock stands still with it when it is paused or gone. */
@@ -48,8 +49,8 @@ export class ServerInMemory {
 
 /** Servers that share a stream in memory. Nothing moves unless the test says so. */
 export class ServersInMemory {
-  readonly clock = new ManualClock();
-  readonly stream = new SharedStream(this.clock);
+  readonly stream = new SharedStream();
+  readonly clock = this.stream.clock;
   readonly faults: unknown[] = [];
   /** Also those that are gone. */
   readonly servers: ServerInMemory[] = [];
@@ -90,6 +91,20 @@ export class ServersInMemory {
   async lose(): Promise<void> {
     await this.advance((limits.serverLostBeats + 2) * limits.serverPresenceMs);
     await this.turn();
+  }
+
+  /** What was asked of a server, which hears of others no sooner than it waits for them. */
+  async lookedUp<T>(asked: Promise<T>): Promise<T> {
+    let isOver = false;
+    const over = () => {
+      isOver = true;
+    };
+    asked.then(over, over);
+    while (!isOver) {
+      for (const { log } of this.servers) if (log.isReaching) log.deliver();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return asked;
   }
 
   /** Submits a job that no other server hears of before it looks. */

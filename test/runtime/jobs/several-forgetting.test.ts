@@ -27,7 +27,7 @@ const options = { concurrency: 2 };
 test("one server forgets what is old, and all have forgotten it", async () => {
   const servers = new ServersInMemory(options, { memoryMs });
   const [a, b] = [servers.start(), servers.start()];
-  b.log.keeps = true;
+  b.log.takeOver();
   const forgotten = [forgottenBy(a), forgottenBy(b)];
   const jobs = [await run(servers, a, "k1"), await run(servers, b, "k2"), await run(servers, a, "k3")];
   await servers.advance(memoryMs + 3_000);
@@ -40,8 +40,7 @@ test("one server forgets what is old, and all have forgotten it", async () => {
   // The keys are free at both.
   expect(jobs).not.toContain(await run(servers, a, "k2"));
   // Whoever is the keeper next goes on.
-  b.log.keeps = false;
-  a.log.keeps = true;
+  a.log.takeOver();
   await servers.advance(memoryMs + 3_000);
   expect(forgotten[0]).toHaveLength(1);
   expect(b.runtime.jobsHeld.jobs).toBe(0);
@@ -74,7 +73,7 @@ test("what is old is so by the log's time, whatever the clock of whoever forgets
   const servers = new ServersInMemory(options, { memoryMs });
   const [a, b] = [servers.start(), servers.start()];
   // The clock of the one is right, the other's ahead.
-  b.log.keeps = true;
+  b.log.takeOver();
   b.clock.advance(10 * memoryMs);
   const forgotten = forgottenBy(b);
   const job = await run(servers, a, "k");

@@ -5,8 +5,8 @@ import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { CursorCodec } from "../../../src/events/cursor.ts";
 import { decodeEvent } from "../../../src/events/stored.ts";
 import { isTerminal } from "../../../src/runtime/jobs/machine.ts";
+import type { SharedLog } from "../../support/shared-log.ts";
 import { type ServerInMemory, ServersInMemory } from "./servers.ts";
-import type { SharedLog } from "./shared-log.ts";
 import { cancelJob, getJob, listJobs, startJob } from "./support.ts";
 
 const servers = 3;
@@ -91,14 +91,13 @@ class World {
       case "mute":
         return server.log.mute(true);
       case "send":
-        return server.log.sendOne();
+        return server.log.send();
       case "endWorker":
         if (server.isRunning)
           this.#ask(server.runtime.worker(this.#worker()).publish({ case: "workerEnded", value: {} }));
         return;
       case "keep":
-        for (const other of this.#running) other.log.keeps = other === server;
-        return;
+        return server.log.takeOver();
       case "crash":
         server.crash();
         this.#running[step.at] = this.all.start();

@@ -1,0 +1,220 @@
+import { randomUUID } from "node:crypto";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { PendingAppends } from "../../src/log/commit/pending.ts";
+import type { AppendBatch, AppendResult, LogIdentity } from "../../src/log/contract.ts";
+import type { Layout } from "../../src/log/index/extents.ts";
+import { resolveRetention } from "../../src/log/index/retention.ts";
+import { Fold } from "../../src/log/jetstream/fold.ts";
+import { type Control, Publisher } from "../../src/log/jetstream/publisher.ts";
+import { Reader } from "../../src/log/jetstream/reader.ts";
+import { type FetchedBytes, ReadableLog } from "../../src/log/readable-log.ts";
+import type { SharedStream } from "./shared-stream.ts";
+
+type NatsAnswer = (error: Error | null, message: { readonly subject: string; readonly data: Uint8Array }) => void;
+
+/** A group of messages that goes into the stream whole. */
+interface Outgoing {
+  readonly payloads: readonly Uint8Array[];
+  readonly stored: () => void;
+}
+
+const acknowledgement = new TextEncoder().encode("{}");
+
+/** A log on a shared stream, as one server has it, and what may happen to that server. */
+export class SharedLog extends ReadableLog {
+  readonly identity: LogIdentity;
+  /** What it sent and is not stored. */
+  readonly outgoing: Outgoing[] = [];
+  readonly #id = randomUUID();
+  readonly #stream: SharedStream;
+  readonly #fold: Fold;
+  readonly #publisher: Publisher;
+  readonly #reader: Reader;
+  /** Messages of the stream that it has heard. */
+  #heard = 0;
+  #hold: number | undefined;
+  #reaching: { readonly heard: number; readonly resolve: () => void }[] = [];
+  #isPaused = false;
+  #isMuted = false;
+  #isGone = false;
+  #losesAnswers = false;
+  /** Of which its server does not know what became. */
+  #late: (readonly Uint8Array[])[] = [];
+
+  constructor(stream: SharedStream) {
+    const fold = new Fold(resolveRetention(), 0, 0);
+    super(fold.index, stream.clock);
+    this.identity = stream.identity;
+    this.#stream = stream;
+    this.#fold = fold;
+    const pending = new PendingAppends<never>(fold.index);
+    this.#publisher = new Publisher(this.#link() as never, "test", pending, stream.clock, false, {
+      folded: () => fold.last,
+      assertUsable: () => this.assertUsable(),
+      assertReachable: () => undefined,
+      acknowledged: () => undefined,
+      refused: () => undefined,
+    });
+    this.#reader = new Reader(this.#manager() as never, "test", fold, () => undefined);
+  }
+
+  override get isShared(): boolean {
+    return true;
+  }
+
+  override get isKeeper(): boolean {
+    return this.#fold.keeper === this.#id;
+  }
+
+  /** Makes it the keeper, as soon as each server hears of it. */
+  takeOver(): void {
+    const { retention } = this.#stream;
+    const keeper = { id: this.#id, role: "takes" } as const;
+    this.#say({ keeper, retention, hold: this.#hold ?? "state", trimsAll: true });
+  }
+
+  /** Whether somebody waits until it has heard more. */
+  get isReaching(): boolean {
+    return this.#reaching.length > 0;
+  }
+
+  get canSend(): boolean {
+    return this.outgoing.length > 0 && !this.#isPaused && !this.#isMuted;
+  }
+
+  get canHear(): boolean {
+    return this.#heard < this.#stream.messages.length && !this.#isPaused;
+  }
+
+  /** Stores the oldest of what it sent, also while it is muted or stands still: that may have been on its way already. */
+  send(): void {
+    const next = this.outgoing.shift();
+    if (next === undefined) return;
+    this.#stream.store(next.payloads);
+    next.stored();
+  }
+
+  /** Takes in the next message. False: there is none, or it stands still. */
+  hear(): boolean {
+    const message = this.#stream.messages[this.#heard];
+    if (message === undefined || this.#isPaused) return false;
+    this.#heard++;
+    const folded = this.#fold.take(
+      message,
+      (block) => this.tell(block),
+      (state) => this.tellState(state),
+    );
+    if (folded !== undefined) this.#publisher.folded(folded);
+    for (const { heard, resolve } of this.#reaching) if (heard <= this.#heard) resolve();
+    this.#reaching = this.#reaching.filter(({ heard }) => heard > this.#heard);
+    return true;
+  }
+
+  /** Sends what there is, and hears what is stored then. */
+  deliver(): void {
+    while (this.canSend) this.send();
+    while (this.hear());
+  }
+
+  /** Its server stands still: it hears nothing, and what it says goes out when it goes on. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    while (this.canSend) this.send();
+  }
+
+  /** It hears everything, and what it says waits. */
+  mute(isMuted: boolean): void {
+    this.#isMuted = isMuted;
+  }
+
+  /** Whether nobody answers what it says from now on. */
+  loseAnswers(isLost: boolean): void {
+    this.#losesAnswers = isLost;
+  }
+
+  /** What was not answered arrives after all. */
+  sendLate(): void {
+    for (const payloads of this.#late.splice(0)) this.#stream.store(payloads);
+  }
+
+  /** Its server is gone, and what it sent last is lost. `stored`: but for so many groups of it. */
+  crash(stored = 0): void {
+    for (const { payloads } of this.outgoing.splice(0).slice(0, stored)) this.#stream.store(payloads);
+    this.#isGone = true;
+    this.#stream.leave(this);
+    this.dropListeners();
+  }
+
+  append(batch: AppendBatch): Promise<AppendResult> {
+    return this.#isGone ? new Promise(() => undefined) : this.#publisher.append(batch);
+  }
+
+  async reach(sequence: number): Promise<boolean> {
+    const heard = this.#stream.messages.length;
+    if (this.index.head.sequence < sequence && this.#heard < heard) {
+      await new Promise<void>((resolve) => this.#reaching.push({ heard, resolve }));
+    }
+    return this.index.head.sequence >= sequence;
+  }
+
+  holdAfter(sequence: number): void {
+    const changes = sequence !== (this.#hold ?? this.index.retention.hold);
+    this.#hold = sequence;
+    if (changes && this.isKeeper && !this.closed) {
+      this.#say({ keeper: { id: this.#id, role: "keeps" }, hold: sequence });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.markClosed();
+    await this.#publisher.drained();
+    this.dropListeners();
+  }
+
+  protected async fetch(layout: Layout, memory: Uint8Array | undefined): Promise<FetchedBytes> {
+    await nextTurn();
+    return this.#reader.fetch(layout, memory);
+  }
+
+  #say(control: Control): void {
+    // One that is gone has no answer.
+    this.#publisher.control(control).catch(() => undefined);
+  }
+
+  /** As much of a connection to NATS as the publisher uses: one whose messages arrive in order, and some time later. */
+  #link() {
+    let group: Uint8Array[] = [];
+    let answer: NatsAnswer = () => undefined;
+    const subscribe = (_subject: string, { callback }: { readonly callback: NatsAnswer }) => {
+      answer = callback;
+    };
+    const publish = (_subject: string, payload: Uint8Array, { reply }: { readonly reply?: string }) => {
+      group.push(payload);
+      // The last one of a group.
+      if (reply === undefined) return;
+      const payloads = group;
+      group = [];
+      if (this.#losesAnswers) {
+        this.#late.push(payloads);
+        throw new Error("no answer");
+      }
+      if (!this.#isGone) {
+        this.outgoing.push({ payloads, stored: () => answer(null, { subject: reply, data: acknowledgement }) });
+      }
+    };
+    return { connection: { subscribe, publish, status: () => [] } };
+  }
+
+  /** As much of the API of JetStream as the reader uses. */
+  #manager() {
+    const at = (seq: number) => ({ seq, data: this.#stream.messages[seq - 1]?.payload });
+    const getMessage = async (_stream: string, { seq }: { readonly seq: number }) => at(seq);
+    const getBatch = async (_stream: string, { seq, batch }: { readonly seq: number; readonly batch: number }) =>
+      Array.from({ length: Math.min(batch, this.#stream.messages.length - seq + 1) }, (_, i) => at(seq + i));
+    return { direct: { getMessage, getBatch }, streams: { getMessage } };
+  }
+}
