@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { limits } from "../../src/base/limits.ts";
 import { natsOptions } from "../../src/cli/options/nats-options.ts";
 import { tailrace } from "../cli/support.ts";
 
@@ -21,4 +22,11 @@ test("the options that the guide names are those that there are", async () => {
   const ofPublish = ["--server", "--worker", "--text"];
   expect([...named].filter((option) => !there.has(option) && !ofPublish.includes(option))).toEqual([]);
   for (const option of Object.keys(natsOptions)) expect([option, named.has(`--${option}`)]).toEqual([option, true]);
+});
+
+test("the limits that the guide names are those that there are", () => {
+  const rows = [...guide.matchAll(/^\| `(\w+)` \| ([\d,]+)[^|]*\|/gm)];
+  expect(rows.length).toBeGreaterThan(10);
+  const named = rows.map(([, name, value]) => [name, Number(value?.replaceAll(",", ""))]);
+  expect(named).toEqual(named.map(([name]) => [name, limits[name as keyof typeof limits]]));
 });
