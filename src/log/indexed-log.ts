@@ -136,7 +136,7 @@ export abstract class IndexedLog extends ReadableLog {
     this.#pending.settled(group.appends);
     this.tellState(group.state);
     if (block !== undefined) this.tell(block);
-    index.raise(group.raises);
+    index.removal.raise(group.raises);
     this.reclaim();
     const { appends, results } = group;
     for (let i = 0; i < appends.length; i++) (appends[i] as PendingAppend).resolve(results[i] as AppendResult);

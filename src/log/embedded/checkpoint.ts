@@ -29,8 +29,8 @@ export function encodeCheckpoint(index: LogIndex, numbers: WorkerNumbers, throug
   writer.f64(index.head.sequence);
   writer.f64(index.head.ordinal);
   writer.f64(index.head.timeMs);
-  writeFloor(writer, index.floor);
-  writeFloor(writer, index.forgottenFloor);
+  writeFloor(writer, index.removal.floor);
+  writeFloor(writer, index.removal.forgottenFloor);
   const workers = [...index.workers.all()].filter((entry) => entry.exists);
   writer.u32(workers.length);
   for (const entry of workers) {
@@ -87,8 +87,8 @@ export async function restoreCheckpoint(
   const through = reader.u32();
   numbers.reserveThrough(reader.u32() - 1);
   index.moveHead(reader.f64(), reader.f64(), reader.f64());
-  index.raiseRuntime(readFloor(reader));
-  index.raiseForgotten(readFloor(reader));
+  index.removal.raiseRuntime(readFloor(reader));
+  index.removal.raiseForgotten(readFloor(reader));
   for (let left = reader.u32(); left > 0; left--) {
     const stored = reader.u32();
     const entry = restoreWorker(index, numbers, stored, reader.text());
@@ -113,7 +113,7 @@ export async function restoreCheckpoint(
 /** The worker that the files know by `stored`, put back. */
 export function restoreWorker(index: LogIndex, numbers: WorkerNumbers, stored: number, id: string): ScopeEntry {
   if (id === "") return index.workers.none;
-  const entry = index.workers.restore(id, 0, index.forgottenFloor);
+  const entry = index.workers.restore(id, 0, index.removal.forgottenFloor);
   numbers.bind(entry.number, stored);
   return entry;
 }

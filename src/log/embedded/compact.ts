@@ -99,7 +99,7 @@ function batchesOf(files: OpenedFiles, numbers: ReadonlySet<number>): Batch[] {
   };
   for (const chunk of files.index.columns.chunks) {
     for (let row = 0; row < chunk.length; row++) {
-      if (!numbers.has(chunk.segments[row] as number) || !files.index.isLive(chunk, row)) continue;
+      if (!numbers.has(chunk.segments[row] as number) || !files.index.holders.isLive(chunk, row)) continue;
       places.push({ chunk, row });
       bytes += chunk.sizes[row] as number;
       if (bytes >= batchBytes) finish();
@@ -153,7 +153,8 @@ function relocate(files: OpenedFiles, survivor: Survivor, segment: number): void
   const { columns, uses } = files.index;
   const chunk = columns.chunks[columns.chunkAfter(survivor.sequence - 1)];
   const row = chunk?.rowAfter(survivor.sequence - 1) ?? 0;
-  if (chunk === undefined || chunk.sequences[row] !== survivor.sequence || !files.index.isLive(chunk, row)) return;
+  if (chunk === undefined || chunk.sequences[row] !== survivor.sequence || !files.index.holders.isLive(chunk, row))
+    return;
   uses.count(survivor.segment, -1, -survivor.size);
   uses.count(segment, 1, survivor.size);
   chunk.segments[row] = segment;

@@ -209,18 +209,18 @@ function applyChanges(changes: readonly Change[], { index, numbers, jobs }: Foun
   for (const change of changes) {
     if (change.kind === "forgetJob") {
       const entry = jobs.get(change.job);
-      if (entry !== undefined) index.forgetJobs([entry]);
+      if (entry !== undefined) index.removal.forgetJobs([entry]);
     } else if (change.kind === "raise" || change.kind === "raiseJob") {
       const entry = change.kind === "raise" ? workerOf(change.worker) : jobs.get(change.job);
       if (entry !== undefined) raises.push({ ...change.floor, entry });
     }
   }
-  index.raise(raises);
+  index.removal.raise(raises);
   for (const change of changes) {
     if (change.kind === "state") index.putState(new Map([[change.key, change.value]]));
     const entry = change.kind === "forget" ? workerOf(change.worker) : undefined;
     if (entry === undefined) continue;
-    index.forgetWorker(entry);
+    index.removal.forgetWorker(entry);
     numbers.release(entry.number);
   }
 }

@@ -31,4 +31,10 @@ export class Holders {
   workerOf(chunk: Chunk, row: number): ScopeEntry {
     return this.workers.get(chunk.workers[row] as number) as ScopeEntry;
   }
+
+  /** Whether an event is retained. */
+  isLive(chunk: Chunk, row: number): boolean {
+    const holder = this.of(chunk, row);
+    return holder !== undefined && (chunk.sequences[row] as number) > holder.floor.sequence;
+  }
 }

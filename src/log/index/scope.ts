@@ -18,7 +18,7 @@ export interface ResolvedScope {
 export function resolveScope(index: LogIndex, scope: Scope): ResolvedScope {
   switch (scope.kind) {
     case "runtime":
-      return { entries: undefined, workerHash: 0, jobHash: 0, floor: index.floor };
+      return { entries: undefined, workerHash: 0, jobHash: 0, floor: index.removal.floor };
     case "workers":
       return resolveWorkers(index, new Set(scope.workerIds));
     case "job": {
@@ -37,11 +37,11 @@ function resolveWorkers(index: LogIndex, workerIds: ReadonlySet<string>): Resolv
   for (const workerId of workerIds) {
     const entry = index.workers.entryOf(workerId);
     if (entry !== undefined) entries.push(entry);
-    const own = entry?.floor ?? index.forgottenFloor;
+    const own = entry?.floor ?? index.removal.forgottenFloor;
     if (floor === undefined || own.sequence > floor.sequence) floor = own;
     if (workerIds.size === 1) workerHash = hashId(workerId);
   }
-  return { entries, workerHash, jobHash: 0, floor: floor ?? index.floor };
+  return { entries, workerHash, jobHash: 0, floor: floor ?? index.removal.floor };
 }
 
 export function boundsOf(index: LogIndex, scope: Scope): ScopeBounds {
@@ -88,7 +88,8 @@ function scopeOrdinalAt(entry: ScopeEntry, sequence: number): number {
 
 /** How many events the runtime had had at `sequence`. */
 function ordinalAt(index: LogIndex, sequence: number): number {
-  const { head, floor } = index;
+  const { head } = index;
+  const { floor } = index.removal;
   if (sequence >= head.sequence) return head.ordinal;
   const { chunks } = index.columns;
   const number = index.columns.chunkAfter(sequence);

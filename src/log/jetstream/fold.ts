@@ -179,7 +179,7 @@ export class Fold {
       if (isWhole) this.#keep(block, group.timePrefix.length, parts);
       tell(block);
     }
-    index.raise(group.raises);
+    index.removal.raise(group.raises);
     const results: (AppendResult | undefined)[] = head.appends.map(() => undefined);
     for (const [i, place] of accepted.places.entries()) results[place] = group.results[i];
     return { head, results };
@@ -261,7 +261,7 @@ export class Fold {
       const entry = id === "" && !isJob ? table.none : table.entryOf(id);
       if (entry !== undefined) through.set(entry, Math.max(sequence, through.get(entry) ?? 0));
     }
-    this.index.lose(through);
+    this.index.removal.lose(through);
     this.recent.clear();
   }
 

@@ -23,7 +23,7 @@ export async function visitLive(
       if (chunk === undefined || chunk.length === 0) return;
       for (let row = chunk.rowAfter(after); row < chunk.length && left > 0; row++, left--) {
         after = chunk.sequences[row] as number;
-        if (index.isLive(chunk, row)) visit(chunk, row, fold.streamSequenceOf(chunk.segments[row] as number));
+        if (index.holders.isLive(chunk, row)) visit(chunk, row, fold.streamSequenceOf(chunk.segments[row] as number));
       }
     }
   }

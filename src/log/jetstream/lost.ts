@@ -28,7 +28,7 @@ export function lostRows(fold: Fold, { from, before, has }: LostMessages): Lost 
     for (let row = firstRow(chunk.length, (row) => at(row) >= from); row < chunk.length; row++) {
       const streamSequence = at(row);
       if (streamSequence >= before) break;
-      if (!index.isLive(chunk, row) || has?.(streamSequence) === false) continue;
+      if (!index.holders.isLive(chunk, row) || has?.(streamSequence) === false) continue;
       const sequence = chunk.sequences[row] as number;
       // The last one of each is the highest.
       workers.set(index.holders.workerOf(chunk, row).id, sequence);

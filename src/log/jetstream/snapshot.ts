@@ -145,8 +145,8 @@ function encodeHead({ index, last, puts, keeper }: Fold): Uint8Array {
   writer.f64(index.head.sequence);
   writer.f64(index.head.ordinal);
   writer.f64(index.head.timeMs);
-  writeFloor(writer, index.floor);
-  writeFloor(writer, index.forgottenFloor);
+  writeFloor(writer, index.removal.floor);
+  writeFloor(writer, index.removal.forgottenFloor);
   writeRetention(writer, index.retention.limits);
   writer.f64(index.retention.hold);
   writer.f64(puts.floor);
@@ -177,8 +177,8 @@ export function restoreSnapshot(fold: Fold, bytes: Uint8Array): void {
   if (version !== formatVersion) throw new NewerFormat("a snapshot", version);
   const last = reader.f64();
   index.moveHead(reader.f64(), reader.f64(), reader.f64());
-  index.raiseRuntime(readFloor(reader));
-  index.raiseForgotten(readFloor(reader));
+  index.removal.raiseRuntime(readFloor(reader));
+  index.removal.raiseForgotten(readFloor(reader));
   index.retention.limits = readRetention(reader);
   index.retention.hold = reader.f64();
   const putsFloor = reader.f64();

@@ -103,7 +103,7 @@ export class Slabs {
   #moveRows(chunk: Chunk, segment: number, move: (from: number, size: number) => Placement): number {
     let moved = 0;
     for (let row = 0; row < chunk.length; row++) {
-      if (chunk.segments[row] !== segment || !this.#index.isLive(chunk, row)) continue;
+      if (chunk.segments[row] !== segment || !this.#index.holders.isLive(chunk, row)) continue;
       const to = move(chunk.offsets[row] as number, chunk.sizes[row] as number);
       chunk.segments[row] = to.segment;
       chunk.offsets[row] = to.offset;

@@ -95,7 +95,7 @@ function knownTo({ index, last, puts, keeper }: Fold) {
       .sort((one, other) => (String(one["id"]) < String(other["id"]) ? -1 : 1));
   const rows = index.columns.chunks.flatMap((chunk) =>
     Array.from({ length: chunk.length }, (_, row) => row)
-      .filter((row) => index.isLive(chunk, row))
+      .filter((row) => index.holders.isLive(chunk, row))
       .map((row) => [
         chunk.sequences[row],
         chunk.ordinals[row],
@@ -114,7 +114,7 @@ function knownTo({ index, last, puts, keeper }: Fold) {
     last,
     rows,
     head: index.head,
-    floors: [index.floor, index.forgottenFloor],
+    floors: [index.removal.floor, index.removal.forgottenFloor],
     workers: entries(index.workers.existing()),
     jobs: entries(index.jobs.existing()),
     state: [...index.state].sort(([a], [b]) => (a < b ? -1 : 1)),
