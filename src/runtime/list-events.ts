@@ -4,12 +4,13 @@ import {
   type ListEventsResponse,
   ListEventsResponseSchema,
 } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import { TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { decodeEvents } from "../events/stored.ts";
 import type { EventLog } from "../log/contract.ts";
-import { cursorExpired, lossBetween } from "../stream/loss.ts";
+import { skipLost } from "../stream/loss.ts";
 import { notFound } from "../stream/not-found.ts";
-import { gapNotice, resolveStart } from "../stream/start.ts";
+import { resolveStart } from "../stream/start.ts";
 import { listSpec, type RequestContext } from "./requests.ts";
 
 /** A page of events under the cursors of a watch. @throws TailraceError as a watch that is refused. */
@@ -38,11 +39,9 @@ export async function listEvents(
     const missing = notFound(log, spec.scope);
     if (missing !== undefined) throw missing;
     if (page.kind === "expired") {
-      const bounds = log.bounds(spec.scope);
-      const loss = lossBetween(log, spec.scope, spec.kinds, position, bounds.floor);
-      if (!spec.continueWithGap) throw cursorExpired(cursors, bounds, loss, position, cursors.encode(position));
-      gap = gapNotice(cursors, cursors.encode(position), bounds, loss);
-      position = bounds.floor;
+      const skip = skipLost(log, cursors, spec, position);
+      if (skip instanceof TailraceError) throw skip;
+      ({ position, gap } = skip);
       continue;
     }
     if (page.block !== undefined) answer.events = decodeEvents(page.block, cursors);

@@ -1,7 +1,10 @@
 import { TailraceError } from "../base/errors.ts";
 import { type CursorCodec, hashId, type Position } from "../events/cursor.ts";
+import { notice } from "../events/diagnostics.ts";
 import type { EventLog, KindFilter, Scope, ScopeBounds } from "../log/contract.ts";
+import type { TerminalDiagnostic } from "./form.ts";
 import { notFound } from "./not-found.ts";
+import type { WatchSpec } from "./spec.ts";
 
 /** How many events of a scope a reader lost. */
 export interface Loss {
@@ -10,11 +13,34 @@ export interface Loss {
   readonly exact: boolean;
 }
 
+/** How a reader goes on after what it lost. */
+export interface Skip {
+  readonly position: Position;
+  readonly gap: TerminalDiagnostic;
+}
+
+/**
+ * What follows for a reader whose position `from` lies below the floor of its scope: it goes on there if it asked to continue
+ * with a gap, else the error. `cursor`: what it gave for its position.
+ */
+export function skipLost(
+  log: EventLog,
+  cursors: CursorCodec,
+  { scope, kinds, continueWithGap }: Pick<WatchSpec, "scope" | "kinds" | "continueWithGap">,
+  from: Position,
+  cursor: string = cursors.encode(from),
+): Skip | TailraceError<"cursor_expired"> {
+  const bounds = log.bounds(scope);
+  const loss = lossBetween(log, scope, kinds, from, bounds.floor);
+  if (!continueWithGap) return cursorExpired(cursors, bounds, loss, from, cursor);
+  return { position: bounds.floor, gap: gapNotice(cursors, cursor, bounds, loss) };
+}
+
 /**
  * What a reader at `from` lost when the scope begins at `floor` now (docs/protocol.md, "Loss"). Exact where the cursor
  * counts in the scope that it resumes and all kinds are wanted; else the best upper bound that the counts give.
  */
-export function lossBetween(log: EventLog, scope: Scope, kinds: KindFilter, from: Position, floor: Position): Loss {
+function lossBetween(log: EventLog, scope: Scope, kinds: KindFilter, from: Position, floor: Position): Loss {
   const all = kinds === undefined;
   const ofRuntime = Math.max(0, floor.ordinal - from.ordinal);
   if (scope.kind === "runtime") return { events: ofRuntime, exact: all };
@@ -34,8 +60,7 @@ export function countIn(scope: Scope, position: Position): number | undefined {
   return position.workerHash === hashId(scope.workerIds[0] as string) ? position.workerOrdinal : undefined;
 }
 
-/** The error of a reader whose position `from` lies below the floor of its scope. */
-export function cursorExpired(
+function cursorExpired(
   cursors: CursorCodec,
   bounds: ScopeBounds,
   loss: Loss,
@@ -54,5 +79,30 @@ export function cursorExpired(
     },
     `The log no longer holds what follows this cursor: ${count} events are gone. Start at the earliest cursor, or ask to continue with a gap.`,
     { cursor: cursors.encode(from, true) },
+  );
+}
+
+/** The notice that events were skipped, as the reader allowed. */
+export function gapNotice(
+  cursors: CursorCodec,
+  fromCursor: string,
+  bounds: ScopeBounds,
+  loss: Loss,
+): TerminalDiagnostic {
+  const to = cursors.encode(bounds.floor);
+  return notice(
+    {
+      case: "gap",
+      value: {
+        fromCursor,
+        toCursor: to,
+        earliestCursor: to,
+        latestCursor: cursors.encode(bounds.head),
+        lostEvents: BigInt(loss.events),
+        lostExact: loss.exact,
+      },
+    },
+    "Events were removed by retention before they could be read; the stream goes on after them.",
+    to,
   );
 }

@@ -1,9 +1,8 @@
 import { TailraceError } from "../base/errors.ts";
 import { type CursorCodec, type Position, unknown } from "../events/cursor.ts";
-import { notice } from "../events/diagnostics.ts";
 import type { EventLog, Scope, ScopeBounds } from "../log/contract.ts";
 import type { TerminalDiagnostic } from "./form.ts";
-import { countIn, cursorExpired, type Loss, lossBetween } from "./loss.ts";
+import { countIn, gapNotice, skipLost } from "./loss.ts";
 import { notFound } from "./not-found.ts";
 import type { WatchSpec } from "./spec.ts";
 
@@ -38,9 +37,9 @@ export async function resolveStart(log: EventLog, cursors: CursorCodec, spec: St
   if (start.position.sequence >= bounds.floor.sequence) {
     return { position: inScope(scope, start.position, bounds), gap: undefined };
   }
-  const loss = lossBetween(log, scope, spec.kinds, start.position, bounds.floor);
-  if (!spec.continueWithGap) throw cursorExpired(cursors, bounds, loss, start.position, start.cursor);
-  return { position: bounds.floor, gap: gapNotice(cursors, start.cursor, bounds, loss) };
+  const skip = skipLost(log, cursors, spec, start.position, start.cursor);
+  if (skip instanceof TailraceError) throw skip;
+  return skip;
 }
 
 /** What is missing, also in what other servers have committed by now: one of them may just have told the reader of it. */
@@ -49,31 +48,6 @@ async function missingNow(log: EventLog, scope: Scope): Promise<TailraceError | 
   if (missing === undefined || !log.isShared) return missing;
   await log.reach(Number.MAX_SAFE_INTEGER);
   return notFound(log, scope);
-}
-
-/** The notice that events were skipped, as the reader allowed. */
-export function gapNotice(
-  cursors: CursorCodec,
-  fromCursor: string,
-  bounds: ScopeBounds,
-  loss: Loss,
-): TerminalDiagnostic {
-  const to = cursors.encode(bounds.floor);
-  return notice(
-    {
-      case: "gap",
-      value: {
-        fromCursor,
-        toCursor: to,
-        earliestCursor: to,
-        latestCursor: cursors.encode(bounds.head),
-        lostEvents: BigInt(loss.events),
-        lostExact: loss.exact,
-      },
-    },
-    "Events were removed by retention before they could be read; the stream goes on after them.",
-    to,
-  );
 }
 
 /**

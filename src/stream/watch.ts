@@ -1,20 +1,16 @@
-import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { Severity } from "../../gen/tailrace/v1/diagnostic_pb.ts";
-import { BookmarkSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
-import { hasReason, type TailraceError } from "../base/errors.ts";
+import { hasReason, TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Position } from "../events/cursor.ts";
-import { diagnosticOf, lagOf, notice } from "../events/diagnostics.ts";
+import { diagnosticOf } from "../events/diagnostics.ts";
 import type { Channel, ChannelMember } from "./channel.ts";
 import type { ControlFrame, TerminalDiagnostic, WatchSink, WireForm } from "./form.ts";
-import { cursorExpired, lossBetween } from "./loss.ts";
+import { skipLost } from "./loss.ts";
 import { notFound } from "./not-found.ts";
+import { bookmark, caughtUp, fellBehind, logAway, type NoticeAt } from "./notices.ts";
 import { Outage } from "./outage.ts";
 import type { Pass } from "./passes.ts";
 import type { Selection } from "./selection.ts";
 import type { WatchSpec } from "./spec.ts";
-import { gapNotice } from "./start.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** An open watch, as an edge sees it. */
@@ -136,7 +132,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
       }
       this.#goal = undefined;
       this.#told = "caught_up";
-      this.#notice({ case: "caughtUp", value: { lag: lagOf(0) } }, "The watch is live.");
+      this.#tell(caughtUp);
       return true;
     }
     this.#endWithScope();
@@ -148,9 +144,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     this.#leaveChannel();
     if (this.#told === "caught_up") {
       this.#told = "fell_behind";
-      const behind = this.#around.flushedHead().ordinal - this.#position.ordinal;
-      const message = "The watch reads the log until it has caught up.";
-      this.#notice({ case: "fellBehind", value: { lag: lagOf(behind) } }, message);
+      this.#tell(fellBehind);
     }
     return true;
   }
@@ -216,7 +210,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
         if (!pass.shared) this.#own = pass.frame;
         this.#write(pass.frame);
       } else if (this.#ready && this.#bookmarkDue()) {
-        this.#bookmark();
+        this.#tell(bookmark);
       }
     }
     this.pump();
@@ -225,16 +219,14 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   /** The position left retention. True: the watch goes on after the gap. */
   #expired(): boolean {
     const { log, cursors } = this.#around;
-    const bounds = log.bounds(this.spec.scope);
-    const from = this.#position;
-    const loss = lossBetween(log, this.spec.scope, this.spec.kinds, from, bounds.floor);
-    if (!this.spec.continueWithGap) {
-      this.end(diagnosticOf(cursorExpired(cursors, bounds, loss, from, cursors.encode(from))));
+    const skip = skipLost(log, cursors, this.spec, this.#position);
+    if (skip instanceof TailraceError) {
+      this.end(diagnosticOf(skip));
       return false;
     }
-    this.#position = bounds.floor;
-    this.#toldOrdinal = bounds.floor.ordinal;
-    this.control({ case: "diagnostic", value: gapNotice(cursors, cursors.encode(from), bounds, loss) });
+    this.#position = skip.position;
+    this.#toldOrdinal = skip.position.ordinal;
+    this.control({ case: "diagnostic", value: skip.gap });
     return true;
   }
 
@@ -256,16 +248,14 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     this.#outage ??= new Outage(this.#around.clock);
     const next = this.#outage.met();
     if (next === "wait" || (next === "tell" && !this.#ready)) return;
-    const diagnostic = diagnosticOf(error, this.#around.cursors.encode(this.position));
     if (next === "too long") {
-      this.end(diagnostic);
+      this.end(diagnosticOf(error, this.#around.cursors.encode(this.position)));
       return;
     }
     this.#outage.told();
     // It is told that it is live again when it is.
     if (this.#told === "caught_up") this.#told = "log_unavailable";
-    this.#toldOrdinal = this.position.ordinal;
-    this.control({ case: "diagnostic", value: { ...diagnostic, severity: Severity.NOTICE } });
+    this.#tell(logAway(error));
   }
 
   /** The log can be used again. */
@@ -302,7 +292,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     const silentMs = this.#around.clock.monotonic() - this.#lastWriteMs;
     if (!this.#ready) return heartbeatMs;
     if (silentMs >= heartbeatMs || this.#bookmarkDue()) {
-      this.#bookmark();
+      this.#tell(bookmark);
       return this.#nextBeat(heartbeatMs);
     }
     return this.#nextBeat(heartbeatMs - silentMs);
@@ -320,23 +310,10 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     );
   }
 
-  #bookmark(): void {
-    const position = this.position;
+  #tell(notice: NoticeAt): void {
+    const { position } = this;
     this.#toldOrdinal = position.ordinal;
-    this.control({
-      case: "bookmark",
-      value: create(BookmarkSchema, {
-        cursor: this.#around.cursors.encode(position),
-        serverTime: timestampFromMs(this.#around.clock.now()),
-        lagEvents: BigInt(Math.max(0, this.#around.flushedHead().ordinal - position.ordinal)),
-      }),
-    });
-  }
-
-  #notice(reason: Parameters<typeof notice>[0], message: string): void {
-    const value = notice(reason, message, this.#around.cursors.encode(this.position));
-    this.#toldOrdinal = this.position.ordinal;
-    this.control({ case: "diagnostic", value });
+    this.control(notice(this.#around, position));
   }
 
   /** Writes a frame without events. */
