@@ -6,7 +6,7 @@ import { foldWorker, type WorkerFacts } from "../events/worker-facts.ts";
 import type { AppendBatch, AppendResult, EventLog, PendingEvent, StatePut } from "../log/contract.ts";
 import { AppendOrder, everything } from "./append-order.ts";
 import { appendDecided, caughtUp } from "./decided.ts";
-import { recordPrefix } from "./jobs/record.ts";
+import { recordKey } from "./jobs/record.ts";
 import type { PreparedBatch } from "./prepared-batch.ts";
 import { encodeFacts, endKey, factsKey, factsPrefix, type WorkerProjection } from "./worker-projection.ts";
 
@@ -254,7 +254,7 @@ function* lanesOf(events: readonly PendingEvent[]): Generator<string> {
   for (const { workerId, jobId } of events) {
     // Most batches are of one worker, and of one job or none.
     if (workerId !== "" && workerId !== lastWorker) yield factsKey(workerId);
-    if (jobId !== "" && jobId !== lastJob) yield `${recordPrefix}${jobId}`;
+    if (jobId !== "" && jobId !== lastJob) yield recordKey(jobId);
     lastWorker = workerId;
     lastJob = jobId;
   }

@@ -7,7 +7,16 @@ import { ActiveJob } from "./active.ts";
 import * as ends from "./ends.ts";
 import { isTerminal, type JobEnd, type TerminalState } from "./machine.ts";
 import type { Presence } from "./presence.ts";
-import { askPrefix, keyPrefix, readHeader, readJob, readKeyUse, readOperation, recordPrefix } from "./record.ts";
+import {
+  askPrefix,
+  keyPrefix,
+  readHeader,
+  readJob,
+  readKeyUse,
+  readOperation,
+  recordKey,
+  recordPrefix,
+} from "./record.ts";
 import type { Scheduler } from "./scheduler.ts";
 import { type JobEntry, type JobTable, newEntry } from "./table.ts";
 
@@ -50,7 +59,7 @@ export class JobFollower {
   /** Lets a job that was submitted to another server, or to the runtime before this one, wait in its queue here. */
   inherit(entry: JobEntry): ActiveJob {
     const { log, clock, scheduler } = this.#parts;
-    const job = readJob(log.state(`${recordPrefix}${entry.id}`) as Uint8Array);
+    const job = readJob(log.state(recordKey(entry.id)) as Uint8Array);
     const active = new ActiveJob(entry, scheduler.lane(entry.operation), job.deferred);
     active.inherited = true;
     entry.active = active;

@@ -37,7 +37,7 @@ import { JobMemory, type JobMemoryOptions } from "./memory.ts";
 import type { JobHandler, OperationOptions } from "./operation.ts";
 import { operationOf } from "./operations.ts";
 import { Presence } from "./presence.ts";
-import { readHeader, readJob, recordPrefix } from "./record.ts";
+import { readHeader, readJob, recordKey } from "./record.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Submissions } from "./submissions.ts";
 import { type JobEntry, JobTable } from "./table.ts";
@@ -214,7 +214,7 @@ export class Jobs {
 
   /** How a job ended, once that is committed, and the sequence of the event that says so. Of one that was forgotten, nothing. */
   end(jobId: string): { readonly ended: JobStateChanged; readonly sequence: number } | undefined {
-    const record = this.#log.state(`${recordPrefix}${jobId}`);
+    const record = this.#log.state(recordKey(jobId));
     if (record === undefined) return undefined;
     const { state, endSequence: sequence } = readHeader(record);
     if (!isTerminal(state)) return undefined;

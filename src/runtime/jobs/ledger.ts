@@ -1,5 +1,4 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type NewEvent, NewEventSchema } from "../../../gen/tailrace/v1/event_pb.ts";
 import type { Job } from "../../../gen/tailrace/v1/job_service_pb.ts";
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
@@ -11,9 +10,7 @@ import { appendDecided, useTime } from "../decided.ts";
 import { prepareBatch } from "../prepared-batch.ts";
 import type { Decision, EventPublisher } from "../publisher.ts";
 import type { PayloadInit } from "../worker.ts";
-import { isTerminal, type JobEnd, type TerminalState } from "./machine.ts";
-import { narrationPayload } from "./narration.ts";
-import type { LevelName } from "./operation.ts";
+import { isTerminal, type JobEnd } from "./machine.ts";
 import type { Presence } from "./presence.ts";
 import {
   askPrefix,
@@ -25,18 +22,12 @@ import {
   type RecordHeader,
   readHeader,
   readJob,
-  recordPrefix,
+  recordKey,
   removal,
   submittedRecord,
 } from "./record.ts";
 import type { JobEntry } from "./table.ts";
-
-const endNarrations: Readonly<Record<TerminalState, { readonly action: string; readonly level: LevelName }>> = {
-  [JobState.SUCCEEDED]: { action: "execute_complete", level: "info" },
-  [JobState.FAILED]: { action: "execute_error", level: "error" },
-  [JobState.CANCELLED]: { action: "execute_cancelled", level: "warn" },
-  [JobState.TIMED_OUT]: { action: "execute_timeout", level: "error" },
-};
+import * as transitions from "./transitions.ts";
 
 /** Whether a job may still be changed as its caller wants, asked again whenever another server was first. */
 export type MayChange = (header: RecordHeader) => boolean;
@@ -60,7 +51,7 @@ export class JobLedger {
 
   /** The committed record of a job. @throws Error if there is none: the caller asks for jobs that were committed. */
   record(jobId: string): { readonly header: RecordHeader; readonly job: Job } {
-    const record = this.#log.state(`${recordPrefix}${jobId}`);
+    const record = this.#log.state(recordKey(jobId));
     if (record === undefined) throw new Error(`the log has no record of job ${jobId}`);
     return { header: readHeader(record), job: readJob(record) };
   }
@@ -73,7 +64,7 @@ export class JobLedger {
       const state = new Map<string, StatePut>();
       state.set(recordKey(job.jobId), submittedRecord(headerOf(JobState.QUEUED, unknown), job));
       if (use !== undefined) state.set(`${keyPrefix}${key}`, encodeKeyUse(use));
-      return this.#decision(job, [stateChanged(job, JobState.QUEUED)], state, this.#self.require(state));
+      return this.#decision(job, transitions.submitted(job), state, this.#self.require(state));
     });
     return appended !== undefined;
   }
@@ -117,13 +108,7 @@ export class JobLedger {
         started = job;
         // A try of this server before, of which it was not known what became.
         if (this.#log.isShared && header.state === JobState.RUNNING) return undefined;
-        job.state = JobState.RUNNING;
-        job.deferred = false;
-        job.startTime = timestampFromMs(this.#clock.now());
-        const events = [
-          stateChanged(job, JobState.RUNNING),
-          narrationPayload("execute", `Job ${job.operation} started.`, { target: job.operation }),
-        ];
+        const events = transitions.started(job, this.#clock.now());
         const record = encodeRecord(headerOf(JobState.RUNNING, { ...header, owner: this.#self.id }), job);
         const state = new Map<string, StatePut>([[recordKey(entry.id), record]]);
         return this.#decision(job, events, state, this.#self.require(state));
@@ -144,13 +129,14 @@ export class JobLedger {
         const header = record === undefined ? undefined : readHeader(record);
         if (record === undefined || header === undefined || isTerminal(header.state) || !may(header)) return undefined;
         const endTimeMs = this.#clock.now();
-        const job = endedJob(readJob(record), end, endTimeMs);
+        const job = readJob(record);
+        const events = transitions.ended(job, end, endTimeMs);
         const agesFromMs = useTime(this.#log, this.#clock);
         const put = endedRecord({ ...headerOf(end.state, header), endTimeMs: agesFromMs }, job);
         const state = new Map<string, StatePut>([[recordKey(entry.id), put]]);
         // Also where there is none: one that is on its way is refused then.
         if (this.#log.isShared) state.set(`${askPrefix}${entry.id}`, null);
-        const decision = this.#decision(job, endEvents(job, end, endTimeMs), state, fence);
+        const decision = this.#decision(job, events, state, fence);
         // From here on nothing of the job may follow, not even what was refused meanwhile and is made again.
         const onSend = () => {
           entry.sentEnd = end.state;
@@ -254,54 +240,9 @@ export class JobLedger {
   }
 }
 
-function endedJob(job: Job, end: JobEnd, endTimeMs: number): Job {
-  job.state = end.state;
-  job.reason = cut(end.reason, limits.maxJobReasonBytes);
-  job.message = cut(end.message, limits.maxJobMessageBytes);
-  if (end.exitCode !== undefined) job.exitCode = end.exitCode;
-  job.deferred = false;
-  job.endTime = timestampFromMs(endTimeMs);
-  return job;
-}
-
-function endEvents(job: Job, end: JobEnd, endTimeMs: number): PayloadInit[] {
-  const { action, level } = endNarrations[end.state];
-  const startTimeMs = job.startTime === undefined ? undefined : timestampMs(job.startTime);
-  return [
-    narrationPayload(action, job.message, {
-      level,
-      target: job.operation,
-      ...(end.state === JobState.SUCCEEDED ? {} : { errorKind: job.reason }),
-      ...(startTimeMs === undefined ? {} : { durationMs: Math.max(0, endTimeMs - startTimeMs) }),
-    }),
-    stateChanged(job, end.state),
-  ];
-}
-
-function recordKey(jobId: string): string {
-  return `${recordPrefix}${jobId}`;
-}
-
 function headerOf(
   state: JobState,
   { beforeSequence, beforeOrdinal, owner }: Pick<RecordHeader, "beforeSequence" | "beforeOrdinal" | "owner">,
 ): RecordHeader {
   return { state, beforeSequence, beforeOrdinal, endSequence: 0, endTimeMs: 0, owner };
-}
-
-function stateChanged(job: Job, state: JobState): PayloadInit {
-  const { operation, reason, message, exitCode } = job;
-  const value = { state, operation, reason, message, ...(exitCode === undefined ? {} : { exitCode }) };
-  return { case: "jobStateChanged", value };
-}
-
-/** At most so many bytes of a text, whole characters only. */
-function cut(text: string, maxBytes: number): string {
-  // A character has a byte at least: of a text of any length no more than this is looked at.
-  const bytes = new TextEncoder().encode(text.slice(0, maxBytes));
-  if (bytes.length <= maxBytes && text.length <= maxBytes) return text.toWellFormed();
-  let end = maxBytes;
-  // Continuation bytes of a character that would be torn.
-  while (((bytes[end] as number) & 0xc0) === 0x80) end--;
-  return new TextDecoder().decode(bytes.subarray(0, end));
 }

@@ -10,6 +10,10 @@ export const recordPrefix = "job/";
 export const keyPrefix = "job-key/";
 export const askPrefix = "job-ask/";
 
+export function recordKey(jobId: string): string {
+  return `${recordPrefix}${jobId}`;
+}
+
 /** What of a record is needed without decoding it. */
 export interface RecordHeader {
   readonly state: JobState;
@@ -130,7 +134,7 @@ export function readKeyUse(value: Uint8Array): KeyUse {
 
 /** What removes a job from the log's state. */
 export function removal(jobId: string, key: string): [string, StatePut][] {
-  const puts: [string, StatePut][] = [[`${recordPrefix}${jobId}`, null]];
+  const puts: [string, StatePut][] = [[recordKey(jobId), null]];
   if (key !== "") puts.push([`${keyPrefix}${key}`, null]);
   return puts;
 }
