@@ -4,6 +4,10 @@ import { connect } from "@nats-io/transport-node";
 import { expect, onTestFinished, test } from "vitest";
 import { openJetStreamLog } from "../../../src/log/jetstream/index.ts";
 import { streamOf } from "../../../src/log/jetstream/subjects.ts";
+import type { WatchFrame } from "../../../src/runtime/object-form.ts";
+import type { PublishReceipt } from "../../../src/runtime/publishing.ts";
+import { Runtime } from "../../../src/runtime/runtime.ts";
+import { eventsIn, framesUntil } from "../../runtime/support.ts";
 import { startNats } from "../../support/nats.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
 import { startTcpProxy } from "../../support/tcp-proxy.ts";
@@ -71,4 +75,40 @@ test("a server that runs through it sees that NATS has forgotten the newest of t
   expect(again.identity.generation).not.toBe(log.identity.generation);
   expect(texts(await readAll(again))).toEqual(["a:1", "a:2"]);
   expect(again.bounds(runtimeScope).head.sequence).toBeGreaterThan(last.sequence);
+});
+
+test("where nobody runs through it, cursors of what NATS has forgotten are unknown until as much is there again", async () => {
+  const nats = await startNats();
+  const options = { servers: [nats.url], namespace: freshNamespace() };
+  const open = async () => new Runtime({ log: await openJetStreamLog(options) });
+  const publish = (runtime: Runtime, text: string) =>
+    runtime.publish([{ workerId: "w", payload: { case: "custom", value: { type: text } } }]);
+  const before = await open();
+  const kept = await publish(before, "kept");
+  await before.close();
+  const durable = join(scratchDirectory(), "durable");
+  await nats.stop();
+  cpSync(nats.storeDirectory, durable, { recursive: true });
+  await nats.start();
+  const during = await open();
+  const forgotten: PublishReceipt[] = [];
+  for (let i = 0; i < 20; i++) forgotten.push(await publish(during, "forgotten"));
+  await during.close();
+  await nats.stop();
+  rmSync(nats.storeDirectory, { recursive: true });
+  cpSync(durable, nats.storeDirectory, { recursive: true });
+  await nats.start();
+
+  const after = await open();
+  onTestFinished(() => after.close());
+  const isEvent = (type: string) => (frame: WatchFrame) =>
+    eventsIn([frame]).some(({ payload }) => payload.case === "custom" && payload.value.type === type);
+  const resume = (receipt: PublishReceipt | undefined) =>
+    framesUntil(after.watch({ start: { case: "cursor", value: receipt?.cursor ?? "" } }), isEvent("again"));
+  // Nothing in NATS shows it: the generation is the same. The guide says what follows, and what to do.
+  expect(after.log.identity).toEqual(before.log.identity);
+  await publish(after, "again");
+  await expect(resume(forgotten.at(-1))).rejects.toMatchObject({ reason: "cursor_unknown" });
+  const missed = eventsIn(await resume(kept)).map(({ payload }) => payload.case);
+  expect(missed).toEqual(["runtimeStopped", "runtimeStarted", "custom"]);
 });
