@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { JsonWriter } from "../../src/wire/json-writer.ts";
+import { ascii, JsonWriter } from "../../src/wire/json-writer.ts";
 
 function written(write: (writer: JsonWriter) => void): string {
   // As little as there can be, so that everything has to grow.
@@ -42,6 +42,31 @@ describe("a JSON writer", () => {
         if (written((writer) => writer.putBase64(source, from, to)) !== expected) expect.fail(`${from} to ${to}`);
       }
     }
+  });
+
+  it("writes text as JSON.stringify does, and any piece of it", () => {
+    const all = String.fromCharCode(...Array.from({ length: 256 }, (_, code) => code));
+    for (const text of ["", "plain", "\n", `"quoted"\n\u0000`, all, "\u2028 ü 🚰"]) {
+      const source = Buffer.from(`<${text}>`);
+      expect(written((writer) => writer.putString(source, 1, source.length - 1))).toBe(JSON.stringify(text));
+    }
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => {
+        const source = Buffer.from(text);
+        expect(written((writer) => writer.putString(source, 0, source.length))).toBe(JSON.stringify(text));
+      }),
+    );
+  });
+
+  it("has room for whatever is written next", () => {
+    const often = (write: (writer: JsonWriter, length: number) => void) =>
+      written((writer) => {
+        for (let length = 0; length < 300; length++) write(writer, length);
+      });
+    const texts = Array.from({ length: 300 }, (_, length) => "ü€".repeat(length));
+    expect(often((writer) => writer.putByte(0x61))).toBe("a".repeat(300));
+    expect(often((writer) => writer.put(ascii('{"a":')))).toBe('{"a":'.repeat(300));
+    expect(often((writer, length) => writer.putText(texts[length] as string))).toBe(texts.join(""));
   });
 
   it("keeps what it has when it grows", () => {
