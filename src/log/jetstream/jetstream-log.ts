@@ -16,9 +16,10 @@ import { isNoRoom, silent } from "./errors.ts";
 import type { Fold, StreamMessage } from "./fold.ts";
 import type { KeptIdentity } from "./identity.ts";
 import { Keeper } from "./keeper.ts";
-import { type LostMessages, lostRows } from "./lost.ts";
+import { Losses } from "./losses.ts";
 import { Maintenance } from "./maintenance.ts";
 import type { Meta } from "./meta.ts";
+import { Progress } from "./progress.ts";
 import { Publisher } from "./publisher.ts";
 import { MissingMessages, Reader } from "./reader.ts";
 import { ServerCheck } from "./server-check.ts";
@@ -63,12 +64,12 @@ export class JetStreamLog extends ReadableLog {
   readonly #availability: Availability;
   readonly #keeper: Keeper;
   readonly #maintenance: Maintenance;
+  readonly #losses: Losses;
+  readonly #progress = new Progress(() => this.unavailable("This server is behind the log. Try again."));
   readonly #tell = (block: EventBlock) => this.tell(block);
   readonly #tellState = (puts: ReadonlyMap<string, Uint8Array | null>) => this.tellState(puts);
   #tail: StreamTail | undefined;
-  #waiting: { readonly isReached: () => boolean; readonly settle: (error?: unknown) => void }[] = [];
   #closing: Promise<void> | undefined;
-  #stopped: Error | undefined;
 
   constructor(parts: LogParts) {
     super(parts.fold.index, parts.clock);
@@ -104,8 +105,9 @@ export class JetStreamLog extends ReadableLog {
         await beyondWall(manager, namespace, act);
       },
     });
+    this.#losses = new Losses({ ...parts, publisher: this.#publisher, caughtUp: () => this.#caughtUp() });
     this.#maintenance = new Maintenance(parts, this.#keeper, {
-      lost: (messages) => this.#reportLost(messages),
+      lost: (messages) => this.#reported(this.#losses.report(messages)),
       answers: (isAnswer) => (isAnswer ? this.#availability.has("stream") : this.#availability.misses("stream")),
       failed: (message, cause) => this.#giveUp(message, cause),
     });
@@ -125,10 +127,12 @@ export class JetStreamLog extends ReadableLog {
     const isReached = () => fold.last >= Math.min(through, there);
     while (!isReached()) {
       const { last } = fold;
-      await this.#until(() => isReached() || fold.last >= last + replayStep, limits.natsOpenMs).catch((error) => {
-        if (this.#stopped !== undefined) throw error;
-        if (fold.last === last) throw silent(link.servers, error);
-      });
+      await this.#progress
+        .until(() => isReached() || fold.last >= last + replayStep, limits.natsOpenMs)
+        .catch((error) => {
+          if (this.#progress.stopped !== undefined) throw error;
+          if (fold.last === last) throw silent(link.servers, error);
+        });
     }
     fold.passOver(through);
   }
@@ -163,8 +167,7 @@ export class JetStreamLog extends ReadableLog {
     this.assertUsable();
     const isReached = () => this.index.head.sequence >= sequence;
     if (isReached()) return true;
-    const through = await this.#newest();
-    await this.#until(() => isReached() || this.#parts.fold.last >= through, limits.natsReachMs);
+    await this.#caughtUp(isReached);
     // Everything that was in the stream is folded: nobody gave this one out.
     return isReached();
   }
@@ -190,27 +193,8 @@ export class JetStreamLog extends ReadableLog {
     } catch (error) {
       if (error instanceof TailraceError) throw error;
       if (!(error instanceof MissingMessages)) throw this.unavailable("The log can't be read right now.", error);
-      await this.#reportLost(await this.#goneWith(error.sequences));
+      await this.#reported(this.#losses.reportAllWith(error.sequences));
       return undefined;
-    }
-  }
-
-  /**
-   * All messages that are gone, where some of them are known: who purged those has most likely purged others, and what
-   * readers are told they lost is to be exact the first time.
-   */
-  async #goneWith(known: readonly number[]): Promise<LostMessages> {
-    const gone = new Set(known);
-    try {
-      const { state } = await this.#parts.manager.streams.info(streamOf(this.#parts.namespace), {
-        deleted_details: true,
-      });
-      for (const sequence of state.deleted ?? []) gone.add(sequence);
-      const has = (sequence: number) => sequence < state.first_seq || gone.has(sequence);
-      return { from: 0, before: state.last_seq + 1, has };
-    } catch {
-      // The list may be too long for a message: the others are found when they are read.
-      return { from: Math.min(...known), before: Math.max(...known) + 1, has: (sequence) => gone.has(sequence) };
     }
   }
 
@@ -230,62 +214,34 @@ export class JetStreamLog extends ReadableLog {
   }
 
   #take(message: StreamMessage): void {
-    if (this.#stopped !== undefined) return;
+    if (this.#progress.stopped !== undefined) return;
     try {
       const folded = this.#parts.fold.take(message, this.#tell, this.#tellState);
       if (folded !== undefined) this.#publisher.folded(folded);
     } catch (error) {
-      this.#stopped = error as Error;
-      for (const { settle } of this.#waiting.splice(0)) settle(error);
+      this.#progress.stop(error as Error);
       this.#giveUp("The log's stream is not what this server knew of it. Start the server again.", error);
       return;
     }
-    if (this.#waiting.length > 0) this.#settleReached();
+    this.#progress.advanced();
     this.#keeper.folded();
   }
 
-  /** Settles when so much is folded that something holds. */
-  #until(isReached: () => boolean, withinMs: number): Promise<void> {
-    if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
-    if (isReached()) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const late = () => {
-        this.#waiting = this.#waiting.filter((one) => one !== waiting);
-        settle(this.unavailable("This server is behind the log. Try again."));
-      };
-      const timer = setTimeout(late, withinMs);
-      const settle = (error?: unknown) => {
-        clearTimeout(timer);
-        if (error === undefined) resolve();
-        else reject(error);
-      };
-      const waiting = { isReached, settle };
-      this.#waiting.push(waiting);
-    });
-  }
-
-  #settleReached(): void {
-    const reached = this.#waiting.filter(({ isReached }) => isReached());
-    if (reached.length === 0) return;
-    this.#waiting = this.#waiting.filter((one) => !reached.includes(one));
-    for (const { settle } of reached) settle();
-  }
-
-  /**
-   * Messages are gone that retention kept: everyone takes them for removed, with what came before them, so that readers
-   * are told what they lost. Settles when this server did.
-   */
-  async #reportLost(messages: LostMessages): Promise<void> {
+  /** @throws TailraceError where what was lost could not be reported. */
+  async #reported(report: Promise<void>): Promise<void> {
     try {
-      // Retention may have removed them meanwhile, and this server not know it yet.
-      const through = await this.#newest();
-      await this.#until(() => this.#parts.fold.last >= through, limits.natsReachMs);
-      const lost = lostRows(this.#parts.fold, messages);
-      if (lost.length > 0) await this.#publisher.control({ lost });
+      await report;
     } catch (error) {
       if (error instanceof TailraceError) throw error;
       throw this.failure ?? this.unavailable("The log can't be read right now.", error);
     }
+  }
+
+  /** Settles when this server has folded what the stream has now, or enough of it. @throws TailraceError `log_unavailable`. */
+  async #caughtUp(isEnough: () => boolean = () => false): Promise<void> {
+    const { fold } = this.#parts;
+    const through = await this.#newest();
+    await this.#progress.until(() => isEnough() || fold.last >= through, limits.natsReachMs);
   }
 
   /** Sequence of the newest message in the stream, as the leader has it. @throws TailraceError `log_unavailable`. */
