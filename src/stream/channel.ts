@@ -17,6 +17,9 @@ export interface FrameRecord<Frame> {
 /** Hears of new frames. */
 export interface ChannelMember {
   pump(): void;
+  /** Frames whose bytes its sink may still read: from the first of these numbers to before the second. */
+  readonly readsFrom: number;
+  readonly readsBefore: number;
 }
 
 /** How a reader at some position gets into a channel. */
@@ -39,6 +42,8 @@ export class Channel<Entries, Frame> {
   #first = 0;
   #bytes = 0;
   #base: Position;
+  /** Members who left may still read the bytes of frames before this one. */
+  #readBefore = 0;
 
   constructor(selection: Selection, form: WireForm<Entries, Frame>, base: Position) {
     this.selection = selection;
@@ -85,6 +90,7 @@ export class Channel<Entries, Frame> {
     head: Position,
     capacity: number,
   ): void {
+    const { end } = this;
     let from = before;
     for (const { runs, last } of splitByFrame(this.form, matches, encodings)) {
       const through = positionAfter(last.block, last.index);
@@ -99,19 +105,36 @@ export class Channel<Entries, Frame> {
     if (newest !== undefined && matches.length > 0) {
       this.#frames[this.#frames.length - 1] = { ...newest, through: head };
     }
-    this.#trim(capacity);
+    // The encodings of blocks lie in the frames that were made now.
+    this.#trim(capacity, end);
   }
 
-  #trim(capacity: number): void {
+  leave(member: ChannelMember): void {
+    this.members.delete(member);
+    this.#readBefore = Math.max(this.#readBefore, member.readsBefore);
+  }
+
+  #trim(capacity: number, reusableBefore: number): void {
     let drop = 0;
     while (this.#bytes > capacity && drop < this.#frames.length - 1) {
       this.#bytes -= (this.#frames[drop] as FrameRecord<Frame>).size;
       drop++;
     }
     if (drop === 0) return;
+    this.#reuse(Math.min(this.#first + drop, reusableBefore));
     this.#frames = this.#frames.slice(drop);
     this.#first += drop;
     this.#base = (this.#frames[0] as FrameRecord<Frame>).before;
+  }
+
+  /** Gives the memory of the frames before one to others, unless somebody may still read it. */
+  #reuse(before: number): void {
+    if (this.form.reuse === undefined) return;
+    let to = before;
+    for (const { readsFrom, readsBefore } of this.members) if (readsBefore > this.#first) to = Math.min(to, readsFrom);
+    for (let number = Math.max(this.#first, this.#readBefore); number < to; number++) {
+      this.form.reuse(this.at(number).frame);
+    }
   }
 }
 

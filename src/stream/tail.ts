@@ -331,7 +331,7 @@ export class Tail {
   }
 
   #leave<Entries, Frame>(channel: Channel<Entries, Frame>, member: ChannelMember): void {
-    channel.members.delete(member);
+    channel.leave(member);
     if (channel.members.size > 0) return;
     const { selection } = channel;
     this.#channels--;

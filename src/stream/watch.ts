@@ -43,6 +43,8 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   #live = false;
   /** Number of the next frame of the channel. */
   #next = 0;
+  /** Number of the oldest frame of the channel that may not be out of the sink's hands. */
+  #unsentFrom = 0;
   /** Whether the sink takes frames. */
   #ready = true;
   #reading = false;
@@ -93,6 +95,14 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     return this.#next >= channel.first ? channel.at(this.#next).before : this.#position;
   }
 
+  get readsFrom(): number {
+    return this.#unsentFrom;
+  }
+
+  get readsBefore(): number {
+    return this.#sink.flushed === true ? this.#unsentFrom : this.#next;
+  }
+
   /** Writes whatever the sink takes. */
   pump(): void {
     // A sink that drains within `write` calls `resume` from inside the loop below, which goes on by itself.
@@ -112,6 +122,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     const channel = this.#channel as Channel<Entries, Frame>;
     if (this.#next < channel.first) return this.#fallBehind();
     if (this.#next < channel.end) {
+      if (this.#sink.flushed === true) this.#unsentFrom = this.#next;
       const record = channel.at(this.#next++);
       this.#position = record.through;
       this.#toldOrdinal = record.through.ordinal;
@@ -161,6 +172,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     const entry = this.#channel?.enter(this.#position.sequence);
     if (entry?.kind === "at") {
       this.#next = entry.number;
+      this.#unsentFrom = entry.number;
       this.#own = undefined;
       this.#setLive(true);
       return true;
@@ -352,5 +364,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     const channel = this.#channel;
     this.#channel = undefined;
     if (channel !== undefined) this.#around.leave(channel, this);
+    this.#next = 0;
+    this.#unsentFrom = 0;
   }
 }

@@ -1,4 +1,7 @@
 import { expect, test } from "vitest";
+import { limits } from "../../src/base/limits.ts";
+import type { EventBlock } from "../../src/log/block.ts";
+import type { WireForm } from "../../src/stream/form.ts";
 import type { WatchSpec } from "../../src/stream/spec.ts";
 import { CreditSink, type NumberFrame, numberForm } from "./number-form.ts";
 import { TailWorld } from "./world.ts";
@@ -25,12 +28,18 @@ class FlushingSink extends CreditSink {
 
 class ReuseWorld extends TailWorld {
   readonly reused: NumberFrame[] = [];
-  readonly #form = {
-    ...numberForm("numbers", 100),
-    reuse: (frame: NumberFrame) => {
-      this.reused.push(frame);
-    },
-  };
+  readonly #form: WireForm<EventBlock, NumberFrame>;
+
+  constructor(frameBytes = 100, entryBytes = 1) {
+    super();
+    this.#form = {
+      ...numberForm("numbers", frameBytes),
+      entrySize: () => entryBytes,
+      reuse: (frame: NumberFrame) => {
+        this.reused.push(frame);
+      },
+    };
+  }
 
   async read(sink: FlushingSink): Promise<AbortController> {
     const reader = new AbortController();
@@ -107,7 +116,7 @@ test("a reader is alone again when the other one leaves, or is live", async () =
   expect(world.reused.length).toBeGreaterThan(before);
 });
 
-test("no frame of a live watch is used again", async () => {
+test("no frame that a live watch may still ask for is used again", async () => {
   const world = new ReuseWorld();
   const [a, b] = [new FlushingSink(), new FlushingSink()];
   await Promise.all([world.read(a), world.read(b)]);
@@ -118,6 +127,92 @@ test("no frame of a live watch is used again", async () => {
   expect(a.sequences).toEqual(all);
   expect(b.sequences).toEqual(all);
   expect(world.reused).toEqual([]);
+});
+
+/** A world in which the tail keeps the newest three live frames. */
+function small(): ReuseWorld {
+  return new ReuseWorld(limits.tailFrameBytes / 4);
+}
+
+/** Frames of the sequences [`from`, `to`), each with one. */
+function numbers(from: number, to: number): NumberFrame[] {
+  return Array.from({ length: to - from }, (_, i) => ({ sequences: [from + i] }));
+}
+
+async function publishEach(world: ReuseWorld, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    await world.publish("a");
+    await world.rest();
+  }
+}
+
+test("frames that the tail keeps no longer are used again, each once, when all live watches have sent them", async () => {
+  const world = small();
+  const sinks = [new FlushingSink(), new FlushingSink()];
+  for (const sink of sinks) await world.read(sink);
+  await publishEach(world, 9);
+  for (const sink of sinks) expect(sink.sequences).toEqual(all.slice(0, 9));
+  expect(world.reused).toEqual(numbers(1, 7));
+});
+
+test("a frame that the socket of one live watch may still read is not used again, nor any after it", async () => {
+  const world = small();
+  const [fast, slow] = [new FlushingSink(), new FlushingSink()];
+  await world.read(fast);
+  await world.read(slow);
+  await publishEach(world, 2);
+  slow.flushed = false;
+  await publishEach(world, 7);
+  // It was given the second when the first was out of its hands.
+  expect(world.reused).toEqual(numbers(1, 2));
+  slow.flushed = true;
+  await publishEach(world, 3);
+  expect(fast.sequences).toEqual(all.slice(0, 12));
+  expect(slow.sequences).toEqual(all.slice(0, 12));
+  // What was dropped meanwhile stays as it is.
+  expect(world.reused).toEqual([...numbers(1, 2), ...numbers(7, 10)]);
+});
+
+test("a frame that the socket of a watch which left may still read is never used again", async () => {
+  const world = small();
+  const [stays, leaves] = [new FlushingSink(), new FlushingSink()];
+  await world.read(stays);
+  const reader = await world.read(leaves);
+  await publishEach(world, 2);
+  leaves.flushed = false;
+  await publishEach(world, 1);
+  reader.abort();
+  await publishEach(world, 6);
+  expect(stays.sequences).toEqual(all.slice(0, 9));
+  expect(world.reused).toEqual(numbers(4, 7));
+});
+
+test("a stalled watch keeps the frames that it was given, and not those that it never will be", async () => {
+  const world = small();
+  // Credit for the two notices of a watch that becomes live, and for two frames.
+  const [fast, stalled] = [new FlushingSink(), new FlushingSink(4)];
+  await world.read(fast);
+  await world.read(stalled);
+  await publishEach(world, 1);
+  stalled.flushed = false;
+  await publishEach(world, 8);
+  expect(stalled.sequences).toEqual([1, 2]);
+  expect(world.reused).toEqual(numbers(3, 7));
+  stalled.flushed = true;
+  stalled.grant(Number.POSITIVE_INFINITY);
+  await world.rest();
+  expect(stalled.sequences).toEqual(all.slice(0, 9));
+});
+
+test("a frame is not used again in the flush that made it: the encodings of its events lie in it", async () => {
+  const world = new ReuseWorld(limits.tailFrameBytes / 4, limits.maxFrameBytes / 2);
+  const sink = new FlushingSink();
+  await world.read(sink);
+  await world.publish("a", 6);
+  for (let i = 0; i < 6; i++) await world.rest();
+  // The first ones were dropped before it was given them, so it has read those from the log.
+  expect(sink.sequences).toEqual(all.slice(0, 6));
+  expect(world.reused.filter((frame) => !sink.frames.includes(frame))).toEqual([]);
 });
 
 test("a frame of which its reader had no more is not used again when the reader leaves", async () => {
