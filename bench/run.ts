@@ -1,5 +1,5 @@
 // npm run bench [-- --only ours,redis --scenario fanout,replay --setting "100 watchers" --rounds 3 --pace 1]
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -11,6 +11,7 @@ import { buildProgram, temporaryDirectory } from "./harness/build.ts";
 import { stopAll } from "./harness/children.ts";
 import { renderChart } from "./report/chart.ts";
 import { captionOf, describeMachine } from "./report/machine.ts";
+import { writeResultFiles } from "./report/result-files.ts";
 import type { Outcome } from "./report/statistics.ts";
 import { short } from "./report/statistics.ts";
 import { renderTables } from "./report/table.ts";
@@ -174,12 +175,11 @@ async function main(): Promise<void> {
   const tables = `${caption}.\nMedians of ${options.rounds} rounds (lowest to highest in brackets).\n\n${renderTables(outcomes)}`;
   console.log(tables);
   if (options["no-write"]) return;
-  const results = join(import.meta.dirname, "results");
-  mkdirSync(results, { recursive: true });
-  const name = join(results, machine.date.slice(0, 16).replaceAll(":", ""));
-  writeFileSync(`${name}.json`, `${JSON.stringify({ machine, options, outcomes }, null, 1)}\n`);
-  writeFileSync(`${name}.md`, tables);
-  writeFileSync(`${name}.svg`, renderChart(outcomes, caption));
+  const name = writeResultFiles(join(import.meta.dirname, "results"), machine.date, {
+    json: `${JSON.stringify({ machine, options, outcomes }, null, 1)}\n`,
+    md: tables,
+    svg: renderChart(outcomes, caption),
+  });
   console.error(`wrote ${name}.{json,md,svg}`);
 }
 
