@@ -2,28 +2,42 @@ import { limits } from "../../base/limits.ts";
 
 /** Bytes of memory that small messages share, and from where on a message is none of those. */
 const sharedBytes = 256 * 1024;
-const largeBytes = 16 * 1024;
+const largeBytes = 64 * 1024;
+
+/** Memory for small messages. */
+interface Room {
+  readonly memory: Uint8Array;
+  /** Where the next one begins. */
+  at: number;
+  /** How many slabs lie in it. */
+  slabs: number;
+}
 
 /** Messages that follow each other, one behind the other in the same memory. */
 interface Slab {
   readonly memory: Uint8Array;
+  /** Undefined: the memory is that of one large message. */
+  readonly room: Room | undefined;
   readonly sequences: number[];
   /** Where each ends. */
   readonly ends: number[];
 }
 
 /**
- * The stored bytes of the newest messages, by their sequences in the stream. Small ones are copied: a buffer of its own for
- * each of a hundred thousand is work for the collector for as long as they are kept.
+ * The stored bytes of the newest messages, by their sequences in the stream. Small ones are copied into memory that serves
+ * again and again: memory of its own for each is work for the collector for as long as it is kept, and as soon as it is
+ * dropped the collector has to look through everything to find that out, because it has grown old.
  */
 export class RecentMessages {
   /** Oldest first. */
   #slabs: Slab[] = [];
   #bytes = 0;
-  /** What is left of the memory of the newest small ones. */
-  #room = new Uint8Array(0);
+  /** Where the next small ones go. */
+  #room: Room | undefined;
+  /** Memory in which nothing lies any more. */
+  #spare: Uint8Array | undefined;
 
-  /** Valid for good. */
+  /** Valid until the next one is added. */
   get(sequence: number): Uint8Array | undefined {
     const slabAt = lastUpTo(this.#slabs.length, (i) => this.#slabs[i]?.sequences[0] as number, sequence);
     const slab = this.#slabs[slabAt];
@@ -38,31 +52,47 @@ export class RecentMessages {
     const { length } = bytes;
     this.#bytes += length;
     if (length >= largeBytes) {
-      this.#slabs.push({ memory: bytes, sequences: [sequence], ends: [length] });
+      this.#slabs.push({ memory: bytes, room: undefined, sequences: [sequence], ends: [length] });
     } else {
-      if (length > this.#room.length) this.#room = new Uint8Array(sharedBytes);
-      const slab = this.#slabWith(this.#room);
+      const room = this.#roomFor(length);
+      const slab = this.#slabIn(room);
       slab.ends.push((slab.ends.at(-1) ?? 0) + length);
       slab.sequences.push(sequence);
-      this.#room.set(bytes);
-      this.#room = this.#room.subarray(length);
+      room.memory.set(bytes, room.at);
+      room.at += length;
     }
-    while (this.#bytes > limits.natsRecentBytes) this.#bytes -= this.#slabs.shift()?.ends.at(-1) as number;
+    while (this.#bytes > limits.natsRecentBytes) this.#drop(this.#slabs.shift() as Slab);
   }
 
   /** Somebody removed messages: what was kept of them is not true any more. */
   clear(): void {
     this.#slabs = [];
     this.#bytes = 0;
+    this.#room = undefined;
   }
 
-  /** The newest one, if that memory follows what it has; else a new one. */
-  #slabWith(room: Uint8Array): Slab {
+  #roomFor(length: number): Room {
+    if (this.#room === undefined || this.#room.at + length > sharedBytes) {
+      this.#room = { memory: this.#spare ?? new Uint8Array(sharedBytes), at: 0, slabs: 0 };
+      this.#spare = undefined;
+    }
+    return this.#room;
+  }
+
+  /** The newest one, if what comes next in the room follows what it has; else a new one. */
+  #slabIn(room: Room): Slab {
     const newest = this.#slabs.at(-1);
-    if (newest !== undefined && newest.memory.buffer === room.buffer) return newest;
-    const slab = { memory: room, sequences: [], ends: [] };
+    if (newest !== undefined && newest.room === room) return newest;
+    const slab = { memory: room.memory.subarray(room.at), room, sequences: [], ends: [] };
+    room.slabs++;
     this.#slabs.push(slab);
     return slab;
+  }
+
+  #drop({ room, ends }: Slab): void {
+    this.#bytes -= ends.at(-1) as number;
+    if (room === undefined || --room.slabs > 0) return;
+    if (room !== this.#room) this.#spare = room.memory;
   }
 }
 

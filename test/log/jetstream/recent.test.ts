@@ -57,10 +57,43 @@ test("small messages among large ones are found by their sequences, and by no ot
     expect(recent.get(9 + 2 * i)).toBeUndefined();
   }
   expect(recent.get(12 + 2 * added)).toBeUndefined();
-  const first = recent.get(12);
-  for (let i = added + 1; i <= 4 * added; i++) recent.add(10 + 2 * i, filled(i));
-  expect(recent.get(12)).toBeUndefined();
-  expect(recent.get(10 + 8 * added)).toEqual(filled(4 * added));
-  // Whoever has it already keeps it.
-  expect(first).toEqual(filled(1));
+});
+
+/** Messages of these sizes, each filled with its number, from 1. Returns what was kept of those that were small. */
+function addAll(recent: RecentMessages, sizes: readonly number[]): ReadonlySet<ArrayBufferLike> {
+  const memories = new Set<ArrayBufferLike>();
+  for (const [i, size] of sizes.entries()) {
+    recent.add(i + 1, new Uint8Array(size).fill(i + 1));
+    if (size === small) memories.add((recent.get(i + 1) as Uint8Array).buffer);
+  }
+  return memories;
+}
+
+/** Four of these share memory; two of those, with all four, are nearly all that is kept. */
+const small = 60_000;
+const large = limits.natsRecentBytes / 2 - 4 * small;
+
+test("memory of small messages serves again when they are dropped", () => {
+  const recent = new RecentMessages();
+  const count = 10 * Math.ceil(limits.natsRecentBytes / small);
+  const memories = addAll(recent, new Array(count).fill(small));
+  expect(memories.size).toBeGreaterThan(1);
+  expect(memories.size).toBeLessThan(count / 4 / 5);
+});
+
+test("memory does not serve again while some of what lies in it is kept", () => {
+  const recent = new RecentMessages();
+  // The first one is dropped, and the first large one, but not the three that share memory with the first.
+  const sizes = [small, large, small, small, small, large, ...new Array(20).fill(small)];
+  addAll(recent, sizes);
+  expect(recent.get(1)).toBeUndefined();
+  for (let i = 3; i <= sizes.length; i++) expect(recent.get(i)?.every((byte) => byte === i)).toBe(true);
+});
+
+test("memory that is still being filled does not serve again before it is full", () => {
+  const recent = new RecentMessages();
+  const sizes = [small, limits.natsRecentBytes, ...new Array(9).fill(small)];
+  addAll(recent, sizes);
+  expect(recent.get(1)).toBeUndefined();
+  for (let i = 3; i <= sizes.length; i++) expect(recent.get(i)?.every((byte) => byte === i)).toBe(true);
 });
