@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { limits } from "../../src/base/limits.ts";
 import { Runtime } from "../../src/runtime/runtime.ts";
 import { setLimit } from "../conformance/set-limit.ts";
+import { until } from "../support/until.ts";
 import { batch, customEvents, eventsIn, framesUntil, isDiagnostic, memoryRuntime } from "./support.ts";
 
 test("a repeat gets its first answer, also while the first is on its way and after a restart of the runtime", async () => {
@@ -51,30 +52,73 @@ test("producers are forgotten, oldest first, when there are too many", async () 
   await expect(publish("p1", 2n)).rejects.toMatchObject({ reason: "producer_unknown" });
 });
 
-test("what waits for a log that does not answer is bounded, of one producer and of all", async () => {
+/** A runtime whose log takes each append when it is told to, and not before. */
+function stalledRuntime() {
   const { runtime, log } = memoryRuntime();
-  setLimit("maxProducerPendingBytes", 300_000);
-  setLimit("maxProducersPendingBytes", 1_000_000);
   const append = log.append.bind(log);
-  const stalled: (() => void)[] = [];
-  log.append = (request) => new Promise((resolve, reject) => stalled.push(() => append(request).then(resolve, reject)));
+  const stalled: { go(): void; fail(error: unknown): void }[] = [];
+  log.append = (request) =>
+    new Promise((resolve, fail) => {
+      stalled.push({ go: () => void append(request).then(resolve, fail), fail });
+    });
   const data = new Uint8Array(100_000);
   const publish = (producerId: string, first: number) => {
     const events = [{ workerId: "a", payload: { case: "custom" as const, value: { type: "test", data } } }];
     return runtime.publishEvents(batch({ events, producerId, firstProducerSequence: BigInt(first) }));
   };
-  const refusedBy = (limit: string) => ({ reason: "limit_exceeded", details: { limit, retryAfterMs: 100 } });
+  /** The oldest append, once there is one. */
+  const next = async () => {
+    await until(() => stalled.length > 0, "an append");
+    return stalled.shift() as (typeof stalled)[number];
+  };
+  const flow = () => {
+    log.append = append;
+    for (const { go } of stalled.splice(0)) go();
+  };
+  return { publish, next, flow };
+}
+
+const refusedBy = (limit: string) => ({ reason: "limit_exceeded", details: { limit, retryAfterMs: 100 } });
+
+test("what waits for a log that does not answer is bounded, of one producer and of all", async () => {
+  setLimit("maxProducerPendingBytes", 300_000);
+  setLimit("maxProducersPendingBytes", 1_000_000);
+  const { publish, flow } = stalledRuntime();
   const waiting: Promise<unknown>[] = [];
   for (const producerId of ["p", "q", "r", "s"]) waiting.push(publish(producerId, 1), publish(producerId, 2));
   await expect(publish("p", 3)).rejects.toMatchObject(refusedBy("maxProducerPendingBytes"));
   waiting.push(publish("t", 1));
   await expect(publish("t", 2)).rejects.toMatchObject(refusedBy("maxProducersPendingBytes"));
   await expect(publish("u", 1)).rejects.toMatchObject(refusedBy("maxProducersPendingBytes"));
-  log.append = append;
-  for (const go of stalled) go();
+  flow();
   await Promise.all(waiting);
   expect(await publish("p", 3)).toMatchObject({ duplicate: false });
   expect(await publish("t", 2)).toMatchObject({ duplicate: false });
+});
+
+test("a producer that is never idle has room again for what was answered, and its batches keep their turns", async () => {
+  setLimit("maxProducerPendingBytes", 300_000);
+  const { publish, next, flow } = stalledRuntime();
+  let [older, newer] = [publish("p", 1), publish("p", 2)];
+  for (let first = 3; first < 9; first++) {
+    await expect(publish("p", first)).rejects.toMatchObject(refusedBy("maxProducerPendingBytes"));
+    (await next()).go();
+    await older;
+    // While the one before it is on its way.
+    [older, newer] = [newer, publish("p", first)];
+  }
+  flow();
+  expect(await Promise.all([older, newer])).toMatchObject([{ duplicate: false }, { duplicate: false }]);
+});
+
+test("a batch that fails takes none of those with it that wait behind it", async () => {
+  const { publish, next, flow } = stalledRuntime();
+  const failing = publish("p", 1);
+  const repeated = publish("p", 1);
+  (await next()).fail(new Error("the log is away"));
+  await expect(failing).rejects.toThrow("the log is away");
+  flow();
+  expect(await repeated).toMatchObject({ duplicate: false });
 });
 
 test("whatever a producer repeats, every event is committed once and in order", async () => {
