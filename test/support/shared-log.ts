@@ -33,6 +33,8 @@ export class SharedLog extends ReadableLog {
   /** Messages of the stream that it has heard. */
   #heard = 0;
   #hold: number | undefined;
+  /** The hold that it said last. */
+  #said: number | undefined;
   #reaching: { readonly heard: number; readonly resolve: () => void }[] = [];
   #isPaused = false;
   #isMuted = false;
@@ -70,7 +72,8 @@ export class SharedLog extends ReadableLog {
   takeOver(): void {
     const { retention } = this.#stream;
     const keeper = { id: this.#id, role: "takes" } as const;
-    this.#say({ keeper, retention, hold: this.#hold ?? "state", trimsAll: true });
+    this.#said = this.#hold === undefined ? undefined : Math.min(this.#hold, this.index.head.sequence);
+    this.#say({ keeper, retention, hold: this.#said ?? "state", trimsAll: true });
   }
 
   /** Whether somebody waits until it has heard more. */
@@ -99,12 +102,15 @@ export class SharedLog extends ReadableLog {
     const message = this.#stream.messages[this.#heard];
     if (message === undefined || this.#isPaused) return false;
     this.#heard++;
+    const wasKeeper = this.isKeeper;
     const folded = this.#fold.take(
       message,
       (block) => this.tell(block),
       (state) => this.tellState(state),
     );
     if (folded !== undefined) this.#publisher.folded(folded);
+    // It may have moved since it said that it takes over.
+    if (!wasKeeper) this.#sayHold();
     for (const { heard, resolve } of this.#reaching) if (heard <= this.#heard) resolve();
     this.#reaching = this.#reaching.filter(({ heard }) => heard > this.#heard);
     return true;
@@ -162,11 +168,8 @@ export class SharedLog extends ReadableLog {
   }
 
   holdAfter(sequence: number): void {
-    const changes = sequence !== (this.#hold ?? this.index.retention.hold);
     this.#hold = sequence;
-    if (changes && this.isKeeper && !this.closed) {
-      this.#say({ keeper: { id: this.#id, role: "keeps" }, hold: sequence });
-    }
+    this.#sayHold();
   }
 
   async close(): Promise<void> {
@@ -178,6 +181,14 @@ export class SharedLog extends ReadableLog {
   protected async fetch(layout: Layout, memory: Uint8Array | undefined): Promise<FetchedBytes> {
     await nextTurn();
     return this.#reader.fetch(layout, memory);
+  }
+
+  #sayHold(): void {
+    const hold = this.#hold;
+    if (hold === undefined || !this.isKeeper || this.closed) return;
+    if (hold === (this.#said ?? this.index.retention.hold)) return;
+    this.#said = hold;
+    this.#say({ keeper: { id: this.#id, role: "keeps" }, hold });
   }
 
   #say(control: Control): void {

@@ -109,9 +109,11 @@ export class Keeper {
       this.#sayHold();
       return;
     }
+    // Of what this server has not folded yet it can't say that nobody needs it: it does, once it has folded what it says here.
+    const hold = this.#hold === undefined ? undefined : Math.min(this.#hold, fold.index.head.sequence);
     // Said again when the lease is renewed, if it is lost on the way.
-    this.#said = this.#hold;
-    this.#taking ??= this.#say("takes", { retention, hold: this.#hold ?? "state", trimsAll: true }).finally(() => {
+    this.#said = hold;
+    this.#taking ??= this.#say("takes", { retention, hold: hold ?? "state", trimsAll: true }).finally(() => {
       this.#taking = undefined;
     });
   }

@@ -12,13 +12,14 @@ import { events } from "../harness.ts";
 
 const maxAgeMs = 60_000;
 
-/** A server that looks after a stream whose time is another than its own. */
-async function keeperOf(aheadMs: number) {
+/** A server that looks after a stream with one event in it, whose time is another than its own. `hold`: of it from the start. */
+async function keeperOf(aheadMs: number, hold?: number) {
   const retention = resolveRetention({ ageMs: maxAgeMs, workerAgeMs: maxAgeMs });
   const stream = new ManualClock();
   const own = new ManualClock(stream.now() + aheadMs);
   const fold = new Fold(retention, 0, 0);
   const roles: (string | undefined)[] = [];
+  const holds: GroupHead["hold"][] = [];
   let keeper: Keeper | undefined;
   const write = (head: Partial<GroupHead>, workerId = "") => {
     const pending = workerId === "" ? [] : events(workerId, 1);
@@ -33,6 +34,7 @@ async function keeperOf(aheadMs: number) {
     control: async (control: Partial<GroupHead>) => {
       await nextTurn();
       roles.push(control.keeper?.role);
+      holds.push(control.hold);
       write(control);
     },
   };
@@ -48,6 +50,8 @@ async function keeperOf(aheadMs: number) {
     keeper.stop();
     return keeper.leave(false);
   });
+  write({}, "first");
+  if (hold !== undefined) keeper.holdAfter(hold);
   await keeper.start();
   const advance = async (ms: number) => {
     for (let left = ms; left > 0; left -= 1_000) {
@@ -55,7 +59,7 @@ async function keeperOf(aheadMs: number) {
       for (let turns = 0; turns < 5; turns++) await nextTurn();
     }
   };
-  return { fold, roles, write, advance };
+  return { fold, roles, holds, write, advance };
 }
 
 test.each([
@@ -75,3 +79,9 @@ test.each([
     expect(roles.filter((role) => role === "keeps").length).toBeLessThanOrEqual(4);
   },
 );
+
+test("who takes over lets nothing go that it has not seen, and says what it holds once it has seen what there is", async () => {
+  const { holds, advance } = await keeperOf(0, Number.POSITIVE_INFINITY);
+  await advance(1_000);
+  expect(holds).toEqual([1, Number.POSITIVE_INFINITY]);
+});
