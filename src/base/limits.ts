@@ -1,6 +1,7 @@
 /**
  * Every limit of Tailrace, with its unit and default. A limit is checked before memory is taken for what it bounds.
  * Those that a user can set have the same name in `new Runtime()`, the config file and the command line.
+ * Times of an outage depend on each other: docs/adr/0010-jetstream.md, "Who is away", and test/base/limits.test.ts.
  */
 export const limits = {
   /** Bytes of one event as stored. Larger output is split; anything else larger is `invalid_request`. */

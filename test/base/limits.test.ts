@@ -1,0 +1,42 @@
+import { describe, expect, test } from "vitest";
+import { limits } from "../../src/base/limits.ts";
+
+/** After which a write that NATS does not acknowledge is given up. */
+const writeMs = limits.natsAcknowledgeMs + limits.natsLateMs;
+
+/** After which another server looks after the stream, at the latest. */
+const keeperMs = limits.natsLeaseMs + 2 * limits.natsLeaseRenewMs;
+
+/** docs/adr/0010-jetstream.md, "Who is away", says what each of them is for. */
+describe("the times of an outage fit each other", () => {
+  test("a lease outlives a renewal that failed", () => {
+    expect(2 * limits.natsLeaseRenewMs).toBeLessThan(limits.natsLeaseMs);
+  });
+
+  test("a server is not lost for one beat that was refused", () => {
+    const silentMs = limits.serverPresenceMs + limits.jobRetryAfterMs;
+    expect(silentMs).toBeLessThan((limits.serverLostBeats - 1) * limits.serverPresenceMs);
+  });
+
+  test("what becomes of a write is known before a log that closes stops waiting, and a caller does", () => {
+    expect(writeMs).toBeLessThan(limits.natsCloseMs);
+    expect(writeMs).toBeLessThan(limits.natsComeBackMs);
+    expect(limits.natsComeBackMs).toBeLessThan(limits.requestTimeoutMs);
+  });
+
+  test("a client hears that a server is behind before it gives up on it", () => {
+    expect(limits.natsReachMs).toBeLessThan(limits.connectTimeoutMs);
+    expect(limits.natsAnswerMs).toBeLessThan(limits.requestTimeoutMs);
+  });
+
+  test("a watch stays for as long as it takes NATS to elect a leader, and is told before it ends", () => {
+    for (const ms of [limits.natsAwayMs, limits.natsSilentMs, limits.logRetryMs, limits.logNoticeMs]) {
+      expect(2 * ms).toBeLessThan(limits.logUnavailableMs);
+    }
+  });
+
+  test("nothing is purged under those that wait for the log or for a keeper", () => {
+    expect(limits.logUnavailableMs).toBeLessThan(limits.natsPurgeAfterMs);
+    expect(keeperMs).toBeLessThan(limits.natsPurgeAfterMs);
+  });
+});
