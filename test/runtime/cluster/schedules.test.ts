@@ -10,6 +10,7 @@ import { CursorCodec } from "../../../src/events/cursor.ts";
 import { decodeEvents } from "../../../src/events/stored.ts";
 import { foldTranscript, transcriptKinds, workerOnlyKinds } from "../../../src/events/transcript/fold.ts";
 import { emptyTranscript } from "../../../src/events/transcript/state.ts";
+import { holdKey } from "../../../src/log/contract.ts";
 import { Runtime } from "../../../src/runtime/runtime.ts";
 import type { SharedLog } from "../../support/shared-log.ts";
 import { SharedStream } from "../../support/shared-stream.ts";
@@ -93,6 +94,13 @@ class World {
     this.stream.open().subscribe((block) => this.events.push(...decodeEvents(block, cursors)));
     for (let i = 0; i < servers; i++) this.members.push(this.#member());
     this.members[0]?.log.takeOver();
+  }
+
+  /** Has the log keep a transcript: before the first one nothing holds retention (docs/adr/0008-transcripts-are-folds.md). */
+  async keepOne(): Promise<void> {
+    this.#say(this.members[0] as Member, { kind: "talk", server: 0, worker: "first" });
+    await this.stream.until(Promise.all(this.#asked));
+    for (const { log } of this.members) expect(log.state(holdKey)).toBeDefined();
   }
 
   async run(steps: readonly Step[]): Promise<void> {
@@ -308,6 +316,7 @@ test("whatever the schedule, workers and transcripts are the same at every serve
     fc.asyncProperty(seed, steps, async (number, given) => {
       // What is kept may go at once, so that a server which folds events again finds only those that are not.
       const world = new World(number, { workerEvents: 5 });
+      await world.keepOne();
       await world.run(given);
       const lists = world.members.map(({ runtime }) => runtime.listWorkers(create(ListWorkersRequestSchema)));
       for (const list of lists) expect(list).toEqual(lists[0]);
