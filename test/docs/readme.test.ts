@@ -1,26 +1,11 @@
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import { entry, Started, startServe } from "../cli/support.ts";
+import { readPage, writeFilesOf } from "../support/pages.ts";
 import { scratchDirectory } from "../support/scratch.ts";
 
-const root = join(import.meta.dirname, "../..");
-const readme = readFileSync(join(root, "README.md"), "utf8");
-const doors = { tailrace: "index.ts", "tailrace/client": "client/index.ts", "tailrace/server": "server/index.ts" };
-
-/** The programs of the README in a directory of their own, with the package's doors replaced by their sources. */
-function writePrograms(directory: string): string[] {
-  writeFileSync(join(directory, "package.json"), '{ "type": "module" }');
-  return [...readme.matchAll(/^```ts file=(\S+)\n([\s\S]*?)^```$/gm)].map(([, name, program]) => {
-    let source = program as string;
-    for (const [door, file] of Object.entries(doors)) {
-      source = source.replaceAll(`from "${door}"`, `from "${pathToFileURL(join(root, "src", file)).href}"`);
-    }
-    writeFileSync(join(directory, name as string), source);
-    return name as string;
-  });
-}
+const readme = readPage("README.md");
 
 function shellBlocks(): string[] {
   return [...readme.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block]) => block as string);
@@ -28,7 +13,7 @@ function shellBlocks(): string[] {
 
 test("the programs run as they are", async () => {
   const directory = scratchDirectory();
-  expect(writePrograms(directory)).toEqual(["runtime.ts", "backend.ts"]);
+  expect(writeFilesOf(readme, directory)).toEqual(["runtime.ts", "backend.ts"]);
   const env = { LISTEN: "127.0.0.1:0" };
   const runtime = new Started(process.execPath, ["runtime.ts"], { cwd: directory, env });
   const [, url] = await runtime.until("stdout", /^tailrace ready (\S+)\n/m);
@@ -77,5 +62,5 @@ test("the commands run as they are", async () => {
 test("every file that it points to is there", () => {
   const targets = [...readme.matchAll(/\]\(([^)#:]+)\)/g)].map(([, target]) => target as string);
   expect(targets.length).toBeGreaterThan(4);
-  for (const target of targets) expect(readFileSync(join(root, target), "utf8").length).toBeGreaterThan(0);
+  for (const target of targets) expect(readPage(target).length).toBeGreaterThan(0);
 });

@@ -1,32 +1,16 @@
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import { entry, Started, startServe } from "../cli/support.ts";
+import { readPage, writeFilesOf } from "../support/pages.ts";
 import { scratchDirectory } from "../support/scratch.ts";
 
-const root = join(import.meta.dirname, "../..");
-const guide = readFileSync(join(root, "docs/guides/run-a-job.md"), "utf8");
-const doors = { tailrace: "index.ts", "tailrace/client": "client/index.ts", "tailrace/server": "server/index.ts" };
-
-/** The guide's files in a directory of their own, with the package's doors replaced by their sources. */
-function writeFiles(directory: string): string[] {
-  writeFileSync(join(directory, "package.json"), '{ "type": "module" }');
-  return [...guide.matchAll(/^```\w+ file=(\S+)\n([\s\S]*?)^```$/gm)].map(([, name, content]) => {
-    let source = content as string;
-    for (const [door, file] of Object.entries(doors)) {
-      source = source.replaceAll(`from "${door}"`, `from "${pathToFileURL(join(root, "src", file)).href}"`);
-    }
-    writeFileSync(join(directory, name as string), source);
-    return name as string;
-  });
-}
-
+const guide = readPage("docs/guides/run-a-job.md");
 const files = ["tailrace.json", "build.sh", "runtime.ts", "follow.ts"];
 
 test("the commands run as they are", async () => {
   const directory = scratchDirectory();
-  expect(writeFiles(directory)).toEqual(files);
+  expect(writeFilesOf(guide, directory)).toEqual(files);
   // The same command line as an installed one, and a server on a port of the test's own.
   const command = join(directory, "tailrace");
   writeFileSync(command, `#!/bin/sh\nexec '${process.execPath}' '${entry}' "$@"\n`);
@@ -53,7 +37,7 @@ test("the commands run as they are", async () => {
 
 test("the programs run as they are", async () => {
   const directory = scratchDirectory();
-  expect(writeFiles(directory)).toEqual(files);
+  expect(writeFilesOf(guide, directory)).toEqual(files);
   const runtime = new Started(process.execPath, ["runtime.ts"], { cwd: directory, env: { LISTEN: "127.0.0.1:0" } });
   const [, url] = await runtime.until("stdout", /^runtime at (\S+)\n/m);
   const env = { RUNTIME_URL: url as string };
@@ -77,6 +61,5 @@ test("the programs run as they are", async () => {
 test("every file that it points to is there", () => {
   const targets = [...guide.matchAll(/\]\(([^)#:]+)[^)]*\)/g)].map(([, target]) => target as string);
   expect(targets.length).toBeGreaterThan(0);
-  for (const target of targets)
-    expect(readFileSync(join(root, "docs/guides", target), "utf8").length).toBeGreaterThan(0);
+  for (const target of targets) expect(readPage(join("docs/guides", target)).length).toBeGreaterThan(0);
 });

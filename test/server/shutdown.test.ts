@@ -1,28 +1,12 @@
 import { connect as connectHttp2 } from "node:http2";
-import { connect, type Socket } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { ManualClock } from "../../src/base/clock.ts";
 import { decodeCursor } from "../../src/events/cursor.ts";
+import { dial } from "../support/dial.ts";
 import { selfSigned } from "../support/self-signed.ts";
 import { serve } from "../support/serving.ts";
 import { openSse } from "../support/sse-reader.ts";
 import { socketsAreFull, until } from "../support/until.ts";
-
-async function dial(port: number): Promise<{ socket: Socket; received: () => string; closed: Promise<void> }> {
-  const socket = connect(port, "127.0.0.1");
-  onTestFinished(() => {
-    socket.destroy();
-  });
-  let text = "";
-  socket.setEncoding("utf8");
-  socket.on("data", (piece: string) => {
-    text += piece;
-  });
-  socket.on("error", () => undefined);
-  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
-  await new Promise((resolve) => socket.once("connect", resolve));
-  return { socket, received: () => text, closed };
-}
 
 describe.each([
   ["http1", false],

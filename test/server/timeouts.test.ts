@@ -1,5 +1,5 @@
-import { connect, type Socket } from "node:net";
 import { expect, it, onTestFinished, vi } from "vitest";
+import { dial } from "../support/dial.ts";
 
 // Longer than a machine pauses, which must not look like a client that took its time before it did anything.
 vi.mock("../../src/base/limits.ts", async (load) => {
@@ -12,22 +12,6 @@ vi.mock("../../src/base/limits.ts", async (load) => {
 
 const { serve } = await import("../support/serving.ts");
 const { openSse } = await import("../support/sse-reader.ts");
-
-async function dial(port: number): Promise<{ socket: Socket; received: () => string; closed: Promise<void> }> {
-  const socket = connect(port, "127.0.0.1");
-  onTestFinished(() => {
-    socket.destroy();
-  });
-  let text = "";
-  socket.setEncoding("utf8");
-  socket.on("data", (piece: string) => {
-    text += piece;
-  });
-  socket.on("error", () => undefined);
-  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
-  await new Promise((resolve) => socket.once("connect", resolve));
-  return { socket, received: () => text, closed };
-}
 
 // One test, so that every timeout is waited for once.
 it("a client that takes its time to ask is cut off, and a watch outlives every timeout of requests", async () => {
