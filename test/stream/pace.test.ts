@@ -6,18 +6,8 @@ import { limits } from "../../src/base/limits.ts";
 import { pendingEvent } from "../../src/events/stored.ts";
 import type { EventBlock } from "../../src/log/block.ts";
 import type { WireForm } from "../../src/stream/form.ts";
-import type { WatchSpec } from "../../src/stream/spec.ts";
 import { CreditSink, type NumberFrame, numberForm } from "./number-form.ts";
-import { TailWorld } from "./world.ts";
-
-const spec: WatchSpec = {
-  scope: { kind: "runtime" },
-  kinds: undefined,
-  start: { kind: "earliest" },
-  continueWithGap: false,
-  waitIfMissing: false,
-  heartbeatMs: 15_000,
-};
+import { TailWorld, wholeLog } from "./world.ts";
 
 /** Tells a log of what happened, in order, of its frames. */
 class NotingSink extends CreditSink {
@@ -64,7 +54,7 @@ class PaceWorld extends TailWorld {
     reader = new AbortController(),
   ): Promise<CreditSink> {
     const sink = new NotingSink(name, this.notes);
-    sink.watch = await this.tail.open({ ...spec, start: { kind: start } }, form, sink, reader.signal);
+    sink.watch = await this.tail.open({ ...wholeLog, start: { kind: start } }, form, sink, reader.signal);
     return sink;
   }
 

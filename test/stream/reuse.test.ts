@@ -4,16 +4,7 @@ import type { EventBlock } from "../../src/log/block.ts";
 import type { WireForm } from "../../src/stream/form.ts";
 import type { WatchSpec } from "../../src/stream/spec.ts";
 import { CreditSink, type NumberFrame, numberForm } from "./number-form.ts";
-import { TailWorld } from "./world.ts";
-
-const spec: WatchSpec = {
-  scope: { kind: "runtime" },
-  kinds: undefined,
-  start: { kind: "earliest" },
-  continueWithGap: false,
-  waitIfMissing: false,
-  heartbeatMs: 15_000,
-};
+import { TailWorld, wholeLog } from "./world.ts";
 
 /** Takes a frame at a time, and says whether it is out of its hands. */
 class FlushingSink extends CreditSink {
@@ -43,7 +34,7 @@ class ReuseWorld extends TailWorld {
 
   async read(sink: FlushingSink): Promise<AbortController> {
     const reader = new AbortController();
-    sink.watch = await this.tail.open(spec, this.#form, sink, reader.signal);
+    sink.watch = await this.tail.open(wholeLog, this.#form, sink, reader.signal);
     await this.rest();
     return reader;
   }
@@ -250,7 +241,7 @@ test("what live blocks took is given back once, after every watch has its frames
   };
   const sinks = [new CreditSink(), new CreditSink()] as const;
   // Two selections, which share the encodings of a block.
-  const specs = [spec, { ...spec, scope: { kind: "workers", workerIds: ["a"] }, waitIfMissing: true }] as const;
+  const specs = [wholeLog, { ...wholeLog, scope: { kind: "workers", workerIds: ["a"] }, waitIfMissing: true }] as const;
   for (const [i, sink] of sinks.entries()) {
     sink.watch = await world.tail.open(specs[i] as WatchSpec, form, sink, new AbortController().signal);
   }

@@ -14,6 +14,16 @@ import { CreditSink, type NumberFrame, numberForm } from "./number-form.ts";
 
 export type Payload = NonNullable<MessageInitShape<typeof NewEventSchema>["payload"]>;
 
+/** Everything from the beginning on, as no reader has asked for otherwise. */
+export const wholeLog: WatchSpec = {
+  scope: { kind: "runtime" },
+  kinds: undefined,
+  start: { kind: "earliest" },
+  continueWithGap: false,
+  waitIfMissing: false,
+  heartbeatMs: 15_000,
+};
+
 /** A tail over a log in memory, with a clock that stands still. */
 export class TailWorld {
   readonly clock = new ManualClock();
@@ -62,12 +72,7 @@ export class TailWorld {
     const reader = new AbortController();
     const watch = await this.tail.open(
       {
-        scope: { kind: "runtime" },
-        kinds: undefined,
-        start: { kind: "earliest" },
-        continueWithGap: false,
-        waitIfMissing: false,
-        heartbeatMs: 15_000,
+        ...wholeLog,
         ...spec,
       },
       numberForm(`numbers of ${frameBytes} bytes`, frameBytes),

@@ -13,6 +13,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { sendStreamHead, targetOf } from "../../src/wire/byte-target.ts";
 import { allocateFrame, reuseFrame } from "../../src/wire/chunk.ts";
 import { ByteWriter } from "../../src/wire/node-writer.ts";
+import { randomOf } from "../support/random.ts";
 import { selfSigned } from "../support/self-signed.ts";
 import { until } from "../support/until.ts";
 
@@ -24,11 +25,18 @@ function fillFrame(frame: Buffer, offset: number): Buffer {
 
 /** Numbers that look random and are the same in every run. */
 function numbers(): (below: number) => number {
-  let state = 12_345;
-  return (below) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
+  const random = randomOf(12_345);
+  return (below) => Math.floor(random() * below);
+}
+
+/** The answer of a server on this machine, on a connection of its own. */
+async function get(port: number, tls: boolean): Promise<IncomingMessage> {
+  const call = tls
+    ? httpsRequest({ port, host: "127.0.0.1", rejectUnauthorized: false, agent: false })
+    : httpRequest({ port, host: "127.0.0.1", agent: false });
+  call.end();
+  const [response] = (await once(call, "response")) as [IncomingMessage];
+  return response;
 }
 
 /** Takes the body a few bytes at a time, with pauses, and checks every one of them. Returns how many there were. */
@@ -106,11 +114,7 @@ describe.each(["HTTP/1.1", "HTTP/1.1 over TLS"])("frames over %s", (protocol) =>
     };
     const server = tls ? createTlsServer(selfSigned(), answer) : createServer(answer);
     const port = await serve(server);
-    const call = tls
-      ? httpsRequest({ port, host: "127.0.0.1", rejectUnauthorized: false, agent: false })
-      : httpRequest({ port, host: "127.0.0.1", agent: false });
-    call.end();
-    const [response] = (await once(call, "response")) as [IncomingMessage];
+    const response = await get(port, tls);
     expect(await checkSlowly(response, totalBytes)).toBe(totalBytes);
     expect(heldUp).toBeGreaterThan(0);
     expect(reused).toBeGreaterThan(0);
@@ -135,16 +139,12 @@ describe.each(["HTTP/1.1", "HTTP/1.1 over TLS"])("frames over %s", (protocol) =>
     };
     const server = tls ? createTlsServer(selfSigned(), answer) : createServer(answer);
     const port = await serve(server);
-    const call = tls
-      ? httpsRequest({ port, host: "127.0.0.1", rejectUnauthorized: false, agent: false })
-      : httpRequest({ port, host: "127.0.0.1", agent: false });
-    call.end();
-    const [response] = (await once(call, "response")) as [IncomingMessage];
+    const response = await get(port, tls);
     for (let turns = 0; turns < 100; turns++) await new Promise((resolve) => setImmediate(resolve));
     expect(writer?.flushed).toBe(false);
     expect(drained).toBe(false);
     expect(await checkSlowly(response, totalBytes)).toBe(totalBytes);
     await until(() => drained, "the writer to be told");
-    call.destroy();
+    response.destroy();
   });
 });
