@@ -10,7 +10,7 @@ import { decodeEvents } from "../events/stored.ts";
 import type { EventLog } from "../log/contract.ts";
 import { skipLost } from "../stream/loss.ts";
 import { notFound } from "../stream/not-found.ts";
-import { resolveStart } from "../stream/start.ts";
+import { reachPosition, resolveStart } from "../stream/start.ts";
 import { listSpec, type RequestContext } from "./requests.ts";
 
 /** A page of events under the cursors of a watch. @throws TailraceError as a watch that is refused. */
@@ -21,10 +21,11 @@ export async function listEvents(
 ): Promise<ListEventsResponse> {
   const { cursors } = context;
   const spec = listSpec(request, context);
+  // Before the start, which mostly lies before it: then nothing is waited for twice.
+  if (spec.until !== undefined) await reachPosition(log, cursors, spec.scope, spec.until);
   const start = await resolveStart(log, cursors, spec);
   let { position, gap } = start;
-  const { head } = log.bounds(spec.scope);
-  const until = spec.until === undefined ? head.sequence : Math.min(spec.until.sequence, head.sequence);
+  const until = (spec.until ?? log.bounds(spec.scope).head).sequence;
   const answer = create(ListEventsResponseSchema, { runtimeId: cursors.runtimeId });
   while (answer.events.length === 0 && position.sequence < until) {
     const page = await log.read({

@@ -25,10 +25,7 @@ export async function resolveStart(log: EventLog, cursors: CursorCodec, spec: St
   if (missing !== undefined) throw withCursor(missing, cursors.encode(log.bounds({ kind: "runtime" }).head, true));
   if (start.kind !== "cursor") return { position: await log.seek(scope, start), gap: undefined };
 
-  if (!start.otherGeneration && start.position.sequence > log.bounds(scope).head.sequence) {
-    const reached = await log.reach(start.position.sequence);
-    if (!reached) throw withCursor(unknown("beyond_head"), cursors.encode(log.bounds(scope).head, true));
-  }
+  if (!start.otherGeneration) await reachPosition(log, cursors, scope, start.position);
   const bounds = log.bounds(scope);
   if (start.otherGeneration) {
     if (!spec.continueWithGap) throw withCursor(unknown("other_generation"), cursors.encode(bounds.head, true));
@@ -40,6 +37,20 @@ export async function resolveStart(log: EventLog, cursors: CursorCodec, spec: St
   const skip = skipLost(log, cursors, spec, start.position, start.cursor);
   if (skip instanceof TailraceError) throw skip;
   return skip;
+}
+
+/**
+ * Settles when the log has come as far as a position out of a cursor, which another server may have given out.
+ * @throws TailraceError `cursor_unknown` if nobody has given it out, `log_unavailable` if this server stays behind it.
+ */
+export async function reachPosition(
+  log: EventLog,
+  cursors: CursorCodec,
+  scope: Scope,
+  { sequence }: Position,
+): Promise<void> {
+  if (sequence <= log.bounds(scope).head.sequence || (await log.reach(sequence))) return;
+  throw withCursor(unknown("beyond_head"), cursors.encode(log.bounds(scope).head, true));
 }
 
 /** What is missing, also in what other servers have committed by now: one of them may just have told the reader of it. */

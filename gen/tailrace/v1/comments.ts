@@ -558,7 +558,7 @@ export const comments: { readonly [name: string]: string } = {
   "tailrace.v1.ListEventsRequest.last": "At the last this many events of the scope and kinds, 1 to 10,000.",
   "tailrace.v1.ListEventsRequest.kinds": "Kinds to give. Empty: all.",
   "tailrace.v1.ListEventsRequest.on_expired": "What to do when the start lies before what the log holds. Unspecified: ON_EXPIRED_FAIL.",
-  "tailrace.v1.ListEventsRequest.until_cursor": "Position after which nothing is given. Empty: up to the head.",
+  "tailrace.v1.ListEventsRequest.until_cursor": "Position after which nothing is given. One beyond the head is answered as such a start is. Empty: up to the head.",
   "tailrace.v1.ListEventsRequest.page_size": "Events at the most, 1 to 10,000; a page is also bounded by 1 MiB. Zero: 1,000.",
   "tailrace.v1.ListEventsResponse": "ListEventsResponse is a page of events.",
   "tailrace.v1.ListEventsResponse.events": "The events, in order. Empty: there are none up to cursor.",

@@ -359,7 +359,7 @@ export type ListEventsRequest = Message<"tailrace.v1.ListEventsRequest"> & {
   onExpired: OnExpired;
 
   /**
-   * Position after which nothing is given. Empty: up to the head.
+   * Position after which nothing is given. One beyond the head is answered as such a start is. Empty: up to the head.
    *
    * @generated from field: string until_cursor = 9;
    */

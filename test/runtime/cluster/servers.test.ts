@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
+import { ListEventsRequestSchema } from "../../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { WorkerState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { GetWorkerRequestSchema } from "../../../gen/tailrace/v1/worker_service_pb.ts";
 import { type Clock, ManualClock } from "../../../src/base/clock.ts";
@@ -98,6 +99,45 @@ const produced = (producerId: string, first: number, count = 1) =>
 const textOf = (workerId: string, n: number, length: number) => ({
   workerId,
   payload: { case: "systemItem" as const, value: { json: `"${n}${"x".repeat(length)}"` } },
+});
+
+describe("a page up to a cursor of another server", () => {
+  const upTo = (untilCursor: string) => create(ListEventsRequestSchema, { workerIds: ["a"], untilCursor });
+
+  async function oneBehind() {
+    const { servers, stream, done } = await serversOf(2);
+    const [one, two] = servers;
+    await done(one.runtime.publish(customEvents("a", 2)));
+    two.log.pause();
+    const { cursor } = await done(one.runtime.publish(customEvents("a", 3)));
+    return { stream, one, two, cursor };
+  }
+
+  test("has all of it, although this server had not heard of some", async () => {
+    const { stream, one, two, cursor } = await oneBehind();
+    let isAnswered = false;
+    const listed = two.runtime.listEvents(upTo(cursor)).finally(() => {
+      isAnswered = true;
+    });
+    await stream.until();
+    expect(isAnswered).toBe(false);
+    two.log.resume();
+    await stream.until(listed);
+    expect(await listed).toEqual(await one.runtime.listEvents(upTo(cursor)));
+    expect(await listed).toMatchObject({ cursor, complete: true });
+    expect((await listed).events.at(-1)?.cursor).toBe(cursor);
+  });
+
+  test("is refused by one that stays behind, and where nobody has given the cursor out", async () => {
+    const { stream, one, two, cursor } = await oneBehind();
+    const late = new TailraceError("log_unavailable", { sinceMs: 0, retryAfterMs: 1 }, "behind");
+    two.log.reach = () => Promise.reject(late);
+    await expect(two.runtime.listEvents(upTo(cursor))).rejects.toBe(late);
+    const { head } = one.log.bounds({ kind: "runtime" });
+    const beyond = one.runtime.cursors.encode({ ...head, sequence: head.sequence + 1, ordinal: head.ordinal + 1 });
+    await expect(one.runtime.listEvents(upTo(beyond))).rejects.toMatchObject({ reason: "cursor_unknown" });
+    await stream.until();
+  });
 });
 
 describe("producers", () => {
