@@ -4,6 +4,7 @@ import { hasReason } from "../base/errors.ts";
 import { type ReportError, reportToStandardError } from "../base/incident.ts";
 import type { EventLog } from "../log/contract.ts";
 import { Runtime } from "../runtime/runtime.ts";
+import { checkAddresses } from "../server/bind.ts";
 import { createServer, type Server, type ServerOptions } from "../server/index.ts";
 import { earlierCommandsEnded } from "./operations/earlier-commands.ts";
 import { natsLogOptions } from "./options/nats-options.ts";
@@ -34,6 +35,8 @@ export interface ServedRuntime {
  */
 export async function openRuntime(settings: RuntimeSettings, signal?: AbortSignal): Promise<ServedRuntime> {
   const { listen = defaultListen, commandListen, insecure } = settings;
+  // Before the log is opened: a server that is started again and again where it can't listen would be in its history each time.
+  await checkAddresses(commandListen === undefined ? [listen] : [listen, commandListen], insecure);
   const log = await unlessStopped(openLog(settings), signal);
   const directory = dataDirectory(settings);
   try {

@@ -1,4 +1,3 @@
-import type { AddressInfo } from "node:net";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import { invalidRequest } from "../base/errors.ts";
@@ -10,9 +9,10 @@ import type { HttpHandler } from "../gateway/http.ts";
 import { sendError, sendProblem } from "../gateway/problem.ts";
 import { createRpcHandler } from "../rpc/handler.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { allowedAddress, bind } from "./bind.ts";
 import { Connections } from "./connections.ts";
-import { hostInUrl, isLoopback, type ListenAddress, parseListenAddress } from "./listen-address.ts";
-import { createListener, type Listener, type TlsOptions } from "./listeners.ts";
+import { hostInUrl, type ListenAddress } from "./listen-address.ts";
+import { createListener, type TlsOptions } from "./listeners.ts";
 import { acceptedTypes, hasCommandType, RequestChecks } from "./request-checks.ts";
 
 export interface ServerOptions {
@@ -67,13 +67,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const { runtime, clock = systemClock } = options;
   const report = safeReport(options.onError);
   const services = servicesOf(options.services);
-  const wanted = parseListenAddress(options.listen ?? "127.0.0.1:7433");
-  if (!isLoopback(wanted.host) && options.insecure !== true) {
-    throw invalidRequest(
-      "listen",
-      `${wanted.host} can be reached from other machines, and nothing asks them who they are; listen on 127.0.0.1, or allow it with insecure (--insecure on the command line)`,
-    );
-  }
+  const wanted = allowedAddress(options.listen, options.insecure);
   const checks = new RequestChecks({
     hosts: [wanted.host, ...(options.allowedHosts ?? [])],
     origins: options.allowedOrigins ?? [],
@@ -110,7 +104,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   };
 
   const listener = createListener({ handler, connections, tls: options.tls });
-  const address = await listen(listener, wanted);
+  const address = await bind(listener.server, wanted).catch((error) => {
+    listener.release();
+    throw error;
+  });
   listener.server.on("error", (error) => report(error));
   const url = `${options.tls === undefined ? "http" : "https"}://${hostInUrl(reachable(wanted.host))}:${address.port}`;
   // Programs that jobs start publish there.
@@ -163,29 +160,6 @@ function servicesOf(names: readonly ServiceName[] = serviceNames): ReadonlySet<S
 
 /** "/package.Service/Method". */
 const rpcPath = /^\/[\w.]+\.\w+\/\w+(?:\?|$)/;
-
-function listen(listener: Listener, { host, port }: ListenAddress): Promise<ListenAddress> {
-  return new Promise((resolve, reject) => {
-    const failed = (error: NodeJS.ErrnoException): void => {
-      listener.release();
-      const hint = error.code === undefined ? undefined : listenFailures[error.code];
-      reject(hint === undefined ? error : invalidRequest("listen", `${hostInUrl(host)}:${port} ${hint}`));
-    };
-    listener.server.once("error", failed);
-    listener.server.listen({ host, port, backlog: limits.listenBacklog }, () => {
-      listener.server.off("error", failed);
-      const bound = listener.server.address() as AddressInfo;
-      resolve({ host: bound.address, port: bound.port });
-    });
-  });
-}
-
-const listenFailures: Readonly<Record<string, string>> = {
-  EADDRINUSE: "is in use; stop what listens there, or choose another port (0: any that is free)",
-  EACCES: "may not be used by this user; choose a port from 1024 up",
-  EADDRNOTAVAIL: "is no address of this machine",
-  ENOTFOUND: "is not known; check the name",
-};
 
 /** An address that can be dialled where the one listened on means "all". */
 function reachable(host: string): string {

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -109,6 +109,14 @@ test("a port or a directory that is in use is said with what to do", async () =>
   const busy = tailrace(["serve", "--log", "memory", "--listen", `127.0.0.1:${port}`]);
   expect(await busy.ended).toBe(2);
   expect(busy.stderr).toMatch(/^tailrace: .*is in use.*\n$/);
+  // The log is not even opened: it would have the start and the end of a server that never was.
+  const untouched = join(scratchDirectory(), "log");
+  const commands = ["--listen", "127.0.0.1:0", "--command-listen", `127.0.0.1:${port}`];
+  for (const address of [["--listen", `127.0.0.1:${port}`], commands]) {
+    const again = tailrace(["serve", "--data", untouched, ...address]);
+    expect([await again.ended, again.stderr]).toEqual([2, expect.stringContaining("is in use")]);
+    expect(existsSync(untouched)).toBe(false);
+  }
   taken.close();
 
   const data = join(scratchDirectory(), "log");
