@@ -6,7 +6,8 @@ import { scratchDirectory } from "../../support/scratch.ts";
 import { until } from "../../support/until.ts";
 import { event, job, jobEvents, readAll, runtimeScope, texts, workers } from "../harness.ts";
 import { viewOf } from "../view.ts";
-import { hookedFileSystem, systemError } from "./hooked-file-system.ts";
+import { endAtEachStep } from "./each-step.ts";
+import { hookedFileSystem } from "./hooked-file-system.ts";
 
 const megabyte = 1024 * 1024;
 const padding = "x".repeat(2000);
@@ -76,46 +77,28 @@ test("segments are packed with what jobs hold in them, remembered or forgotten, 
 });
 
 test("jobs survive the end of the process between any two steps of giving space back", async () => {
-  const base = scratchDirectory();
-  const together = 6;
-  for (let first = 1; ; first += together) {
-    const steps = Array.from({ length: together }, (_, i) => first + i);
-    const ended = await Promise.all(steps.map((failing) => endsAtStep(join(base, `data${failing}`), failing)));
-    if (ended.includes(false)) break;
-    expect(first).toBeLessThan(100);
-  }
-});
-
-/** Lets every step from `failing` on fail, as if the process had ended there. False: there are not that many steps. */
-async function endsAtStep(directory: string, failing: number): Promise<boolean> {
-  let step = 0;
-  const fileSystem = hookedFileSystem((operation, name) => {
-    const belongs = name.endsWith(".tmp") || ["rename", "remove", "syncDirectory"].includes(operation);
-    if (!isReclaiming || !belongs || name.startsWith("identity")) return;
-    if (++step >= failing) throw systemError("EIO");
+  await endAtEachStep(async (directory, fileSystem, begin) => {
+    const retention = { bytes: 2 * megabyte };
+    const log = await openEmbeddedLog({ directory, fileSystem, retention });
+    begin();
+    for (let round = 0; round < rounds; round++) {
+      // A segment that can't be begun ends the log, which is fine here: nothing acknowledged may be missing.
+      const goesOn = await appendMegabyte(log, round).then(
+        () => true,
+        () => false,
+      );
+      if (!goesOn) break;
+    }
+    const bounds = scopes.map((scope) => log.bounds(scope));
+    const records = [...log.jobs()];
+    await log.close().catch(() => undefined);
+    const again = await openEmbeddedLog({ directory, retention });
+    expect(scopes.map((scope) => again.bounds(scope))).toEqual(bounds);
+    expect(new Set(again.jobs())).toEqual(new Set(records));
+    for (const { jobId, retainedEvents } of records) {
+      expect(await readAll(again, { scope: job(jobId) })).toHaveLength(retainedEvents);
+    }
+    await appendMegabyte(again, 0);
+    await again.close();
   });
-  let isReclaiming = false;
-  const retention = { bytes: 2 * megabyte };
-  const log = await openEmbeddedLog({ directory, fileSystem, retention });
-  isReclaiming = true;
-  for (let round = 0; round < rounds; round++) {
-    // A segment that can't be begun ends the log, which is fine here: nothing acknowledged may be missing.
-    const goesOn = await appendMegabyte(log, round).then(
-      () => true,
-      () => false,
-    );
-    if (!goesOn) break;
-  }
-  const bounds = scopes.map((scope) => log.bounds(scope));
-  const records = [...log.jobs()];
-  await log.close().catch(() => undefined);
-  const again = await openEmbeddedLog({ directory, retention });
-  expect(scopes.map((scope) => again.bounds(scope))).toEqual(bounds);
-  expect(new Set(again.jobs())).toEqual(new Set(records));
-  for (const { jobId, retainedEvents } of records) {
-    expect(await readAll(again, { scope: job(jobId) })).toHaveLength(retainedEvents);
-  }
-  await appendMegabyte(again, 0);
-  await again.close();
-  return step >= failing;
-}
+});

@@ -7,7 +7,8 @@ import { openEmbeddedLog } from "../../../src/log/embedded/index.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
 import { until } from "../../support/until.ts";
 import { event, readAll, runtimeScope, texts, workers } from "../harness.ts";
-import { hookedFileSystem, systemError } from "./hooked-file-system.ts";
+import { endAtEachStep } from "./each-step.ts";
+import { hookedFileSystem } from "./hooked-file-system.ts";
 
 const megabyte = 1024 * 1024;
 const padding = "x".repeat(2000);
@@ -110,45 +111,27 @@ test("an idle log gives back what grew too old", async () => {
 });
 
 test("a log survives the end of its process between any two steps of giving space back", async () => {
-  const base = scratchDirectory();
-  const together = 6;
-  for (let first = 1; ; first += together) {
-    const steps = Array.from({ length: together }, (_, i) => first + i);
-    const ended = await Promise.all(steps.map((failing) => endsAtStep(join(base, `data${failing}`), failing)));
-    if (ended.includes(false)) break;
-    expect(first).toBeLessThan(100);
-  }
-});
-
-/** Lets every step from `failing` on fail, as if the process had ended there. False: there are not that many steps. */
-async function endsAtStep(directory: string, failing: number): Promise<boolean> {
-  let step = 0;
-  let isReclaiming = false;
-  const fileSystem = hookedFileSystem((operation, name) => {
-    const belongs = name.endsWith(".tmp") || ["rename", "remove", "syncDirectory"].includes(operation);
-    if (!isReclaiming || !belongs || name.startsWith("identity")) return;
-    if (++step >= failing) throw systemError("EIO");
+  await endAtEachStep(async (directory, fileSystem, begin) => {
+    const retention = { bytes: 2 * megabyte };
+    const quiet = ["q1", "q2"];
+    const log = await openEmbeddedLog({ directory, fileSystem, retention });
+    await appendMegabyte(log, 0, quiet);
+    begin();
+    let rounds = 1;
+    // A segment that can't be begun ends the log, which is fine here: nothing acknowledged may be missing.
+    for (let goesOn = true; goesOn && rounds < 6; rounds += goesOn ? 1 : 0) {
+      goesOn = await appendMegabyte(log, rounds, quiet).then(
+        () => true,
+        () => false,
+      );
+    }
+    await log.close().catch(() => undefined);
+    const again = await openEmbeddedLog({ directory, retention });
+    for (const id of quiet) {
+      const seen = texts(await readAll(again, { scope: workers(id), after: 0 }));
+      expect(seen.slice(0, rounds)).toEqual(Array.from({ length: rounds }, (_, i) => `${id}:${i}`));
+    }
+    await appendMegabyte(again, 9, quiet);
+    await again.close();
   });
-  const retention = { bytes: 2 * megabyte };
-  const quiet = ["q1", "q2"];
-  const log = await openEmbeddedLog({ directory, fileSystem, retention });
-  await appendMegabyte(log, 0, quiet);
-  isReclaiming = true;
-  let rounds = 1;
-  // A segment that can't be begun ends the log, which is fine here: nothing acknowledged may be missing.
-  for (let goesOn = true; goesOn && rounds < 6; rounds += goesOn ? 1 : 0) {
-    goesOn = await appendMegabyte(log, rounds, quiet).then(
-      () => true,
-      () => false,
-    );
-  }
-  await log.close().catch(() => undefined);
-  const again = await openEmbeddedLog({ directory, retention });
-  for (const id of quiet) {
-    const seen = texts(await readAll(again, { scope: workers(id), after: 0 }));
-    expect(seen.slice(0, rounds)).toEqual(Array.from({ length: rounds }, (_, i) => `${id}:${i}`));
-  }
-  await appendMegabyte(again, 9, quiet);
-  await again.close();
-  return step >= failing;
-}
+});
