@@ -7,20 +7,28 @@ import { decodeCursor } from "../../src/events/cursor.ts";
 import { FaultyLog } from "./faulty-log.ts";
 import { secretOfTheHost } from "./refusals.ts";
 import type { Viewer } from "./viewer.ts";
-import { type LogUnderTest, publishIds, serveOver } from "./world.ts";
+import { type LogUnderTest, publishIds, serveOver, type World } from "./world.ts";
 
-/** A served runtime whose log fails when a test says so, with one event before `cursor` and one after it. */
-export async function serveFaulty(logs: LogUnderTest) {
-  const clock = new ManualClock(Date.now());
+/** A served runtime whose log fails when a test says so. */
+export async function serveOverFaulty(
+  logs: LogUnderTest,
+  options: Omit<Parameters<typeof serveOver>[1], "wrap" | "expectFaults">,
+): Promise<{ readonly world: World; readonly log: FaultyLog }> {
   let faulty: FaultyLog | undefined;
   const wrap = (log: ConstructorParameters<typeof FaultyLog>[0]) => {
     faulty = new FaultyLog(log);
     return faulty;
   };
-  const world = await serveOver(logs, { clock, wrap, expectFaults: true });
+  const world = await serveOver(logs, { ...options, wrap, expectFaults: true });
+  return { world, log: faulty as FaultyLog };
+}
+
+/** The same, with one event before `cursor` and one after it. */
+export async function serveFaulty(logs: LogUnderTest) {
+  const clock = new ManualClock(Date.now());
+  const { world, log } = await serveOverFaulty(logs, { clock });
   const { cursor } = await publishIds(world.runtime, "w", ["read"]);
   await publishIds(world.runtime, "w", ["unread"]);
-  const log = faulty as FaultyLog;
   const cause = new Error(secretOfTheHost);
   const unavailable = () =>
     new TailraceError(

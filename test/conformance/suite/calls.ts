@@ -2,25 +2,17 @@ import { describe, expect, it } from "vitest";
 import { rpcEdges } from "../edges/index.ts";
 import { type RpcEdge, RpcFailure } from "../edges/rpc.ts";
 import { expectDiagnostic } from "../expect-diagnostic.ts";
-import { FaultyLog } from "../faulty-log.ts";
+import { serveOverFaulty } from "../faulty-world.ts";
 import { outcomes } from "../reasons.ts";
 import { retentionOfRefusals } from "../refusals.ts";
 import { type RefusedCall, refusedCalls } from "../refused-calls.ts";
-import { type LogUnderTest, serveOver, type World } from "../world.ts";
+import type { LogUnderTest, World } from "../world.ts";
 
 /** Calls with one answer that are refused: publishing, pages of events, workers. */
 export function callSuite(logs: LogUnderTest): void {
   const refuse = async (edge: RpcEdge, refused: RefusedCall): Promise<{ world: World; failure: unknown }> => {
-    let log: FaultyLog | undefined;
-    const world = await serveOver(logs, {
-      retention: retentionOfRefusals,
-      expectFaults: true,
-      wrap: (inner) => {
-        log = new FaultyLog(inner);
-        return log;
-      },
-    });
-    const request = await refused.request(world, log as FaultyLog);
+    const { world, log } = await serveOverFaulty(logs, { retention: retentionOfRefusals });
+    const request = await refused.request(world, log);
     const client = edge.client(world.url);
     try {
       const answer = await client.unary(refused.method, request as Record<string, unknown>);

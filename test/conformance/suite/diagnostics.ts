@@ -3,25 +3,17 @@ import { decodeCursor } from "../../../src/events/cursor.ts";
 import type { WatchRequest } from "../edges/edge.ts";
 import { edges, rpcEdges, sseEdges } from "../edges/index.ts";
 import { expectDiagnostic } from "../expect-diagnostic.ts";
-import { FaultyLog } from "../faulty-log.ts";
+import { serveOverFaulty } from "../faulty-world.ts";
 import { outcomes } from "../reasons.ts";
 import { type Refusal, refusals, retentionOfRefusals } from "../refusals.ts";
 import { reconnect, view } from "../viewer.ts";
-import { type LogUnderTest, serveOver, type World } from "../world.ts";
+import type { LogUnderTest, World } from "../world.ts";
 
 /** Every row of the diagnostics table that can refuse a watch, over every edge. */
 export function diagnosticsSuite(logs: LogUnderTest): void {
   const prepare = async (refusal: Refusal): Promise<{ world: World; request: WatchRequest }> => {
-    let log: FaultyLog | undefined;
-    const world = await serveOver(logs, {
-      retention: retentionOfRefusals,
-      expectFaults: true,
-      wrap: (inner) => {
-        log = new FaultyLog(inner);
-        return log;
-      },
-    });
-    return { world, request: await refusal.request(world, log as FaultyLog) };
+    const { world, log } = await serveOverFaulty(logs, { retention: retentionOfRefusals });
+    return { world, request: await refusal.request(world, log) };
   };
 
   describe.each(refusals)("refused for $name", (refusal) => {
