@@ -2,6 +2,7 @@ import { JetStreamApiError } from "@nats-io/jetstream";
 import { errors as natsErrors } from "@nats-io/transport-node";
 import { hasReason, type ProblemDetails, TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
+import type { ConfigDifference } from "./settings.ts";
 
 type OpenCause = ProblemDetails["log_open_failed"]["cause"];
 
@@ -67,29 +68,31 @@ export function silent(servers: string, error: unknown): TailraceError<"log_open
   );
 }
 
-/** How a stream differs from what the log needs. Values are as the server's configuration has them. */
-export interface ConfigDifference {
-  readonly name: string;
-  readonly wanted: unknown;
-  readonly found: unknown;
+/** A stream with settings that are not those of a log. */
+export interface OtherStream {
+  readonly stream: string;
+  readonly differences: readonly ConfigDifference[];
 }
 
-/** A stream of this name is there already, and is not ours or was changed. */
-export function otherConfiguration(
-  stream: string,
-  differences: readonly ConfigDifference[],
-  error?: unknown,
-): TailraceError<"log_open_failed"> {
-  const found = differences.map(
-    ({ name, wanted, found }) =>
-      `${name} is ${JSON.stringify(found) ?? "not set"} instead of ${JSON.stringify(wanted)}`,
+/** Streams of these names are there already, and are not ours or were changed. */
+export function otherConfiguration(streams: readonly OtherStream[], error?: unknown): TailraceError<"log_open_failed"> {
+  const found = streams.map(
+    (one) => `The stream ${one.stream} exists with another configuration: ${settingsOf(one)}. `,
   );
-  const how = found.length === 0 ? "" : `: ${found.join(", ")}`;
+  const edits = streams.map(({ stream }) => `nats stream edit ${stream}`).join("; ");
   return openFailed(
     "other_configuration",
-    `The stream ${stream} exists with another configuration${how}. Change it to that (nats stream edit ${stream}), or choose another namespace.`,
+    `${found.join("")}Change ${streams.length === 1 ? "it" : "them"} to that (${edits}), or choose another namespace.`,
     error,
   );
+}
+
+/** Which settings a stream has, and should have, as a part of a sentence. */
+export function settingsOf({ differences }: OtherStream): string {
+  const shown = (value: unknown, none: string) => JSON.stringify(value) ?? none;
+  return differences
+    .map(({ name, wanted, found }) => `${name} is ${shown(found, "not set")} instead of ${shown(wanted, "not set")}`)
+    .join(", ");
 }
 
 /**

@@ -26,9 +26,10 @@ export class Meta {
     this.#manager = manager;
   }
 
-  static async open(connection: NatsConnection, namespace: string, replicas: number): Promise<Meta> {
+  /** Its stream is there. */
+  static async open(connection: NatsConnection, namespace: string): Promise<Meta> {
     const name = bucketOf(namespace);
-    const bucket = await new Kvm(connection).create(name, { history: 1, replicas });
+    const bucket = await new Kvm(connection).open(name, { allow_direct: true });
     return new Meta(name, bucket, await jetstreamManager(connection));
   }
 

@@ -14,9 +14,10 @@ import { JetStreamLog } from "./jetstream-log.ts";
 import { NewerFormat } from "./messages.ts";
 import { Meta } from "./meta.ts";
 import { allOf, missingRight } from "./rights.ts";
+import type { StreamOptions } from "./settings.ts";
 import { restoreSnapshot } from "./snapshot.ts";
 import { Snapshots } from "./snapshots.ts";
-import { ensureStream, type StreamOptions } from "./stream.ts";
+import { ensureStream, ensureStreams } from "./stream.ts";
 import { isNamespace, streamOf, subjectsOf } from "./subjects.ts";
 
 export interface JetStreamLogOptions extends NatsConnectOptions {
@@ -112,8 +113,8 @@ interface Opening {
 async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
   const { link, manager, stream, runtimeId } = opening;
   const { namespace } = stream;
-  await ensureStream(manager, stream);
-  const meta = await Meta.open(link.connection, namespace, stream.replicas);
+  await ensureStreams(manager, stream);
+  const meta = await Meta.open(link.connection, namespace);
   // One that is missing shows otherwise only when it is needed: the stream would grow without a word.
   const refusal = await missingRight(link.connection, allOf(namespace));
   if (refusal !== undefined) throw refusal;

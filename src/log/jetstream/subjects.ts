@@ -18,6 +18,15 @@ export function bucketOf(namespace: string): string {
   return `TAILRACE_${namespace}_META`;
 }
 
+/** The stream below the bucket. */
+export function bucketStreamOf(namespace: string): string {
+  return `KV_${bucketOf(namespace)}`;
+}
+
+export function bucketSubjectsOf(namespace: string): string {
+  return `$KV.${bucketOf(namespace)}.>`;
+}
+
 /** Every subject of a namespace. */
 export function subjectsOf(namespace: string): string {
   return `tailrace.${namespace}.>`;

@@ -41,7 +41,7 @@ test("what a server refuses while a log is opened says what to do", async () => 
   await manager.streams.add(file);
   const existing = await refusalOf(manager.streams.add({ ...file, storage: StorageType.Memory }));
   const differences = [{ name: "storage", wanted: "file", found: "memory" }];
-  expect(otherConfiguration("S", differences, existing)).toMatchObject({
+  expect(otherConfiguration([{ stream: "S", differences }], existing)).toMatchObject({
     details: { cause: "other_configuration" },
     message: expect.stringMatching(
       /^The stream S exists with another configuration: storage is "memory" instead of "file"\./,

@@ -22,7 +22,7 @@ const scopes = [runtimeScope, workers("quiet"), workers("a"), workers("b"), job(
 async function metaOf({ onTestFinished }: TestContext, namespace: string): Promise<Meta> {
   const connection = await connect({ servers: nats().url });
   onTestFinished(() => connection.close());
-  return Meta.open(connection, namespace, 1);
+  return Meta.open(connection, namespace);
 }
 
 test("two that look after the stream by accident do no harm: what they keep and take away is the same for all", async (context) => {

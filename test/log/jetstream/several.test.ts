@@ -48,7 +48,7 @@ async function connectionOf({ onTestFinished }: TestContext): Promise<NatsConnec
 }
 
 async function metaOf(context: TestContext, namespace: string): Promise<Meta> {
-  return Meta.open(await connectionOf(context), namespace, 1);
+  return Meta.open(await connectionOf(context), namespace);
 }
 
 // Each waits for time to pass, so they wait together.
