@@ -19,6 +19,9 @@ const restFactor = 20;
 /** Of an account's storage. Beyond it dead messages wait for nobody. */
 const tightShare = 0.9;
 
+/** Losses of the connection without an answered look at the stream in between, of which it is known where the log was. */
+const maxLosses = 64;
+
 /** What is done with what is found. */
 export interface MaintenanceActions {
   /** Messages are gone that retention kept. */
@@ -43,8 +46,8 @@ export class Maintenance {
   #firstKnown = 0;
   /** Whether the stream seemed to have lost messages when it was asked last. */
   #isShort = false;
-  /** The newest message when the connection was lost: what has come since may be of another history. */
-  #beforeLoss: Fold["newest"];
+  /** The newest message at each loss of the connection since the last look: what came after it may be of another history. */
+  #beforeLosses: readonly NonNullable<Fold["newest"]>[] = [];
   #nextSnapshotMs = performance.now() + limits.natsSnapshotMs;
   /** How far the log was at earlier looks, oldest first. */
   readonly #places: { readonly atMs: number; readonly through: number }[] = [];
@@ -66,7 +69,11 @@ export class Maintenance {
     this.#kept = parts.kept;
     this.#keptThrough = parts.fold.last;
     parts.link.subscribe((connected) => {
-      if (!connected) this.#beforeLoss ??= parts.fold.newest;
+      const { newest } = parts.fold;
+      if (connected || newest === undefined) return;
+      // One of its own, also for the same message: it is not what a look that is under way has asked for.
+      const others = this.#beforeLosses.filter(({ sequence }) => sequence !== newest.sequence);
+      this.#beforeLosses = [...others, { ...newest }].slice(-maxLosses);
     });
   }
 
@@ -98,18 +105,19 @@ export class Maintenance {
 
   async #look(): Promise<void> {
     const { manager, quick, namespace, fold } = this.#parts;
-    const { last } = fold;
-    const newest = this.#beforeLoss ?? fold.newest;
+    const { last, newest } = fold;
+    const losses = this.#beforeLosses;
+    const known = losses.length > 0 || newest === undefined ? losses : [newest];
     this.#actions.answers(false);
     const stream = await findStream(quick, streamOf(namespace));
-    const known = { ...this.#kept.identity, highWater: { stream: last, sequence: 0 } };
-    const isOther = stream !== undefined && newest !== undefined && (await this.#isReplaced(newest));
-    const isThere = stream !== undefined && fits(known, stream) && !isOther;
-    this.#isShort = !isThere && !isOther && stream?.created === known.streamCreated && !this.#isShort;
+    const identity = { ...this.#kept.identity, highWater: { stream: last, sequence: 0 } };
+    const isOther = stream !== undefined && (await this.#isReplaced(known));
+    const isThere = stream !== undefined && fits(identity, stream) && !isOther;
+    this.#isShort = !isThere && !isOther && stream?.created === identity.streamCreated && !this.#isShort;
     // One that has just lost the lead may still answer, and not know of everything.
     if (this.#isShort) return;
     this.#actions.answers(true);
-    if (isThere && newest === this.#beforeLoss) this.#beforeLoss = undefined;
+    if (isThere) this.#beforeLosses = this.#beforeLosses.filter((loss) => !losses.includes(loss));
     if (stream === undefined || !isThere) {
       // This server may be the only one that knows how far it was: who opens what is left must not take it for that.
       await (isOther ? this.#beginAnew(stream) : this.#markAnew()).catch(() => undefined);
@@ -222,11 +230,14 @@ export class Maintenance {
    * Whether the stream has another message where this server has folded one: it was restored from a backup, and may have
    * grown beyond where it was since. One that is gone says nothing.
    */
-  async #isReplaced({ sequence, timeMs }: NonNullable<Fold["newest"]>): Promise<boolean> {
+  async #isReplaced(known: readonly NonNullable<Fold["newest"]>[]): Promise<boolean> {
     const { quick, namespace } = this.#parts;
-    const found = await quick.streams.getMessage(streamOf(namespace), { seq: sequence });
-    // Times are rounded in more than one way.
-    return found !== null && Math.abs(found.time.getTime() - timeMs) > 1;
+    for (const { sequence, timeMs } of known) {
+      const found = await quick.streams.getMessage(streamOf(namespace), { seq: sequence });
+      // Times are rounded in more than one way.
+      if (found !== null && Math.abs(found.time.getTime() - timeMs) > 1) return true;
+    }
+    return false;
   }
 
   /** Begins a new generation, unless somebody has. */

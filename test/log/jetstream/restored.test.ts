@@ -7,6 +7,7 @@ import { streamOf } from "../../../src/log/jetstream/subjects.ts";
 import type { WatchFrame } from "../../../src/runtime/object-form.ts";
 import type { PublishReceipt } from "../../../src/runtime/publishing.ts";
 import { Runtime } from "../../../src/runtime/runtime.ts";
+import { setLimit } from "../../conformance/set-limit.ts";
 import { eventsIn, framesUntil } from "../../runtime/support.ts";
 import { startNats } from "../../support/nats.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
@@ -16,6 +17,8 @@ import { events, readAll, runtimeScope, texts } from "../harness.ts";
 import { asOperator, freshNamespace } from "./support.ts";
 
 test("a stream that was restored, and has grown to where it was, ends a log that runs and is a new generation", async () => {
+  // The connection is lost twice between two looks at the stream.
+  setLimit("natsLookMs", 5_000);
   const nats = await startNats();
   const namespace = freshNamespace();
   const proxy = await startTcpProxy(nats.port);
@@ -28,6 +31,11 @@ test("a stream that was restored, and has grown to where it was, ends a log that
   await nats.stop();
   cpSync(stored, backup, { recursive: true });
   await nats.start();
+  // What is sent before that waits for seconds, and the stream is looked at meanwhile.
+  await until(async () => {
+    const answer = await fetch(`${nats.monitorUrl}/connz`);
+    return ((await answer.json()) as { num_connections: number }).num_connections > 0;
+  }, "the log to be connected again");
   await eventually(() => log.append({ events: events("a", 1, 3) }));
   const { last } = await eventually(() => log.append({ events: events("a", 1, 4) }));
   const newest = () => asOperator(nats.url, async (manager) => (await manager.streams.info(streamOf(namespace))).state);
