@@ -10,6 +10,7 @@ import type { AppendBatch, AppendResult, LogHealth, LogIdentity } from "../contr
 import type { Layout } from "../index/extents.ts";
 import { type FetchedBytes, ReadableLog } from "../readable-log.ts";
 import { Availability } from "./availability.ts";
+import { catchUp } from "./catch-up.ts";
 import type { NatsLink } from "./connect.ts";
 import { DirectGets } from "./direct-gets.ts";
 import { isNoRoom, silent } from "./errors.ts";
@@ -223,7 +224,7 @@ export class JetStreamLog extends ReadableLog {
       this.#giveUp("The log's stream is not what this server knew of it. Start the server again.", error);
       return;
     }
-    this.#progress.advanced();
+    this.#progress.look();
     this.#keeper.folded();
   }
 
@@ -239,19 +240,19 @@ export class JetStreamLog extends ReadableLog {
 
   /** Settles when this server has folded what the stream has now, or enough of it. @throws TailraceError `log_unavailable`. */
   async #caughtUp(isEnough: () => boolean = () => false): Promise<void> {
-    const { fold } = this.#parts;
-    const through = await this.#newest();
-    await this.#progress.until(() => isEnough() || fold.last >= through, limits.natsReachMs);
-  }
-
-  /** Sequence of the newest message in the stream, as the leader has it. @throws TailraceError `log_unavailable`. */
-  async #newest(): Promise<number> {
+    // Only here: whoever waits already waits on through an outage.
     this.#assertReachable();
-    try {
-      return (await this.#parts.manager.streams.info(streamOf(this.#parts.namespace))).state.last_seq;
-    } catch (error) {
-      throw this.failure ?? this.unavailable("The log can't be asked right now.", error);
-    }
+    const { link, fold, manager, namespace } = this.#parts;
+    const parts = {
+      link,
+      // Not by the clock of the log, as above.
+      clock: systemClock,
+      progress: this.#progress,
+      folded: () => fold.last,
+      newest: async () => (await manager.streams.info(streamOf(namespace))).state.last_seq,
+      assertUsable: () => this.assertUsable(),
+    };
+    await catchUp(parts, isEnough);
   }
 
   #giveUp(message: string, cause: unknown): void {

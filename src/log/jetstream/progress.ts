@@ -14,7 +14,7 @@ export class Progress {
     return this.#stopped;
   }
 
-  /** Settles when something holds, which is looked at whenever something was folded. */
+  /** Settles when something holds, which is looked at whenever `look` is called. */
   until(isReached: () => boolean, withinMs: number): Promise<void> {
     if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
     if (isReached()) return Promise.resolve();
@@ -34,8 +34,8 @@ export class Progress {
     });
   }
 
-  /** Something was folded. */
-  advanced(): void {
+  /** Something was folded, or is known that somebody waits for. */
+  look(): void {
     if (this.#waiting.length === 0) return;
     const reached = this.#waiting.filter(({ isReached }) => isReached());
     if (reached.length === 0) return;
