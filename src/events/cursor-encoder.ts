@@ -1,11 +1,12 @@
 import { crc32, finishCrc32, startCrc32 } from "../base/crc32.ts";
+import { TailraceError } from "../base/errors.ts";
 
-/** Where the fields of a cursor lie, big-endian: version and flags 1, runtime 4, generation 8, then what changes. */
+/** Where the fields of a cursor lie, big-endian: version and flags 1, runtime 4, generation 7, then what changes. */
 export const cursorLayout = {
   runtime: 1,
   generation: 5,
-  sequence: 13,
-  skipped: 19,
+  sequence: 12,
+  skipped: 18,
   workerHash: 24,
   workerOrdinal: 28,
   jobHash: 33,
@@ -13,6 +14,9 @@ export const cursorLayout = {
   checksum: 41,
   bytes: 45,
 } as const;
+
+/** The largest sequence that a cursor has room for, and so the most that can have been left out before it. */
+const maxSequence = 2 ** 48 - 1;
 
 /** Characters of every cursor. A multiple of 4, so that no unused bits make two texts of one cursor. */
 export const cursorLength = 60;
@@ -62,6 +66,7 @@ export class CursorEncoder {
     writeText(this.#bytes, this.#text);
   }
 
+  /** @throws TailraceError `limit_exceeded` for a sequence beyond the last one. */
   encodeInto(
     target: Uint8Array,
     at: number,
@@ -92,14 +97,14 @@ export class CursorEncoder {
       this.#crcOfPlace ^
       this.#crcOfWorker ^
       this.#crcOfJob ^
-      effectOf(17, s1) ^
-      effectOf(18, s0) ^
+      effectOf(16, s1) ^
+      effectOf(17, s0) ^
       effectOf(31, w1) ^
       effectOf(32, w0) ^
       effectOf(39, j1) ^
       effectOf(40, j0);
-    bytes[17] = s1;
-    bytes[18] = s0;
+    bytes[16] = s1;
+    bytes[17] = s0;
     bytes[31] = w1;
     bytes[32] = w0;
     bytes[39] = j1;
@@ -109,7 +114,6 @@ export class CursorEncoder {
     bytes[43] = crc >>> 8;
     bytes[44] = crc;
     this.#writeGroup(5);
-    this.#writeGroup(6);
     this.#writeGroup(10);
     this.#writeGroup(13);
     this.#writeGroup(14);
@@ -125,12 +129,14 @@ export class CursorEncoder {
   }
 
   #setPlace(sequenceHigh: number, skipped: number): void {
+    // Cut to its bytes it would be another position.
+    if (sequenceHigh * 0x1_0000 > maxSequence) throw noSuchSequence();
     this.#sequenceHigh = sequenceHigh;
     this.#skipped = skipped;
     this.#setBytes(cursorLayout.sequence, 4, sequenceHigh);
-    this.#setBytes(cursorLayout.skipped, 5, skipped);
-    this.#crcOfPlace = this.#effectOfBytes(13, 17) ^ this.#effectOfBytes(19, 24);
-    for (let group = 4; group <= 8; group++) this.#writeGroup(group);
+    this.#setBytes(cursorLayout.skipped, 6, skipped);
+    this.#crcOfPlace = this.#effectOfBytes(12, 16) ^ this.#effectOfBytes(18, 24);
+    for (let group = 4; group <= 7; group++) this.#writeGroup(group);
   }
 
   #setWorker(hash: number, high: number): void {
@@ -190,6 +196,14 @@ export class CursorEncoder {
     this.#pairs[group * 2] = pairs[word >> 12] as number;
     this.#pairs[group * 2 + 1] = pairs[word & 0xfff] as number;
   }
+}
+
+function noSuchSequence(): TailraceError<"limit_exceeded"> {
+  return new TailraceError(
+    "limit_exceeded",
+    { limit: "maxSequence", maximum: maxSequence },
+    "The log has given out its last sequence. Begin another one.",
+  );
 }
 
 function effectOf(place: number, byte: number): number {

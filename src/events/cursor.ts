@@ -52,6 +52,7 @@ export interface DecodedCursor {
   /** Whether it is the id of a terminal diagnostic: the same position with an end flag. */
   readonly closing: boolean;
   readonly runtimeHash: number;
+  /** As much of it as a cursor has: the lower 56 bits. */
   readonly generation: bigint;
 }
 
@@ -79,13 +80,13 @@ export function decodeCursor(text: string): DecodedCursor {
   }
   const head = bytes[0] as number;
   if ((head & ~closingFlag) !== formatVersion) throw malformed("it has a format that this release does not read");
-  const sequence = readUint48(view, 13);
-  const skipped = readUint40(view, 19);
+  const sequence = readUint48(view, 12);
+  const skipped = readUint48(view, 18);
   if (skipped > sequence) throw malformed("its counts contradict each other");
   return {
     closing: (head & closingFlag) !== 0,
     runtimeHash: view.getInt32(1),
-    generation: view.getBigUint64(5),
+    generation: view.getBigUint64(5) >> 8n,
     position: {
       sequence,
       ordinal: sequence - skipped,
@@ -102,6 +103,8 @@ export class CursorCodec {
   readonly runtimeId: string;
   readonly generation: bigint;
   readonly #runtimeHash: number;
+  /** As cursors have it. */
+  readonly #ownGeneration: bigint;
   readonly #encoder: CursorEncoder;
   readonly #text = new Uint8Array(cursorLength);
   readonly #decoder = new TextDecoder();
@@ -110,11 +113,13 @@ export class CursorCodec {
     this.runtimeId = runtimeId;
     this.generation = generation;
     this.#runtimeHash = hashId(runtimeId);
-    const prefix = new DataView(new ArrayBuffer(cursorLayout.sequence));
+    this.#ownGeneration = BigInt.asUintN(56, generation);
+    // Longer by the byte of the generation that is left out.
+    const prefix = new DataView(new ArrayBuffer(cursorLayout.sequence + 1));
     prefix.setUint8(0, formatVersion);
     prefix.setInt32(cursorLayout.runtime, this.#runtimeHash);
-    prefix.setBigUint64(cursorLayout.generation, generation);
-    this.#encoder = new CursorEncoder(new Uint8Array(prefix.buffer));
+    prefix.setBigUint64(cursorLayout.generation, this.#ownGeneration << 8n);
+    this.#encoder = new CursorEncoder(new Uint8Array(prefix.buffer, 0, cursorLayout.sequence));
   }
 
   /** The cursor of a position. `closing`: of a terminal diagnostic, so that asking again with it ends at once. */
@@ -154,7 +159,7 @@ export class CursorCodec {
   decode(text: string): DecodedCursor {
     const decoded = decodeCursor(text);
     if (decoded.runtimeHash !== this.#runtimeHash) throw unknown("other_runtime");
-    if (decoded.generation !== this.generation) throw unknown("other_generation");
+    if (decoded.generation !== this.#ownGeneration) throw unknown("other_generation");
     return decoded;
   }
 }
