@@ -175,11 +175,18 @@ export interface JobRecord {
 
 /**
  * Whether the log can be used right now. What the error says is shown to clients: its cause alone may name the host's own.
- * `ended`: it stays so, and may be opened again at once.
+ * `ended`: it stays so, and may be opened again at once. `reads`: only appends fail; it can be read, and what others append is
+ * told as always.
  */
 export type LogHealth =
   | { readonly available: true }
-  | { readonly available: false; readonly sinceMs: number; readonly error: TailraceError; readonly ended?: true };
+  | {
+      readonly available: false;
+      readonly sinceMs: number;
+      readonly error: TailraceError;
+      readonly ended?: true;
+      readonly reads?: true;
+    };
 
 /**
  * An ordered, bounded, durable sequence of events. Promises, which the shared suite proves of every implementation:

@@ -79,15 +79,15 @@ export class LogOutages {
     this.#unsubscribe = log.subscribeHealth((health) => this.#change(health));
   }
 
-  /** Why the log can't be used; undefined: it can. */
+  /** Why the log can't be read; undefined: it can. */
   get error(): TailraceError | undefined {
-    return this.#health.available ? undefined : this.#health.error;
+    return unreadable(this.#health)?.error;
   }
 
   /** A reader came: it hears what those before it have heard. */
   joined(reader: Pick<LogReaders, "logUnavailable">): void {
-    const health = this.#health;
-    if (health.available) return;
+    const health = unreadable(this.#health);
+    if (health === undefined) return;
     if (health.ended === true) {
       this.#readers.logEnded(health.error);
       return;
@@ -101,11 +101,14 @@ export class LogOutages {
     this.#stopTimer?.();
   }
 
-  #change(health: LogHealth): void {
-    this.#health = health;
+  #change(next: LogHealth): void {
+    const before = unreadable(this.#health);
+    const health = unreadable(next);
+    this.#health = next;
+    if (before === health) return;
     this.#stopTimer?.();
     this.#stopTimer = undefined;
-    if (health.available) this.#readers.logAvailable();
+    if (health === undefined) this.#readers.logAvailable();
     else if (health.ended === true) this.#readers.logEnded(health.error);
     else this.#say(health.error);
   }
@@ -123,4 +126,9 @@ export class LogOutages {
       this.#say(error);
     });
   }
+}
+
+/** What keeps readers from the log; undefined: nothing. That nobody can append here is no matter to them. */
+function unreadable(health: LogHealth): Extract<LogHealth, { available: false }> | undefined {
+  return health.available || health.reads === true ? undefined : health;
 }

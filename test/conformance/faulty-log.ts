@@ -81,13 +81,16 @@ export class FaultyLog implements EventLog {
     };
   }
 
-  /** Has the log say that it can't be used, as one does whose connection is away. `ended`: for good. Undefined: it is back. */
-  say(error: TailraceError | undefined, ended = false): void {
+  /**
+   * Has the log say that it can't be used, as one does whose connection is away. Undefined: it is back. `more`: that it is
+   * away for good, or can be read all the same.
+   */
+  say(error: TailraceError | undefined, more: "ended" | "reads" | undefined = undefined): void {
     const sinceMs = hasReason(error, "log_unavailable") ? error.details.sinceMs : 0;
     this.#away =
       error === undefined
         ? undefined
-        : { available: false, sinceMs, error, ...(ended ? { ended: true as const } : {}) };
+        : { available: false, sinceMs, error, ...(more === undefined ? {} : { [more]: true as const }) };
     this.appendFault = error;
     for (const listener of this.#healthListeners) listener(this.health());
   }

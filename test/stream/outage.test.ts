@@ -76,6 +76,31 @@ test("watches that need nothing of the log hear once that it is away, and that t
   expect(sink.terminal).toBeUndefined();
 });
 
+test("watches of a log that can be read hear nothing of it, until it can't be read either", async () => {
+  const world = new AwayWorld();
+  await world.publish("a", 1);
+  const { sink } = await world.open({ scope: a });
+  await world.rest();
+  world.faulty.say(gone, "reads");
+  await world.pass(2 * limits.logUnavailableMs);
+  // Nor those that come meanwhile.
+  const later = await world.open({ scope: a });
+  await world.rest();
+  for (const { notices, terminal } of [sink, later.sink]) {
+    expect([notices.includes("logUnavailable"), terminal]).toEqual([false, undefined]);
+  }
+  await world.goAway();
+  expect([count(sink, "logUnavailable"), count(later.sink, "logUnavailable")]).toEqual([1, 1]);
+  world.faulty.readFault = undefined;
+  world.faulty.say(gone, "reads");
+  await world.rest();
+  expect(sink.notices.at(-1)).toBe("caughtUp");
+  world.faulty.say(undefined);
+  await world.rest();
+  expect(count(sink, "caughtUp")).toBe(2);
+  expect(sink.terminal).toBeUndefined();
+});
+
 test("every watch ends with an ordinary cursor when the log was away for long, also one that takes nothing", async () => {
   const world = new AwayWorld();
   await world.publish("a", 2);
@@ -181,7 +206,7 @@ test("a log that has ended ends every watch at once, and each that comes then", 
   await world.rest();
   // Committed, and not handed out yet.
   await world.publish("a", 1);
-  world.faulty.say(gone, true);
+  world.faulty.say(gone, "ended");
   expect(sink.sequences).toEqual([1, 2, 3]);
   expect(sink.terminal?.reason.case).toBe("logUnavailable");
   expect(world.cursors.decode(sink.terminal?.cursor ?? "")).toMatchObject({

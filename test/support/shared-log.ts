@@ -56,6 +56,7 @@ export class SharedLog extends ReadableLog {
       assertReachable: () => undefined,
       acknowledged: () => undefined,
       refused: () => undefined,
+      unanswered: () => undefined,
     });
     this.#reader = new Reader(this.#manager() as never, "test", fold, () => undefined);
   }

@@ -11,6 +11,17 @@ export interface SentGroup {
   readonly bytes: number;
 }
 
+/** Hears of groups until they are taken. Must not throw. `sentAtMs`: by `performance.now()`. */
+export interface FlightListener<T> {
+  /** A group was not acknowledged, and may still be found to be. */
+  silent(group: T, sentAtMs: number): void;
+  /** A group was not acknowledged, or did not come back, in time. */
+  late(group: T, error: unknown, sentAtMs: number): void;
+}
+
+/** NATS has said nothing of a group. */
+export class NoAcknowledgement extends Error {}
+
 interface Flight<T> {
   readonly group: T;
   readonly sentAtMs: number;
@@ -27,13 +38,12 @@ interface Flight<T> {
  */
 export class GroupsInFlight<T extends SentGroup> {
   readonly #flights = new Map<number, Flight<T>>();
-  readonly #onLate: (group: T, error: unknown) => void;
+  readonly #listener: FlightListener<T>;
   #bytes = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param onLate hears, until it is taken, of a group that was not acknowledged or did not come back in time. */
-  constructor(onLate: (group: T, error: unknown) => void) {
-    this.#onLate = onLate;
+  constructor(listener: FlightListener<T>) {
+    this.#listener = listener;
   }
 
   get size(): number {
@@ -91,12 +101,13 @@ export class GroupsInFlight<T extends SentGroup> {
     const now = performance.now();
     for (const [number, flight] of this.#flights) {
       if (flight.looksLeft > 0) {
-        if (--flight.looksLeft === 0) this.#onLate(flight.group, flight.failure);
+        if (--flight.looksLeft === 0) this.#listener.late(flight.group, flight.failure, flight.sentAtMs);
         continue;
       }
       const waitedMs = now - flight.sentAtMs;
       if (!flight.isAcknowledged && waitedMs >= limits.natsAcknowledgeMs) {
-        this.failed(number, new Error("NATS did not answer"));
+        this.failed(number, new NoAcknowledgement("NATS did not answer"));
+        this.#listener.silent(flight.group, flight.sentAtMs);
       } else if (waitedMs >= limits.natsComeBackMs) {
         this.failed(number, new Error("the tail is behind"));
       }

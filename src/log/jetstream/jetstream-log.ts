@@ -27,7 +27,9 @@ import { ServerCheck } from "./server-check.ts";
 import type { Snapshots } from "./snapshots.ts";
 import { streamOf } from "./subjects.ts";
 import { StreamTail } from "./tail.ts";
+import { TailCheck } from "./tail-check.ts";
 import { beyondWall } from "./wall.ts";
+import { WriteCheck } from "./write-check.ts";
 
 /** Messages that are folded while the log is opened until it is looked again whether they still come. */
 const replayStep = 10_000;
@@ -63,6 +65,8 @@ export class JetStreamLog extends ReadableLog {
   readonly #publisher: Publisher;
   readonly #reader: Reader;
   readonly #availability: Availability;
+  readonly #writes: WriteCheck;
+  readonly #feed: TailCheck;
   readonly #keeper: Keeper;
   readonly #maintenance: Maintenance;
   readonly #losses: Losses;
@@ -82,10 +86,21 @@ export class JetStreamLog extends ReadableLog {
     this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, {
       folded: () => fold.last,
       assertUsable: () => this.assertUsable(),
-      assertReachable: () => this.#assertReachable(),
-      acknowledged: () => this.#availability.has("stream"),
-      refused: (error) => {
-        if (isNoRoom(error)) this.#maintenance.noRoom();
+      assertReachable: () => this.#assertWritable(),
+      acknowledged: (kind) => {
+        this.#availability.has("stream");
+        this.#writes.taken(kind);
+      },
+      refused: (error, kind, isProbe) => {
+        if (!isNoRoom(error)) this.#writes.refused(kind, isProbe, error);
+        else {
+          this.#writes.taken(kind);
+          this.#maintenance.noRoom();
+        }
+      },
+      unanswered: (write, isOver) => {
+        if (isOver) this.#writes.unanswered(write);
+        else this.#writes.late(write);
       },
     });
     // Not by the clock of the log, which a test moves: NATS takes its time.
@@ -96,6 +111,8 @@ export class JetStreamLog extends ReadableLog {
       else this.#availability.misses("link");
     });
     void new ServerCheck(link, namespace, this.#availability);
+    this.#writes = new WriteCheck(link, this.#availability, (kind) => this.#publisher.probe(kind));
+    this.#feed = new TailCheck(this.#availability, () => this.#tail?.again());
     const source = { direct: new DirectGets(link, manager.direct), streams: manager.streams };
     this.#reader = new Reader(source, namespace, fold, () => this.#assertReachable());
     this.#keeper = new Keeper({
@@ -110,6 +127,7 @@ export class JetStreamLog extends ReadableLog {
     this.#maintenance = new Maintenance(parts, this.#keeper, {
       lost: (messages) => this.#reported(this.#losses.report(messages)),
       answers: (isAnswer) => (isAnswer ? this.#availability.has("stream") : this.#availability.misses("stream")),
+      looked: (newest) => this.#feed.looked(newest, Math.max(fold.last, fold.newest?.sequence ?? 0)),
       failed: (message, cause) => this.#giveUp(message, cause),
     });
   }
@@ -149,6 +167,7 @@ export class JetStreamLog extends ReadableLog {
     this.markClosed();
     this.#keeper.stop();
     this.#availability.stop();
+    this.#writes.stop();
     await this.#tail?.close();
   }
 
@@ -199,8 +218,14 @@ export class JetStreamLog extends ReadableLog {
     }
   }
 
-  /** @throws TailraceError `log_unavailable` if there has been no connection for a while. */
+  /** @throws TailraceError `log_unavailable` if the log can't be read now. */
   #assertReachable(): void {
+    const health = this.#availability.health();
+    if (!health.available && health.reads !== true) throw health.error;
+  }
+
+  /** @throws TailraceError `log_unavailable` if nothing can be appended now. */
+  #assertWritable(): void {
     const health = this.#availability.health();
     if (!health.available) throw health.error;
   }
@@ -259,6 +284,7 @@ export class JetStreamLog extends ReadableLog {
     if (this.closed && this.#closing === undefined) return;
     this.#publisher.abort(this.fail(message, cause));
     this.#availability.stop();
+    this.#writes.stop();
     this.#keeper.stop();
     void this.#maintenance.stop(false).then(() => this.#keeper.leave(false));
   }
@@ -275,6 +301,7 @@ export class JetStreamLog extends ReadableLog {
     void this.#keeper.leave(false);
     this.#publisher.abort(this.unavailable("The log is closed."));
     this.#availability.stop();
+    this.#writes.stop();
     this.dropListeners();
     void this.#tail?.close().catch(() => undefined);
     await this.#parts.link.close();

@@ -28,6 +28,8 @@ export interface MaintenanceActions {
   lost(messages: LostMessages): Promise<void>;
   /** The stream is asked for something, or has answered. */
   answers(isAnswer: boolean): void;
+  /** The stream was looked at, and this is the sequence of its newest message. */
+  looked(newest: number): void;
   /** The log can't go on. */
   failed(message: string, cause: unknown): void;
 }
@@ -117,6 +119,7 @@ export class Maintenance {
     // One that has just lost the lead may still answer, and not know of everything.
     if (this.#isShort) return;
     this.#actions.answers(true);
+    if (isThere) this.#actions.looked(stream.state.last_seq);
     if (isThere) this.#beforeLosses = this.#beforeLosses.filter((loss) => !losses.includes(loss));
     if (stream === undefined || !isThere) {
       // This server may be the only one that knows how far it was: who opens what is left must not take it for that.

@@ -68,6 +68,11 @@ export class StreamTail {
     }
   }
 
+  /** Makes what sends the messages anew. */
+  again(): void {
+    if (!this.#closed) this.#beginAgain();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopListening();

@@ -49,7 +49,7 @@ export function outageSuite(logs: LogUnderTest): void {
     it("that is for good ends a watch at once", async () => {
       const { url, log, unavailable } = await serveFaulty(logs);
       const viewer = await view(edge, url).live();
-      log.say(unavailable(), true);
+      log.say(unavailable(), "ended");
       expectReturn(viewer, "logUnavailable", await viewer.end());
       expect(viewer.diagnostics.map(({ reason }) => reason.case)).toEqual(["caughtUp", "logUnavailable"]);
     });

@@ -2,18 +2,23 @@ import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { limits } from "../../../src/base/limits.ts";
 import { GroupsInFlight } from "../../../src/log/jetstream/in-flight.ts";
 
+const silent: number[] = [];
 const late: { number: number; error: unknown }[] = [];
 
 beforeEach(({ onTestFinished }) => {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
   late.length = 0;
+  silent.length = 0;
 });
 
 function flights(...numbers: readonly number[]) {
-  const groups = new GroupsInFlight<{ number: number; bytes: number }>(({ number }, error) => {
-    late.push({ number, error });
-    groups.take(number);
+  const groups = new GroupsInFlight<{ number: number; bytes: number }>({
+    silent: ({ number }) => silent.push(number),
+    late: ({ number }, error) => {
+      late.push({ number, error });
+      groups.take(number);
+    },
   });
   for (const number of numbers) groups.add({ number, bytes: 10 });
   return groups;
@@ -33,6 +38,7 @@ test("a group that nobody answers is given up, and one that was acknowledged whe
   expect(isLate()).toEqual([1]);
   vi.advanceTimersByTime(1_000);
   expect(isLate()).toEqual([1, 2]);
+  expect(silent).toEqual([1]);
   expect(groups.size).toBe(0);
 });
 
