@@ -19,6 +19,8 @@ export interface Identity {
   readonly bornAt: number;
   /** The stream and the events had come at least this far. */
   readonly highWater: { readonly stream: number; readonly sequence: number };
+  /** Sequence in the stream that a snapshot must hold for a server that could not be opened without. */
+  readonly wanted?: number;
 }
 
 /** An identity as the bucket has it. */

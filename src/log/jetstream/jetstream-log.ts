@@ -125,9 +125,10 @@ export class JetStreamLog extends ReadableLog {
     });
     this.#losses = new Losses({ ...parts, publisher: this.#publisher, caughtUp: () => this.#caughtUp() });
     this.#maintenance = new Maintenance(parts, this.#keeper, {
-      lost: (messages) => this.#reported(this.#losses.report(messages)),
-      answers: (isAnswer) => (isAnswer ? this.#availability.has("stream") : this.#availability.misses("stream")),
+      lost: (messages) =>
+        this.#reported(messages === undefined ? this.#losses.reportAllWith([]) : this.#losses.report(messages)),
       looked: (newest) => this.#feed.looked(newest, Math.max(fold.last, fold.newest?.sequence ?? 0)),
+      answers: (isAnswer) => (isAnswer ? this.#availability.has("stream") : this.#availability.misses("stream")),
       failed: (message, cause) => this.#giveUp(message, cause),
     });
   }
@@ -166,8 +167,8 @@ export class JetStreamLog extends ReadableLog {
   async abandon(): Promise<void> {
     this.markClosed();
     this.#keeper.stop();
-    this.#availability.stop();
     this.#writes.stop();
+    this.#availability.stop();
     await this.#tail?.close();
   }
 
@@ -219,13 +220,13 @@ export class JetStreamLog extends ReadableLog {
   }
 
   /** @throws TailraceError `log_unavailable` if the log can't be read now. */
-  #assertReachable(): void {
     const health = this.#availability.health();
     if (!health.available && health.reads !== true) throw health.error;
   }
 
   /** @throws TailraceError `log_unavailable` if nothing can be appended now. */
   #assertWritable(): void {
+  #assertReachable(): void {
     const health = this.#availability.health();
     if (!health.available) throw health.error;
   }
@@ -254,9 +255,9 @@ export class JetStreamLog extends ReadableLog {
   }
 
   /** @throws TailraceError where what was lost could not be reported. */
-  async #reported(report: Promise<void>): Promise<void> {
+  async #reported(report: Promise<boolean>): Promise<boolean> {
     try {
-      await report;
+      return await report;
     } catch (error) {
       if (error instanceof TailraceError) throw error;
       throw this.failure ?? this.unavailable("The log can't be read right now.", error);
@@ -283,8 +284,8 @@ export class JetStreamLog extends ReadableLog {
   #giveUp(message: string, cause: unknown): void {
     if (this.closed && this.#closing === undefined) return;
     this.#publisher.abort(this.fail(message, cause));
-    this.#availability.stop();
     this.#writes.stop();
+    this.#availability.stop();
     this.#keeper.stop();
     void this.#maintenance.stop(false).then(() => this.#keeper.leave(false));
   }
@@ -300,8 +301,8 @@ export class JetStreamLog extends ReadableLog {
     void this.#maintenance.stop(false);
     void this.#keeper.leave(false);
     this.#publisher.abort(this.unavailable("The log is closed."));
-    this.#availability.stop();
     this.#writes.stop();
+    this.#availability.stop();
     this.dropListeners();
     void this.#tail?.close().catch(() => undefined);
     await this.#parts.link.close();

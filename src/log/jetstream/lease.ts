@@ -6,6 +6,11 @@ const key = "lease";
 /** Milliseconds, at random up to this, until a lease that was given back is tried for. */
 const spreadMs = 200;
 
+/** Changes whenever a server takes or renews the lease; undefined: nobody has it. */
+export async function leaseRevision(meta: Meta): Promise<number | undefined> {
+  return (await meta.get(key))?.revision;
+}
+
 /**
  * Says which server trims, keeps snapshots and lets age remove. A revision that stays the same for a while is that of a
  * holder that is gone: no clocks are compared. Two holders by accident do no harm, since what they write is folded by

@@ -24,21 +24,22 @@ export class Losses {
     this.#parts = parts;
   }
 
-  /** Settles when this server took them for removed. @throws what the parts throw. */
-  async report(messages: LostMessages): Promise<void> {
+  /** Settles when this server took them for removed, with whether there were any. @throws what the parts throw. */
+  async report(messages: LostMessages): Promise<boolean> {
     const { fold, publisher, caughtUp } = this.#parts;
     // Retention may have removed them meanwhile, and this server not know it yet.
     await caughtUp();
     const lost = lostRows(fold, messages);
     if (lost.length > 0) await publisher.control({ lost });
+    return lost.length > 0;
   }
 
   /**
-   * The same where a reader found that some are gone: who purged those has most likely purged others, and what readers are
-   * told they lost is to be exact the first time.
+   * The same for everything that the stream says is gone, where a reader found that some are: who purged those has most
+   * likely purged others, and what readers are told they lost is to be exact the first time.
    */
-  async reportAllWith(known: readonly number[]): Promise<void> {
-    await this.report(await this.#goneWith(known));
+  async reportAllWith(known: readonly number[]): Promise<boolean> {
+    return this.report(await this.#goneWith(known));
   }
 
   async #goneWith(known: readonly number[]): Promise<LostMessages> {

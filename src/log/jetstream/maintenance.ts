@@ -7,6 +7,7 @@ import type { LogParts } from "./jetstream-log.ts";
 import type { Keeper } from "./keeper.ts";
 import type { LostMessages } from "./lost.ts";
 import { purge } from "./purge.ts";
+import { Removals } from "./removals.ts";
 import { SnapshotCut } from "./snapshot.ts";
 import { findStream } from "./stream.ts";
 import { streamOf } from "./subjects.ts";
@@ -24,12 +25,12 @@ const maxLosses = 64;
 
 /** What is done with what is found. */
 export interface MaintenanceActions {
-  /** Messages are gone that retention kept. */
-  lost(messages: LostMessages): Promise<void>;
+  /** Messages are gone that retention may have kept (undefined: those that the stream says). Gives whether it did keep some. */
+  lost(messages: LostMessages | undefined): Promise<boolean>;
   /** The stream is asked for something, or has answered. */
-  answers(isAnswer: boolean): void;
   /** The stream was looked at, and this is the sequence of its newest message. */
   looked(newest: number): void;
+  answers(isAnswer: boolean): void;
   /** The log can't go on. */
   failed(message: string, cause: unknown): void;
 }
@@ -62,6 +63,9 @@ export class Maintenance {
   #nextReliefMs = 0;
   #nextReserveMs = 0;
   readonly #sweep: Sweep;
+  readonly #removals = new Removals();
+  /** The newest wish for a snapshot that was heard. */
+  #wanted = 0;
 
   constructor(parts: LogParts, keeper: Keeper, actions: MaintenanceActions) {
     this.#parts = parts;
@@ -115,11 +119,11 @@ export class Maintenance {
     const identity = { ...this.#kept.identity, highWater: { stream: last, sequence: 0 } };
     const isOther = stream !== undefined && (await this.#isReplaced(known));
     const isThere = stream !== undefined && fits(identity, stream) && !isOther;
+    if (isThere) this.#actions.looked(stream.state.last_seq);
     this.#isShort = !isThere && !isOther && stream?.created === identity.streamCreated && !this.#isShort;
     // One that has just lost the lead may still answer, and not know of everything.
     if (this.#isShort) return;
     this.#actions.answers(true);
-    if (isThere) this.#actions.looked(stream.state.last_seq);
     if (isThere) this.#beforeLosses = this.#beforeLosses.filter((loss) => !losses.includes(loss));
     if (stream === undefined || !isThere) {
       // This server may be the only one that knows how far it was: who opens what is left must not take it for that.
@@ -137,15 +141,34 @@ export class Maintenance {
     const isFull = this.#isFull && performance.now() >= this.#nextReliefMs;
     // Before anything is written: what is kept for that is not much.
     if (isFull) await this.#makeRoom();
-    if (!this.#keeper.mayBe) return;
-    if (isWallRaised(stream.config)) await lowerWall(manager, namespace);
-    const { first_seq: first } = stream.state;
-    if (first > this.#firstKnown) {
-      await this.#actions.lost({ from: this.#firstKnown, before: first });
-      this.#firstKnown = first;
+    if (!this.#keeper.mayBe) {
+      this.#removals.forget();
+      return;
     }
+    if (isWallRaised(stream.config)) await lowerWall(manager, namespace);
+    await this.#tellLosses(stream);
+    const { wanted = 0 } = this.#kept.identity;
+    if (wanted > this.#wanted) this.#nextSnapshotMs = 0;
+    this.#wanted = wanted;
     await this.#mark();
     if (!isFull) await this.#keepUp(place);
+  }
+
+  /** What somebody purged by hand. A snapshot soon after it is all that a server which is opened then can go on from. */
+  async #tellLosses({ state }: StreamInfo): Promise<void> {
+    const { first_seq: first } = state;
+    let isLost = false;
+    if (first > this.#firstKnown) {
+      isLost = await this.#actions.lost({ from: this.#firstKnown, before: first });
+      this.#firstKnown = first;
+    }
+    if (this.#removals.areOfOthers(state)) {
+      await this.#actions.lost(undefined);
+      // State may have gone as well, of which nobody is told.
+      isLost = true;
+    }
+    this.#removals.note(state);
+    if (isLost) this.#nextSnapshotMs = 0;
   }
 
   /** There was no room for something that was to be written. */
@@ -191,7 +214,7 @@ export class Maintenance {
 
   async #purge(through: number, thorough: boolean): Promise<void> {
     const { manager, namespace, fold } = this.#parts;
-    await purge(manager, namespace, fold, this.#sweep, through, thorough);
+    this.#removals.removed(await purge(manager, namespace, fold, this.#sweep, through, thorough));
   }
 
   /** Whether the account, which may have other streams, is nearly full. What its servers have nobody says. */

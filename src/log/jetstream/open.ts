@@ -19,6 +19,7 @@ import { restoreSnapshot } from "./snapshot.ts";
 import { Snapshots } from "./snapshots.ts";
 import { ensureStream, ensureStreams } from "./stream.ts";
 import { isNamespace, streamOf, subjectsOf } from "./subjects.ts";
+import { askForSnapshot } from "./wanted.ts";
 
 export interface JetStreamLogOptions extends NatsConnectOptions {
   /** Names the log among those on the same NATS: 1 to 64 letters, digits, "_" and "-". */
@@ -153,7 +154,11 @@ async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
     if (!(error instanceof StreamGap)) throw error;
     // Another server may have kept a newer one, and removed what that makes needless.
     const newest = await snapshots.read();
-    if ((newest?.through ?? 0) <= (snapshot?.through ?? 0)) await beginAnew(meta, kept, opening);
+    const through = snapshot?.through ?? 0;
+    if ((newest?.through ?? 0) > through) return undefined;
+    const { last_seq: last } = found.state;
+    const alone = await askForSnapshot(meta, snapshots, identity.generation, last, through);
+    if (alone !== undefined) await beginAnew(meta, alone, opening);
     return undefined;
   }
 }
@@ -177,7 +182,7 @@ async function newestThere(manager: JetStreamManager, namespace: string): Promis
   return (await manager.streams.getMessage(streamOf(namespace), { last_by_subj }))?.seq ?? 0;
 }
 
-/** Messages are missing that nobody folded: what was told of them can't be kept. */
+/** Messages are missing that nobody has folded who is still there: what was told of them can't be kept. */
 async function beginAnew(meta: Meta, kept: KeptIdentity, { manager, stream, runtimeId }: Opening): Promise<void> {
   const found = await ensureStream(manager, stream);
   await writeIdentity(meta, bornNow(found, kept.identity, runtimeId), kept.revision);

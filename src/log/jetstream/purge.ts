@@ -23,6 +23,7 @@ interface LiveMessages {
  * @param through sequence in the stream up to which a snapshot holds everything: what comes later is needed by whoever
  *   opens the log next.
  * @param thorough also what is not much beside what is alive.
+ * @returns how many it removed, or fewer.
  */
 export async function purge(
   manager: JetStreamManager,
@@ -31,22 +32,23 @@ export async function purge(
   sweep: Sweep,
   through: number,
   thorough = false,
-): Promise<void> {
+): Promise<number> {
   const stream = streamOf(namespace);
   const live = await liveMessages(namespace, fold);
   let first = through + 1;
   for (const messages of live.values()) first = Math.min(first, messages.first);
   const { state } = await manager.streams.info(stream);
-  if (first > state.first_seq) await manager.streams.purge(stream, { seq: first });
-  if (first > through) return;
+  let removed = 0;
+  if (first > state.first_seq) removed += (await manager.streams.purge(stream, { seq: first })).purged;
+  if (first > through) return removed;
   const info = await manager.streams.info(stream, { subjects_filter: subjectsOf(namespace) });
   for (const [subject, count] of Object.entries(info.state.subjects ?? {})) {
     const own = live.get(subject);
     if (!thorough && count < 2 * (own?.count ?? 0) + minDead) continue;
     const seq = Math.min(through + 1, own?.first ?? through + 1);
-    if (seq > first) await manager.streams.purge(stream, { filter: subject, seq });
+    if (seq > first) removed += (await manager.streams.purge(stream, { filter: subject, seq })).purged;
   }
-  await sweep.run(fold, first, through, thorough);
+  return removed + (await sweep.run(fold, first, through, thorough));
 }
 
 /** By subject, also by those of messages with events of several, whichever it was. */

@@ -33,39 +33,42 @@ export class Sweep {
   /**
    * Deletes what is dead from `first` up to `through`, for `natsSweepMs` at the most; the next run goes on.
    * @param thorough also where it is not much beside what is alive.
+   * @returns how many it deleted.
    */
-  async run(fold: Fold, first: number, through: number, thorough: boolean): Promise<void> {
+  async run(fold: Fold, first: number, through: number, thorough: boolean): Promise<number> {
     const live = await liveSequences(fold);
     const { state } = await this.#manager.streams.info(streamOf(this.#namespace));
     const deadAtMost = state.messages - live.length - Math.max(0, state.last_seq - through);
-    if (deadAtMost < (thorough ? 1 : live.length + minDead)) return;
+    if (deadAtMost < (thorough ? 1 : live.length + minDead)) return 0;
     const known = await this.#deleted(state.num_deleted ?? 0);
     if (known === undefined && this.#through === 0) {
       // What a former keeper did not come to goes with the messages before it.
       this.#settle(live, through + 1, through);
-      return;
+      return 0;
     }
     const deadline = performance.now() + limits.natsSweepMs;
     let batch: number[] = [];
     let at = 0;
     let steps = 0;
     let done = first;
+    let deleted = 0;
     for (const sequence of this.#candidates(first, through)) {
       if (++steps % stepsPerTurn === 0) await nextTurn();
       while (at < live.length && (live[at] as number) < sequence) at++;
       if (live[at] === sequence || known?.has(sequence)) continue;
       batch.push(sequence);
       if (batch.length < limits.natsDeletesAtOnce) continue;
-      await this.#delete(batch);
+      deleted += await this.#delete(batch);
       done = sequence + 1;
       batch = [];
       if (performance.now() > deadline) {
         this.#settle(live, done, Math.max(this.#through, sequence));
-        return;
+        return deleted;
       }
     }
-    await this.#delete(batch);
+    deleted += await this.#delete(batch);
     this.#settle(live, through + 1, Math.max(this.#through, through));
+    return deleted;
   }
 
   /** What may be there, in order. */
@@ -84,15 +87,17 @@ export class Sweep {
     return new Set(state.deleted ?? []);
   }
 
-  async #delete(sequences: readonly number[]): Promise<void> {
+  async #delete(sequences: readonly number[]): Promise<number> {
     const stream = streamOf(this.#namespace);
-    await Promise.all(
+    const deleted = await Promise.all(
       sequences.map((sequence) =>
         this.#manager.streams.deleteMessage(stream, sequence, false).catch((error: unknown) => {
           if (!gone.has(apiCodeOf(error) ?? 0)) throw error;
+          return false;
         }),
       ),
     );
+    return deleted.filter((isDeleted) => isDeleted).length;
   }
 
   /** Before `done` only what lives is left; from there on up to where it was looked before, what was left then. */
