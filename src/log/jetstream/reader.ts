@@ -51,6 +51,8 @@ export class Reader {
   readonly #stream: string;
   readonly #fold: Fold;
   readonly #assertAvailable: () => void;
+  /** Messages in the middle of which a page ended, by sequence, the oldest first: the next page mostly begins with the rest. */
+  readonly #begun = new Map<number, Uint8Array>();
 
   /** @param assertAvailable throws if there is nobody to ask. */
   constructor(source: MessageSource, namespace: string, fold: Fold, assertAvailable: () => void) {
@@ -65,7 +67,9 @@ export class Reader {
     const { totalBytes } = layout;
     const fits = memory !== undefined && totalBytes <= memory.length;
     const bytes = fits ? memory.subarray(0, totalBytes) : unsetBytes(totalBytes);
-    const runs = runsOf(this.#wanted(layout, bytes));
+    const wanted = this.#wanted(layout, bytes);
+    const last = wanted.at(-1)?.sequence;
+    const runs = runsOf(wanted.filter((message) => !this.#putBegun(message, layout, bytes, last)));
     const missing: number[] = [];
     let next = this.#ask(runs[0]);
     for (let i = 0; i < runs.length; i++) {
@@ -73,7 +77,7 @@ export class Reader {
       // What comes next is on its way while this is read.
       next = this.#ask(runs[i + 1]);
       const messages = await asked;
-      await this.#take(runs[i] as readonly Wanted[], messages, layout, bytes, missing);
+      await this.#take(runs[i] as readonly Wanted[], messages, layout, bytes, missing, last);
     }
     if (missing.length > 0) throw new MissingMessages(missing);
     return { bytes, starts: layout.starts, ends: layout.ends };
@@ -133,6 +137,7 @@ export class Reader {
     layout: Layout,
     bytes: Uint8Array,
     missing: number[],
+    last: number | undefined,
   ): Promise<void> {
     let at = 0;
     for (const { sequence, extents } of run) {
@@ -143,7 +148,28 @@ export class Reader {
         message = await this.#source.streams.getMessage(this.#stream, { seq: sequence });
       }
       if (message === null) missing.push(sequence);
-      else putMessage(layout, extents, message.data, bytes);
+      else {
+        const length = putMessage(layout, extents, message.data, bytes);
+        if (sequence === last && (extents.at(-1) as Extent).to < length) this.#begin(sequence, message.data);
+      }
+    }
+  }
+
+  /** Puts what is wanted of a message that an earlier page had a part of; false: it has to be asked for. */
+  #putBegun({ sequence, extents }: Wanted, layout: Layout, bytes: Uint8Array, last: number | undefined): boolean {
+    const payload = this.#begun.get(sequence);
+    if (payload === undefined) return false;
+    const length = putMessage(layout, extents, payload, bytes);
+    // A page may also end in the message in which it begins.
+    if (sequence !== last || (extents.at(-1) as Extent).to >= length) this.#begun.delete(sequence);
+    return true;
+  }
+
+  #begin(sequence: number, payload: Uint8Array): void {
+    this.#begun.set(sequence, payload);
+    for (const oldest of this.#begun.keys()) {
+      if (this.#begun.size <= limits.natsBegunMessages) return;
+      this.#begun.delete(oldest);
     }
   }
 }
@@ -173,22 +199,28 @@ function encodedTime(timeMs: number): Uint8Array {
   return lastTime.encoded;
 }
 
-function putMessage(layout: Layout, extents: readonly Extent[], payload: Uint8Array, target: Uint8Array): void {
+/** Returns the stored bytes that the events of the message take. */
+function putMessage(layout: Layout, extents: readonly Extent[], payload: Uint8Array, target: Uint8Array): number {
+  const [extent] = extents as readonly [Extent];
   // The events of a message all came in at the same time.
-  const time = encodedTime(layout.rows.times[(extents[0] as Extent).firstRow] as number);
+  const time = encodedTime(layout.rows.times[extent.firstRow] as number);
   const bodies = bodiesOf(payload);
   let size = 0;
   for (const body of bodies) size += time.length + body.length;
-  const [extent] = extents;
-  const isAll = extents.length === 1 && extent?.isWhole === true && extent.from === 0 && extent.to === size;
-  const stored = isAll ? target.subarray(extent.at, extent.at + size) : new Uint8Array(size);
+  // Mostly they go where they belong at once.
+  const isDirect = extents.length === 1 && extent.isWhole;
+  const { from, to } = isDirect ? extent : { from: 0, to: size };
+  const stored = isDirect ? target.subarray(extent.at, extent.at + to - from) : new Uint8Array(size);
   let at = 0;
   for (const body of bodies) {
-    stored.set(time, at);
-    stored.set(body, at + time.length);
+    if (at >= from && at < to) {
+      stored.set(time, at - from);
+      stored.set(body, at - from + time.length);
+    }
     at += time.length + body.length;
   }
-  if (!isAll) for (const one of extents) put(layout, one, stored, target);
+  if (!isDirect) for (const one of extents) put(layout, one, stored, target);
+  return size;
 }
 
 function put(layout: Layout, extent: Extent, stored: Uint8Array, target: Uint8Array): void {

@@ -33,15 +33,21 @@ function world(messages: number, { most = Number.POSITIVE_INFINITY, replicaHas =
   }
   const asked: { readonly seq: number; readonly batch: number }[] = [];
   const leaderAsked: number[] = [];
+  const given: number[] = [];
   const find = async (until: number, seq: number) =>
     stored.find((message) => message.seq === seq && seq <= until) ?? null;
   const source = {
     direct: {
-      getMessage: (_: string, { seq }: { readonly seq: number }) => find(replicaHas, seq),
+      getMessage: (_: string, { seq }: { readonly seq: number }) => {
+        given.push(seq);
+        return find(replicaHas, seq);
+      },
       getBatch: async (_: string, question: { readonly seq: number; readonly batch: number }) => {
         asked.push(question);
         const there = stored.filter(({ seq }) => seq >= question.seq && seq <= replicaHas);
-        return there.slice(0, Math.min(question.batch, most));
+        const answer = there.slice(0, Math.min(question.batch, most));
+        given.push(...answer.map(({ seq }) => seq));
+        return answer;
       },
     },
     streams: {
@@ -52,13 +58,13 @@ function world(messages: number, { most = Number.POSITIVE_INFINITY, replicaHas =
     },
   };
   const reader = new Reader(source, "n", fold, () => undefined);
-  const read = (scope: Scope) => {
-    const range = { after: 0, until: Number.POSITIVE_INFINITY, maxEvents: 10_000, maxBytes: 10_000_000 };
+  const read = (scope: Scope, page: { readonly after?: number; readonly maxEvents?: number } = {}) => {
+    const range = { after: 0, until: Number.POSITIVE_INFINITY, maxEvents: 10_000, maxBytes: 10_000_000, ...page };
     const selection = selectRows(fold.index, { scope, kinds: undefined, ...range });
     if (selection.kind === "expired" || selection.rows === undefined) throw new Error("nothing was selected");
     return reader.fetch(layOut(selection.rows), undefined);
   };
-  return { fold, read, asked, leaderAsked };
+  return { fold, read, asked, given, leaderAsked };
 }
 
 /** The bytes of the events of a page, one after the other. */
@@ -94,4 +100,29 @@ test("messages that the leader has not either are named, all of them", async () 
   const error = await read(runtimeScope).catch((error: unknown) => error);
   expect(error).toBeInstanceOf(MissingMessages);
   expect((error as MissingMessages).sequences).toEqual([1, 16, 17, 30, 50]);
+});
+
+test.each([1, 2, 4])("a message is asked for once by a reader of pages of %i events", async (maxEvents) => {
+  const { fold, read, given } = world(30);
+  const whole = await eventsOf(read(runtimeScope));
+  const sequences: number[] = [];
+  for (const chunk of fold.index.columns.chunks) sequences.push(...chunk.sequences.slice(0, chunk.length));
+  fold.recent.clear();
+  const paged: string[] = [];
+  for (let at = 0; at < whole.length; at += maxEvents) {
+    paged.push(...(await eventsOf(read(runtimeScope, { after: sequences[at - 1] ?? 0, maxEvents }))));
+  }
+  expect(paged).toEqual(whole);
+  expect(given).toEqual(Array.from({ length: 30 }, (_, i) => i + 1));
+});
+
+test("of the messages in which pages ended only a few are kept", async () => {
+  setLimit("natsBegunMessages", 2);
+  const { fold, read, given } = world(30);
+  const after = (seq: number) => fold.index.columns.chunks[0]?.sequences[seq + 2 * Math.floor((seq - 1) / 3) - 2] ?? 0;
+  fold.recent.clear();
+  for (const seq of [3, 6, 9]) await read(runtimeScope, { after: after(seq), maxEvents: 1 });
+  expect(given).toEqual([3, 6, 9]);
+  for (const seq of [9, 6, 3]) await read(runtimeScope, { after: after(seq), maxEvents: 1 });
+  expect(given).toEqual([3, 6, 9, 3]);
 });
