@@ -11,10 +11,9 @@ import type { NatsLink } from "./connect.ts";
 import { appendErrorOf, conflict } from "./errors.ts";
 import type { FoldedGroup } from "./fold.ts";
 import { messagesOf, type OutgoingMessage } from "./groups.ts";
-import { GroupsInFlight, NoAcknowledgement } from "./in-flight.ts";
+import { GroupsInFlight } from "./in-flight.ts";
 import type { GroupHead } from "./messages.ts";
-import { eventSubject } from "./subjects.ts";
-import type { SentWrite, WriteKind } from "./write-check.ts";
+import { Putting } from "./putting.ts";
 
 /** What a group may say besides its appends. */
 export type Control = Omit<GroupHead, "writer" | "number" | "timeMs" | "appends">;
@@ -31,8 +30,6 @@ interface Group {
   readonly number: number;
   readonly appends: readonly WaitingAppend[];
   readonly control: Control;
-  /** It says nothing, and is sent as if it were this. Undefined: it is no probe. */
-  readonly probes?: WriteKind;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -40,7 +37,6 @@ interface Group {
 interface SentGroup extends Group {
   readonly writer: string;
   readonly bytes: number;
-  readonly kind: WriteKind;
   /** Of its last message, which is answered. */
   readonly subject: string;
 }
@@ -54,11 +50,9 @@ export interface PublishingLog {
   /** @throws TailraceError if nothing can be sent now. */
   assertReachable(): void;
   /** NATS has answered for a write. */
-  acknowledged(kind: WriteKind): void;
-  /** NATS has refused a write, or there is nobody who takes it. */
-  refused(error: TailraceError, kind: WriteKind, isProbe: boolean): void;
-  /** NATS does not answer for a write. `isOver`: and it is given up. */
-  unanswered(write: SentWrite, isOver: boolean): void;
+  acknowledged(): void;
+  /** NATS has refused a write. */
+  refused(error: TailraceError): void;
 }
 
 /**
@@ -75,18 +69,11 @@ export class Publisher {
   readonly #log: PublishingLog;
   #writer = randomUUID();
   #lastNumber = 0;
-  /** Keys that appends which are not over put, and the number of the last one that does. */
-  readonly #putting = new Map<string, number>();
+  readonly #putting = new Putting();
   readonly #queue: Group[] = [];
   /** What goes before the queue, and is few: also when nothing else may be sent, because what was sent is not back yet. */
   readonly #urgent: Group[] = [];
-  readonly #sent = new GroupsInFlight<SentGroup>({
-    silent: ({ kind }, sentAtMs) => this.#log.unanswered({ kind, sentAtMs }, false),
-    late: (group, error, sentAtMs) => {
-      this.#giveUp(group, error);
-      if (error instanceof NoAcknowledgement) this.#log.unanswered({ kind: group.kind, sentAtMs }, true);
-    },
-  });
+  readonly #sent = new GroupsInFlight<SentGroup>((group, error) => this.#giveUp(group, error));
   readonly #answers: Answers;
   #starting = false;
   #idle: (() => void)[] = [];
@@ -107,7 +94,7 @@ export class Publisher {
     this.#log = log;
     this.#answers = new Answers(link, {
       answered: (number, refusal) => this.#answered(number, refusal),
-      unheard: (number, error) => this.#unheard(number, error),
+      unheard: (number, error) => this.#sent.failed(number, error),
       denied: (subject, error) => {
         for (const group of this.#sent.groups()) if (group.subject === subject) this.#sent.failed(group.number, error);
       },
@@ -130,8 +117,7 @@ export class Publisher {
         return;
       }
       const number = ++this.#lastNumber;
-      const after = this.#puttingOf(batch);
-      for (const key of batch.state?.keys() ?? []) this.#putting.set(key, number);
+      const after = this.#putting.begin(number, batch);
       this.#pending.push({ batch, bytes, number, base, after, resolve, reject });
       this.#start();
     });
@@ -144,12 +130,6 @@ export class Publisher {
     this.#queue.push({ number: this.#nextAlone(), appends: [], control, resolve, reject });
     this.#start();
     await promise;
-  }
-
-  /** Sends what says nothing, before all that waits and whether or not anything else may be sent. */
-  probe(kind: WriteKind): void {
-    const probe = { appends: [], control: {}, probes: kind, resolve: nothing, reject: nothing };
-    this.#send({ ...probe, number: this.#nextAlone() });
   }
 
   /** A group came by the tail: if it is one of ours, its appends are over. */
@@ -165,7 +145,6 @@ export class Publisher {
       else reject(conflict(this.#clock.now()));
     }
     group.resolve();
-    this.#log.acknowledged(group.kind);
     this.#pump();
   }
 
@@ -249,13 +228,10 @@ export class Publisher {
       first !== undefined && group.appends.length === 1
         ? first.batch.events
         : group.appends.flatMap(({ batch }) => batch.events);
-    const messages = messagesOf(this.#namespace, head, events).map((message) =>
-      group.probes === "events" ? { ...message, subject: eventSubject(this.#namespace, "", "") } : message,
-    );
-    const kind = events.length > 0 ? "events" : (group.probes ?? "changes");
+    const messages = messagesOf(this.#namespace, head, events);
     const { subject } = messages.at(-1) as OutgoingMessage;
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
-    this.#sent.add({ ...group, writer, bytes, kind, subject });
+    this.#sent.add({ ...group, writer, bytes, subject });
     try {
       this.#publish(writer, number, messages);
     } catch (error) {
@@ -276,27 +252,19 @@ export class Publisher {
   }
 
   #answered(number: number, refusal: Refusal | undefined): void {
-    const group = this.#sent.get(number);
-    // What comes for one that was given up says nothing of those that are on their way.
-    if (group === undefined) return;
     if (refusal === undefined) {
       this.#sent.acknowledged(number);
-      this.#log.acknowledged(group.kind);
+      this.#log.acknowledged();
       return;
     }
+    const group = this.#sent.get(number);
+    if (group === undefined) return;
     this.#take(group);
     // Refused: it was not written, and what comes after it may be.
     const error = appendErrorOf(new JetStreamApiError(refusal), this.#clock.now());
     this.#settle(group, error, true);
-    this.#log.refused(error, group.kind, group.probes !== undefined);
+    this.#log.refused(error);
     this.#pump();
-  }
-
-  #unheard(number: number, error: Error): void {
-    const group = this.#sent.get(number);
-    if (group === undefined) return;
-    this.#sent.failed(number, error);
-    this.#log.refused(appendErrorOf(error, this.#clock.now()), group.kind, group.probes !== undefined);
   }
 
   /** Nobody knows whether a group was written. Should it come late, it must not count as known to what comes now. */
@@ -318,26 +286,9 @@ export class Publisher {
     this.#over(group.appends);
   }
 
-  /** Which of the keys that a batch puts or depends on are being put already, and by which append. */
-  #puttingOf({ state, fence }: AppendBatch): ReadonlyMap<string, number> | undefined {
-    if (this.#putting.size === 0) return undefined;
-    const after = new Map<string, number>();
-    for (const keys of [state?.keys() ?? [], fence ?? []]) {
-      for (const key of keys) {
-        const number = this.#putting.get(key);
-        if (number !== undefined) after.set(key, number);
-      }
-    }
-    return after.size === 0 ? undefined : after;
-  }
-
   #over(appends: readonly WaitingAppend[]): void {
     this.#pending.settled(appends);
-    for (const { number, batch } of appends) {
-      for (const key of batch.state?.keys() ?? []) {
-        if (this.#putting.get(key) === number) this.#putting.delete(key);
-      }
-    }
+    for (const { number, batch } of appends) this.#putting.over(number, batch);
   }
 }
 
