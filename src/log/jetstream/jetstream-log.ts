@@ -127,8 +127,8 @@ export class JetStreamLog extends ReadableLog {
     this.#maintenance = new Maintenance(parts, this.#keeper, {
       lost: (messages) =>
         this.#reported(messages === undefined ? this.#losses.reportAllWith([]) : this.#losses.report(messages)),
-      looked: (newest) => this.#feed.looked(newest, Math.max(fold.last, fold.newest?.sequence ?? 0)),
       answers: (isAnswer) => (isAnswer ? this.#availability.has("stream") : this.#availability.misses("stream")),
+      looked: (newest) => this.#feed.looked(newest, Math.max(fold.last, fold.newest?.sequence ?? 0)),
       failed: (message, cause) => this.#giveUp(message, cause),
     });
   }
@@ -167,8 +167,8 @@ export class JetStreamLog extends ReadableLog {
   async abandon(): Promise<void> {
     this.markClosed();
     this.#keeper.stop();
-    this.#writes.stop();
     this.#availability.stop();
+    this.#writes.stop();
     await this.#tail?.close();
   }
 
@@ -220,13 +220,13 @@ export class JetStreamLog extends ReadableLog {
   }
 
   /** @throws TailraceError `log_unavailable` if the log can't be read now. */
+  #assertReachable(): void {
     const health = this.#availability.health();
     if (!health.available && health.reads !== true) throw health.error;
   }
 
   /** @throws TailraceError `log_unavailable` if nothing can be appended now. */
   #assertWritable(): void {
-  #assertReachable(): void {
     const health = this.#availability.health();
     if (!health.available) throw health.error;
   }
@@ -284,8 +284,8 @@ export class JetStreamLog extends ReadableLog {
   #giveUp(message: string, cause: unknown): void {
     if (this.closed && this.#closing === undefined) return;
     this.#publisher.abort(this.fail(message, cause));
-    this.#writes.stop();
     this.#availability.stop();
+    this.#writes.stop();
     this.#keeper.stop();
     void this.#maintenance.stop(false).then(() => this.#keeper.leave(false));
   }
@@ -301,8 +301,8 @@ export class JetStreamLog extends ReadableLog {
     void this.#maintenance.stop(false);
     void this.#keeper.leave(false);
     this.#publisher.abort(this.unavailable("The log is closed."));
-    this.#writes.stop();
     this.#availability.stop();
+    this.#writes.stop();
     this.dropListeners();
     void this.#tail?.close().catch(() => undefined);
     await this.#parts.link.close();

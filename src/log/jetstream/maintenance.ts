@@ -28,9 +28,9 @@ export interface MaintenanceActions {
   /** Messages are gone that retention may have kept (undefined: those that the stream says). Gives whether it did keep some. */
   lost(messages: LostMessages | undefined): Promise<boolean>;
   /** The stream is asked for something, or has answered. */
+  answers(isAnswer: boolean): void;
   /** The stream was looked at, and this is the sequence of its newest message. */
   looked(newest: number): void;
-  answers(isAnswer: boolean): void;
   /** The log can't go on. */
   failed(message: string, cause: unknown): void;
 }
@@ -119,11 +119,11 @@ export class Maintenance {
     const identity = { ...this.#kept.identity, highWater: { stream: last, sequence: 0 } };
     const isOther = stream !== undefined && (await this.#isReplaced(known));
     const isThere = stream !== undefined && fits(identity, stream) && !isOther;
-    if (isThere) this.#actions.looked(stream.state.last_seq);
     this.#isShort = !isThere && !isOther && stream?.created === identity.streamCreated && !this.#isShort;
     // One that has just lost the lead may still answer, and not know of everything.
     if (this.#isShort) return;
     this.#actions.answers(true);
+    if (isThere) this.#actions.looked(stream.state.last_seq);
     if (isThere) this.#beforeLosses = this.#beforeLosses.filter((loss) => !losses.includes(loss));
     if (stream === undefined || !isThere) {
       // This server may be the only one that knows how far it was: who opens what is left must not take it for that.
