@@ -11,9 +11,11 @@ import type { NatsLink } from "./connect.ts";
 import { appendErrorOf, conflict } from "./errors.ts";
 import type { FoldedGroup } from "./fold.ts";
 import { messagesOf, type OutgoingMessage } from "./groups.ts";
-import { GroupsInFlight } from "./in-flight.ts";
+import { GroupsInFlight, NoAcknowledgement } from "./in-flight.ts";
 import type { GroupHead } from "./messages.ts";
 import { Putting } from "./putting.ts";
+import { eventSubject } from "./subjects.ts";
+import type { SentWrite, WriteKind } from "./write-check.ts";
 
 /** What a group may say besides its appends. */
 export type Control = Omit<GroupHead, "writer" | "number" | "timeMs" | "appends">;
@@ -30,6 +32,8 @@ interface Group {
   readonly number: number;
   readonly appends: readonly WaitingAppend[];
   readonly control: Control;
+  /** It says nothing, and is sent as if it were this. Undefined: it is no probe. */
+  readonly probes?: WriteKind;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -37,6 +41,7 @@ interface Group {
 interface SentGroup extends Group {
   readonly writer: string;
   readonly bytes: number;
+  readonly kind: WriteKind;
   /** Of its last message, which is answered. */
   readonly subject: string;
 }
@@ -50,9 +55,11 @@ export interface PublishingLog {
   /** @throws TailraceError if nothing can be sent now. */
   assertReachable(): void;
   /** NATS has answered for a write. */
-  acknowledged(): void;
-  /** NATS has refused a write. */
-  refused(error: TailraceError): void;
+  acknowledged(kind: WriteKind): void;
+  /** NATS has refused a write, or there is nobody who takes it. */
+  refused(error: TailraceError, kind: WriteKind, isProbe: boolean): void;
+  /** NATS does not answer for a write. `isOver`: and it is given up. */
+  unanswered(write: SentWrite, isOver: boolean): void;
 }
 
 /**
@@ -73,7 +80,13 @@ export class Publisher {
   readonly #queue: Group[] = [];
   /** What goes before the queue, and is few: also when nothing else may be sent, because what was sent is not back yet. */
   readonly #urgent: Group[] = [];
-  readonly #sent = new GroupsInFlight<SentGroup>((group, error) => this.#giveUp(group, error));
+  readonly #sent = new GroupsInFlight<SentGroup>({
+    silent: ({ kind }, sentAtMs) => this.#log.unanswered({ kind, sentAtMs }, false),
+    late: (group, error, sentAtMs) => {
+      this.#giveUp(group, error);
+      if (error instanceof NoAcknowledgement) this.#log.unanswered({ kind: group.kind, sentAtMs }, true);
+    },
+  });
   readonly #answers: Answers;
   #starting = false;
   #idle: (() => void)[] = [];
@@ -94,7 +107,7 @@ export class Publisher {
     this.#log = log;
     this.#answers = new Answers(link, {
       answered: (number, refusal) => this.#answered(number, refusal),
-      unheard: (number, error) => this.#sent.failed(number, error),
+      unheard: (number, error) => this.#unheard(number, error),
       denied: (subject, error) => {
         for (const group of this.#sent.groups()) if (group.subject === subject) this.#sent.failed(group.number, error);
       },
@@ -132,6 +145,12 @@ export class Publisher {
     await promise;
   }
 
+  /** Sends what says nothing, before all that waits and whether or not anything else may be sent. */
+  probe(kind: WriteKind): void {
+    const probe = { appends: [], control: {}, probes: kind, resolve: nothing, reject: nothing };
+    this.#send({ ...probe, number: this.#nextAlone() });
+  }
+
   /** A group came by the tail: if it is one of ours, its appends are over. */
   folded({ head, results }: FoldedGroup): void {
     const group = this.#sent.get(head.number);
@@ -145,6 +164,7 @@ export class Publisher {
       else reject(conflict(this.#clock.now()));
     }
     group.resolve();
+    this.#log.acknowledged(group.kind);
     this.#pump();
   }
 
@@ -228,10 +248,13 @@ export class Publisher {
       first !== undefined && group.appends.length === 1
         ? first.batch.events
         : group.appends.flatMap(({ batch }) => batch.events);
-    const messages = messagesOf(this.#namespace, head, events);
+    const messages = messagesOf(this.#namespace, head, events).map((message) =>
+      group.probes === "events" ? { ...message, subject: eventSubject(this.#namespace, "", "") } : message,
+    );
+    const kind = events.length > 0 ? "events" : (group.probes ?? "changes");
     const { subject } = messages.at(-1) as OutgoingMessage;
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
-    this.#sent.add({ ...group, writer, bytes, subject });
+    this.#sent.add({ ...group, writer, bytes, kind, subject });
     try {
       this.#publish(writer, number, messages);
     } catch (error) {
@@ -252,19 +275,27 @@ export class Publisher {
   }
 
   #answered(number: number, refusal: Refusal | undefined): void {
+    const group = this.#sent.get(number);
+    // What comes for one that was given up says nothing of those that are on their way.
+    if (group === undefined) return;
     if (refusal === undefined) {
       this.#sent.acknowledged(number);
-      this.#log.acknowledged();
+      this.#log.acknowledged(group.kind);
       return;
     }
-    const group = this.#sent.get(number);
-    if (group === undefined) return;
     this.#take(group);
     // Refused: it was not written, and what comes after it may be.
     const error = appendErrorOf(new JetStreamApiError(refusal), this.#clock.now());
     this.#settle(group, error, true);
-    this.#log.refused(error);
+    this.#log.refused(error, group.kind, group.probes !== undefined);
     this.#pump();
+  }
+
+  #unheard(number: number, error: Error): void {
+    const group = this.#sent.get(number);
+    if (group === undefined) return;
+    this.#sent.failed(number, error);
+    this.#log.refused(appendErrorOf(error, this.#clock.now()), group.kind, group.probes !== undefined);
   }
 
   /** Nobody knows whether a group was written. Should it come late, it must not count as known to what comes now. */
