@@ -79,6 +79,11 @@ export const limits = {
   natsAwayMs: 1_000,
   /** Milliseconds for which NATS may be asked in vain for the stream of a log until the log says that it is unavailable. */
   natsSilentMs: 6_000,
+  /** Milliseconds between two tries of a log whose writes fail, and of tries that NATS refuses until it says that it is unavailable. */
+  natsProbeMs: 1_000,
+  natsRefusedMs: 6_000,
+  /** Milliseconds for which NATS may have newer messages than it sends until the log says that it is unavailable. */
+  natsStuckMs: 6_000,
   /** Bytes of appends that go to NATS as one message, unless a single one is larger, and of one message of such a one. */
   natsGroupBytes: 32 * 1024,
   /** Messages on their way to NATS up to which appends are sent at once; with more, once they fill a message or one is back. */
