@@ -39,7 +39,7 @@ export async function migrate(from: LogPlace, to: LogPlace): Promise<number> {
     throw usageError("migrate", "--to", `${resolve(to)} is not empty. Name a new directory.`);
   }
   const clock = new CopyClock();
-  const [openSource, openTarget] = [openerOf(from), openerOf(to)];
+  const [openSource, openTarget] = [openerOf(from, true), openerOf(to)];
   await using source = closing(await openSource({ retention: keepEverything }));
   const { runtimeId } = source.log.identity;
   let isBegun = false;
@@ -81,8 +81,11 @@ interface OpenOptions {
   readonly clock?: CopyClock;
 }
 
-/** How to open a log. What is wrong with the settings of one is said before either is opened. */
-function openerOf(place: LogPlace): (options: OpenOptions) => Promise<EventLog> {
+/**
+ * How to open a log. What is wrong with the settings of one is said before either is opened.
+ * @param mustExist and how many replicas it has it says itself.
+ */
+function openerOf(place: LogPlace, mustExist = false): (options: OpenOptions) => Promise<EventLog> {
   if (typeof place === "string") {
     return async (options) => {
       const { openEmbeddedLog } = await import("../log/embedded/index.ts");
@@ -93,7 +96,7 @@ function openerOf(place: LogPlace): (options: OpenOptions) => Promise<EventLog> 
   const nats = natsLogOptions(place.choice, place.settings);
   return async (options) => {
     const { openJetStreamLog } = await import("../log/jetstream/index.ts");
-    return openJetStreamLog({ ...nats, ...options });
+    return openJetStreamLog({ ...nats, mustExist, ...options });
   };
 }
 

@@ -1,9 +1,10 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { startNats } from "../support/nats.ts";
+import { startNats, startNatsCluster } from "../support/nats.ts";
+import { readPage } from "../support/pages.ts";
 import { scratchDirectory } from "../support/scratch.ts";
-import { startServe, tailrace } from "./support.ts";
+import { shell, startServe, tailrace } from "./support.ts";
 
 function listEvents(url: string, request: object): Promise<Response> {
   return fetch(`${url}/tailrace.v1.EventStreamService/ListEvents`, {
@@ -64,6 +65,38 @@ test("a log goes into NATS and back with its events in order and their times, an
   const after = await shown(["--data", back]);
   expect(after.content).toEqual(before.content);
   await after.stop();
+});
+
+test("the lines of the guide, and of the help, move a log into a cluster and back", async () => {
+  const cluster = await startNatsCluster();
+  const help = tailrace(["migrate", "--help"]);
+  expect(await help.ended).toBe(0);
+  const guide = [...readPage("docs/guides/scaling.md").matchAll(/^tailrace migrate .*$/gm)].map(([line]) => line);
+  const helped = [...help.stdout.toString().matchAll(/^ +(tailrace migrate --.*?)(?: {2}.*)?$/gm)].map(
+    ([, line]) => line,
+  );
+  for (const [i, lines] of [guide, helped].entries()) {
+    expect(lines).toHaveLength(2);
+    const cwd = scratchDirectory();
+    await stop((await startServe(["--listen", "127.0.0.1:0", "--data", join(cwd, "tailrace-data")])).process);
+    for (const line of lines) {
+      const own = String(line)
+        .replace("nats://10.0.0.1", `nats://${cluster.urls.map((url) => new URL(url).host).join(",")}`)
+        .replace("--namespace build", `--namespace build${i}`)
+        .replace("--to ./tailrace-data", "--to ./back");
+      const moved = shell(own, { cwd });
+      expect([own, await moved.ended, moved.stderr]).toEqual([own, 0, expect.stringMatching(/^tailrace: copied \d+ /)]);
+    }
+  }
+});
+
+test("a log in NATS that is not there is not made by asking for it", async () => {
+  const nats = await startNats();
+  const args = ["migrate", "--from", nats.url, "--namespace", "typo", "--to", join(scratchDirectory(), "to")];
+  for (let i = 0; i < 2; i++) {
+    const copy = tailrace(args);
+    expect([await copy.ended, copy.stderr]).toEqual([1, expect.stringMatching(/There is no log typo in NATS at /)]);
+  }
 });
 
 test("what can't be copied is said", async () => {

@@ -17,7 +17,7 @@ import { allOf, missingRight } from "./rights.ts";
 import type { StreamOptions } from "./settings.ts";
 import { restoreSnapshot } from "./snapshot.ts";
 import { Snapshots } from "./snapshots.ts";
-import { ensureStream, ensureStreams } from "./stream.ts";
+import { ensureStream, ensureStreams, findStream } from "./stream.ts";
 import { isNamespace, streamOf, subjectsOf } from "./subjects.ts";
 import { askForSnapshot } from "./wanted.ts";
 
@@ -26,6 +26,8 @@ export interface JetStreamLogOptions extends NatsConnectOptions {
   readonly namespace: string;
   /** Servers of NATS that hold each event, 1 to 5. Default: 1. More than one needs a cluster. */
   readonly replicas?: number | undefined;
+  /** Whether to open only a log that exists, with however many replicas it has: `replicas` counts for nothing. Default: false. */
+  readonly mustExist?: boolean | undefined;
   /** Bytes that the stream may take, a wall that publishers meet. Default: what NATS allows. */
   readonly maxBytes?: number | undefined;
   /** Id of the runtime, at most 256 bytes, for a log that does not exist yet. Default: a random one. */
@@ -69,7 +71,8 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Ev
     const manager = await jetstreamManager(link.connection, { checkAPI: false, timeout: questionMs });
     const saysTime = clock !== systemClock;
     const report = safeReport(options.onError);
-    const opening = { link, manager, stream, retention, runtimeId, clock, saysTime, report };
+    const mustExist = options.mustExist === true;
+    const opening = { mustExist, link, manager, stream, retention, runtimeId, clock, saysTime, report };
     const deadline = performance.now() + limits.natsOpenMs;
     for (let left = maxTries; left > 0; ) {
       try {
@@ -103,6 +106,7 @@ interface Opening {
   readonly link: NatsLink;
   readonly manager: JetStreamManager;
   readonly stream: StreamOptions;
+  readonly mustExist: boolean;
   readonly retention: RetentionLimits;
   readonly runtimeId: string | undefined;
   readonly clock: Clock;
@@ -114,6 +118,9 @@ interface Opening {
 async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
   const { link, manager, stream, runtimeId } = opening;
   const { namespace } = stream;
+  if (opening.mustExist && (await findStream(manager, streamOf(namespace))) === undefined) {
+    throw openFailed("not_a_log", `There is no log ${namespace} in NATS at ${link.servers}. Check the namespace.`);
+  }
   await ensureStreams(manager, stream);
   const meta = await Meta.open(link.connection, namespace);
   // One that is missing shows otherwise only when it is needed: the stream would grow without a word.
@@ -188,7 +195,7 @@ async function beginAnew(meta: Meta, kept: KeptIdentity, { manager, stream, runt
   await writeIdentity(meta, bornNow(found, kept.identity, runtimeId), kept.revision);
 }
 
-function streamOptionsOf({ namespace, replicas = 1, maxBytes }: JetStreamLogOptions): StreamOptions {
+function streamOptionsOf({ namespace, mustExist, replicas = 1, maxBytes }: JetStreamLogOptions): StreamOptions {
   if (!isNamespace(namespace)) throw invalidRequest("namespace", 'must be 1 to 64 letters, digits, "_" and "-"');
   if (!Number.isInteger(replicas) || replicas < 1 || replicas > 5) {
     throw invalidRequest("replicas", "must be a whole number from 1 to 5");
@@ -196,5 +203,5 @@ function streamOptionsOf({ namespace, replicas = 1, maxBytes }: JetStreamLogOpti
   if (maxBytes !== undefined && !(Number.isSafeInteger(maxBytes) && maxBytes > 0)) {
     throw invalidRequest("maxBytes", "must be a whole number of bytes from 1 up");
   }
-  return { namespace, replicas, maxBytes };
+  return { namespace, replicas: mustExist === true ? undefined : replicas, maxBytes };
 }

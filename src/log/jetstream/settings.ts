@@ -5,8 +5,8 @@ import { wallOf } from "./wall.ts";
 
 export interface StreamOptions {
   readonly namespace: string;
-  /** Servers that hold each message. */
-  readonly replicas: number;
+  /** Servers that hold each message. Undefined, for streams that exist: as many as do. */
+  readonly replicas: number | undefined;
   /** Bytes that the stream may have, a wall that appends meet. Undefined: what the server allows. */
   readonly maxBytes: number | undefined;
 }
@@ -73,7 +73,7 @@ export function logSettings({ namespace, replicas, maxBytes }: StreamOptions): S
       subjects: [subjectsOf(namespace)],
       max_msgs_per_subject: -1,
       allow_atomic: true,
-      num_replicas: replicas,
+      ...replicated(replicas),
       ...(maxBytes === undefined ? {} : { max_bytes: maxBytes }),
     },
     suitable: {
@@ -97,10 +97,14 @@ export function bucketSettings({ namespace, replicas }: StreamOptions): Settings
       max_bytes: -1,
       // A key is removed by one.
       allow_rollup_hdrs: true,
-      num_replicas: replicas,
+      ...replicated(replicas),
     },
     suitable,
   };
+}
+
+function replicated(replicas: number | undefined): Settings["made"] {
+  return replicas === undefined ? {} : { num_replicas: replicas };
 }
 
 export function differencesOf(config: StreamConfig, settings: Settings): readonly ConfigDifference[] {
