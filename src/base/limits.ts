@@ -191,6 +191,8 @@ export const limits = {
   defaultJobPage: 100,
   /** Milliseconds after which a caller whose job found no room should come back, and until a write that failed is tried again. */
   jobRetryAfterMs: 1_000,
+  /** Milliseconds that what a caller asks of a job waits for what is being written of the job. Then the log is unavailable. */
+  jobAnswerMs: 6_000,
   /**
    * Milliseconds between two beats of a server that shares its log, and its own beats after which it takes another one for
    * lost that it did not hear meanwhile.

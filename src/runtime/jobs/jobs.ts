@@ -146,17 +146,15 @@ export class Jobs {
     const entry = await this.#find(request.jobId);
     const { active } = entry;
     if (active?.run === undefined) this.#requireLog();
-    if (active?.machine.phase === "queued" && active.deferred) {
+    const waits = () => entry.active === undefined || entry.active.machine.phase === "queued";
+    if (active?.machine.phase === "queued" && active.deferred && !this.#log.isShared) {
       this.#scheduler.enqueue(active);
       // What was answered holds, also after a crash.
       if (active.run !== undefined) await active.run.started;
-      else await this.#ledger.undeferred(entry.id, () => active.machine.phase === "queued");
-    } else if (active === undefined && entry.state === JobState.QUEUED) {
-      // The server that has the job hears of it.
-      await this.#ledger.undeferred(
-        entry.id,
-        () => entry.active === undefined || entry.active.machine.phase === "queued",
-      );
+      else await this.#ledger.undeferred(entry.id, waits);
+    } else if (entry.state === JobState.QUEUED && waits() && active?.deferred !== false) {
+      // The server that has the job, which may be this one, hears of it: what can't be written is not begun either.
+      await this.#ledger.undeferred(entry.id, waits);
     }
     return create(StartJobResponseSchema, { job: this.#views.job(entry) });
   }
@@ -170,13 +168,22 @@ export class Jobs {
     for (let tries = 0; tries < limits.conflictTries && !isTerminal(entry.state); tries++) {
       const { active } = entry;
       if (active !== undefined) {
-        if (active.machine.phase === "ended") break;
-        active.cancelRequested = true;
         const { phase } = active.machine;
+        if (phase === "ended") break;
+        if (phase === "queued" && this.#log.isShared) {
+          // It waits on here until that is committed: what can't be written is not done either.
+          await this.#ledger.cancelled(entry, end, ({ state }) => state === JobState.QUEUED && entry.active === active);
+          continue;
+        }
+        active.cancelRequested = true;
         await this.#scheduler.abort(active, end);
         if (phase === "running") break;
       } else if (entry.state === JobState.QUEUED) {
-        await this.#ledger.ended(entry, end, ({ state }) => state === JobState.QUEUED && entry.active === undefined);
+        await this.#ledger.cancelled(
+          entry,
+          end,
+          ({ state }) => state === JobState.QUEUED && entry.active === undefined,
+        );
       } else {
         await this.#ledger.asked(entry.id, message);
         if (entry.active === undefined) break;

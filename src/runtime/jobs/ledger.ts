@@ -3,7 +3,7 @@ import { type NewEvent, NewEventSchema } from "../../../gen/tailrace/v1/event_pb
 import type { Job } from "../../../gen/tailrace/v1/job_service_pb.ts";
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import type { Clock } from "../../base/clock.ts";
-import { hasReason } from "../../base/errors.ts";
+import { hasReason, TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { AppendBatch, EventLog, StatePut } from "../../log/contract.ts";
 import { appendDecided, useTime } from "../decided.ts";
@@ -31,6 +31,12 @@ import * as transitions from "./transitions.ts";
 
 /** Whether a job may still be changed as its caller wants, asked again whenever another server was first. */
 export type MayChange = (header: RecordHeader) => boolean;
+
+/**
+ * Why a job is changed. What this server owes (the end of a job that ran here) is tried until it is written. What someone has
+ * asked for is tried once where others share the log, since nobody may be left who waits for it.
+ */
+type ChangeReason = "owed" | "asked";
 
 /** Writes what becomes of jobs: each state and the record that says so in one append. */
 export class JobLedger {
@@ -71,7 +77,7 @@ export class JobLedger {
 
   /** Commits that a deferred job may start, as long as it waits: the record of a start says so too, and must stand. */
   undeferred(jobId: string, waits: () => boolean): Promise<unknown> {
-    return this.#put(jobId, ({ header, job }) => {
+    return this.#put("asked", jobId, ({ header, job }) => {
       if (!waits() || header.state !== JobState.QUEUED || !job.deferred) return undefined;
       job.deferred = false;
       return { state: new Map([[recordKey(jobId), encodeRecord(header, job)]]) };
@@ -80,7 +86,7 @@ export class JobLedger {
 
   /** Commits that a job waits at this server from now on, whose own is gone. */
   adopted(jobId: string, mayChange: MayChange, fence: readonly string[]): Promise<unknown> {
-    return this.#put(jobId, ({ header, job }) => {
+    return this.#put("owed", jobId, ({ header, job }) => {
       if (header.state !== JobState.QUEUED || !mayChange(header)) return undefined;
       const state = new Map<string, StatePut>();
       state.set(recordKey(jobId), encodeRecord({ ...header, owner: this.#self.id }, job));
@@ -90,7 +96,7 @@ export class JobLedger {
 
   /** Commits that the server which runs a job is to cancel it. The job's end takes this back. */
   asked(jobId: string, message: string): Promise<unknown> {
-    return this.#put(jobId, ({ header }) => {
+    return this.#put("asked", jobId, ({ header }) => {
       const key = `${askPrefix}${jobId}`;
       if (header.state !== JobState.RUNNING || this.#log.state(key) !== undefined) return undefined;
       return { state: new Map([[key, new TextEncoder().encode(message)]]), fence: [recordKey(jobId)] };
@@ -99,7 +105,7 @@ export class JobLedger {
 
   /** Commits that a job runs, and gives the job. Undefined: another server decides of it. */
   started(entry: JobEntry): Promise<Job | undefined> {
-    return this.#change(entry.id, async () => {
+    return this.#change("owed", entry.id, async () => {
       let started: Job | undefined;
       await this.#publisher.appendDecided(() => {
         started = undefined;
@@ -122,8 +128,34 @@ export class JobLedger {
    * has made sure that nothing of the job is appended after this.
    */
   ended(entry: JobEntry, end: JobEnd, mayEnd?: MayChange, fence: readonly string[] = []): Promise<unknown> {
-    const may = mayEnd ?? (({ owner }: RecordHeader) => this.#self.owns(owner));
-    return this.#change(entry.id, () =>
+    return this.#end("owed", entry, end, mayEnd ?? (({ owner }) => this.#self.owns(owner)), fence);
+  }
+
+  /** Commits that a job was ended as someone asked, if `mayEnd` says that it may be. */
+  cancelled(entry: JobEntry, end: JobEnd, mayEnd: MayChange): Promise<unknown> {
+    return this.#end("asked", entry, end, mayEnd, []);
+  }
+
+  /** Takes jobs out of the log: their records, keys (asked for at every try), and what it counts of them. */
+  async forgotten(entries: readonly JobEntry[], keyOf: (entry: JobEntry) => string): Promise<void> {
+    await this.#insist(() =>
+      appendDecided(this.#log, () => {
+        // Another server may have forgotten some.
+        const left = entries.filter(({ id }) => this.#log.state(recordKey(id)) !== undefined);
+        if (left.length === 0) return undefined;
+        const state = new Map(left.flatMap((entry) => removal(entry.id, keyOf(entry))));
+        return { events: [], state, forgetJobs: left.map(({ id }) => id) };
+      }),
+    );
+  }
+
+  /** Stops trying again. */
+  stop(): void {
+    this.#stopped.abort();
+  }
+
+  #end(why: ChangeReason, entry: JobEntry, end: JobEnd, may: MayChange, fence: readonly string[]): Promise<unknown> {
+    return this.#change(why, entry.id, () =>
       this.#publisher.appendDecided(() => {
         const record = this.#log.state(recordKey(entry.id));
         const header = record === undefined ? undefined : readHeader(record);
@@ -148,26 +180,12 @@ export class JobLedger {
     });
   }
 
-  /** Takes jobs out of the log: their records, keys (asked for at every try), and what it counts of them. */
-  async forgotten(entries: readonly JobEntry[], keyOf: (entry: JobEntry) => string): Promise<void> {
-    await this.#insist(() =>
-      appendDecided(this.#log, () => {
-        // Another server may have forgotten some.
-        const left = entries.filter(({ id }) => this.#log.state(recordKey(id)) !== undefined);
-        if (left.length === 0) return undefined;
-        const state = new Map(left.flatMap((entry) => removal(entry.id, keyOf(entry))));
-        return { events: [], state, forgetJobs: left.map(({ id }) => id) };
-      }),
-    );
-  }
-
-  /** Stops trying again. */
-  stop(): void {
-    this.#stopped.abort();
-  }
-
-  #put(jobId: string, decide: (record: { header: RecordHeader; job: Job }) => Omit<AppendBatch, "events"> | undefined) {
-    return this.#change(jobId, () =>
+  #put(
+    why: ChangeReason,
+    jobId: string,
+    decide: (record: { header: RecordHeader; job: Job }) => Omit<AppendBatch, "events"> | undefined,
+  ) {
+    return this.#change(why, jobId, () =>
       appendDecided(this.#log, () => {
         if (this.#log.state(recordKey(jobId)) === undefined) return undefined;
         const batch = decide(this.record(jobId));
@@ -192,16 +210,36 @@ export class JobLedger {
   }
 
   /** One change of a job at a time: what is on its way from this server conflicts with nothing that this server appends. */
-  async #change<T>(jobId: string, change: () => Promise<T>): Promise<T> {
+  async #change<T>(why: ChangeReason, jobId: string, change: () => Promise<T>): Promise<T> {
     const before = this.#changing.get(jobId);
-    const changing = before === undefined ? this.#insist(change) : before.then(() => this.#insist(change));
-    const over = changing.catch(() => undefined);
+    // Alone with a log there is only room to wait for, and nobody else who could be asked.
+    const isOwed = why === "owed" || !this.#log.isShared;
+    const make = isOwed ? () => this.#insist(change) : change;
+    const changing = before === undefined ? make() : (isOwed ? before : this.#soon(before)).then(make);
+    const over = Promise.allSettled([before, changing]);
     this.#changing.set(jobId, over);
     try {
       return await changing;
     } finally {
       if (this.#changing.get(jobId) === over) this.#changing.delete(jobId);
     }
+  }
+
+  /** Settles with what is on its way. @throws TailraceError `log_unavailable` if that takes too long for whoever asks. */
+  #soon(before: Promise<unknown>): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const sinceMs = this.#clock.now();
+      const stop = this.#clock.after(limits.jobAnswerMs, () => {
+        const details = { sinceMs, retryAfterMs: limits.jobRetryAfterMs };
+        const message = "What is being written of the job takes too long. Nothing was changed; try again.";
+        reject(new TailraceError("log_unavailable", details, message));
+      });
+      const over = () => {
+        stop();
+        resolve(undefined);
+      };
+      before.then(over, over);
+    });
   }
 
   /**
