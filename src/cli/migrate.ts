@@ -3,7 +3,9 @@ import { resolve } from "node:path";
 import { hasReason, TailraceError } from "../base/errors.ts";
 import type { RetentionLimits } from "../base/limits.ts";
 import type { EventLog } from "../log/contract.ts";
+import { bucketStreamOf, streamOf } from "../log/jetstream/subjects.ts";
 import { CopyClock, copyLog } from "../runtime/migration/copy-log.ts";
+import { requireWhole } from "../runtime/migration/unfinished.ts";
 import { requireUnserved } from "../runtime/migration/unserved.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { type NatsSettings, natsLogOptions } from "./options/nats-options.ts";
@@ -36,7 +38,11 @@ export async function migrate(from: LogPlace, to: LogPlace): Promise<number> {
     throw usageError("migrate", "--from", `There is no log in ${resolve(from)}.`);
   }
   if (typeof to === "string" && (await entriesOf(to)).length > 0) {
-    throw usageError("migrate", "--to", `${resolve(to)} is not empty. Name a new directory.`);
+    throw usageError(
+      "migrate",
+      "--to",
+      `${resolve(to)} is not empty. Name a new directory, or delete this one if a copy was not finished there.`,
+    );
   }
   const clock = new CopyClock();
   const [openSource, openTarget] = [openerOf(from, true), openerOf(to)];
@@ -45,14 +51,17 @@ export async function migrate(from: LogPlace, to: LogPlace): Promise<number> {
   let isBegun = false;
   try {
     // Before there is a target that would have to be deleted.
+    requireWhole(source.log);
     await requireUnserved(source.log, clock, stop.signal);
     await using target = closing(await openTarget({ retention: keepEverything, runtimeId, clock }));
+    requireWhole(target.log);
     isBegun = true;
     let saidAt = performance.now();
     const { events } = await copyLog({
       source: source.log,
       target: target.log,
       clock,
+      place: deletedAs(to),
       signal: stop.signal,
       onProgress: (copied) => {
         if (performance.now() - saidAt < progressMs) return;
@@ -70,9 +79,16 @@ export async function migrate(from: LogPlace, to: LogPlace): Promise<number> {
     if (stop.signal.aborted) say("stopped before it was done.");
     else if (error instanceof TailraceError) say(error.message);
     else throw error;
-    if (isBegun) say("What was copied so far is no whole log: delete it before you try again.");
+    if (isBegun) say(`What was copied so far is no whole log: delete ${deletedAs(to)} before you try again.`);
     return exitCodes.failed;
   }
+}
+
+/** What to delete for a log to be gone. */
+function deletedAs(place: LogPlace): string {
+  if (typeof place === "string") return `the directory ${resolve(place)}`;
+  const { namespace = "" } = place.settings;
+  return `the streams ${streamOf(namespace)} and ${bucketStreamOf(namespace)} in NATS`;
 }
 
 interface OpenOptions {

@@ -53,7 +53,13 @@ export async function openRuntime(settings: RuntimeSettings, signal?: AbortSigna
   const onError: ReportError = (error, incidentId) => {
     if (log.health().available || !hasReason(error, "log_unavailable")) reportToStandardError(error, incidentId);
   };
-  const runtime = new Runtime({ log, onError });
+  let runtime: Runtime;
+  try {
+    runtime = new Runtime({ log, onError });
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
   const servers: Server[] = [];
   const close = async (graceMs: number): Promise<void> => {
     await Promise.all(servers.map((server) => server.close({ graceMs })));

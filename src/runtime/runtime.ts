@@ -40,6 +40,7 @@ import { Jobs } from "./jobs/jobs.ts";
 import type { JobMemoryOptions } from "./jobs/memory.ts";
 import type { JobHandler, OperationOptions, SubmitOptions } from "./jobs/operation.ts";
 import { listEvents } from "./list-events.ts";
+import { requireWhole } from "./migration/unfinished.ts";
 import { objectForm, type WatchFrame, watchFrames } from "./object-form.ts";
 import type { PublishRequest } from "./prepared-batch.ts";
 import { EventPublisher } from "./publisher.ts";
@@ -92,8 +93,10 @@ export class Runtime {
   #closing: TailraceError | undefined;
   #closed: Promise<void> | undefined;
 
+  /** @throws TailraceError `log_open_failed` for a log that was not copied to its end. */
   constructor(options: RuntimeOptions) {
     const { log } = options;
+    requireWhole(log);
     this.log = log;
     this.#clock = options.clock ?? systemClock;
     this.#report = safeReport(options.onError);

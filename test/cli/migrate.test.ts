@@ -1,6 +1,12 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import type { EventLog } from "../../src/log/contract.ts";
+import { openEmbeddedLog } from "../../src/log/embedded/index.ts";
+import { openJetStreamLog } from "../../src/log/jetstream/index.ts";
+import { MemoryLog } from "../../src/log/memory/index.ts";
+import { CopyClock, copyLog } from "../../src/runtime/migration/copy-log.ts";
+import { events } from "../log/harness.ts";
 import { startNats, startNatsCluster } from "../support/nats.ts";
 import { readPage } from "../support/pages.ts";
 import { scratchDirectory } from "../support/scratch.ts";
@@ -99,6 +105,49 @@ test("a log in NATS that is not there is not made by asking for it", async () =>
   }
 });
 
+test("a copy that was not finished is served by nobody, and copied neither to nor from", async () => {
+  const nats = await startNats();
+  const [from, half] = [join(scratchDirectory(), "from"), join(scratchDirectory(), "half")];
+  const source = new MemoryLog();
+  for (let i = 0; i < 3; i++) await source.append({ events: events("w", 10) });
+  // As one that is killed leaves it: nothing is said any more once it is begun.
+  const stopIn = async (target: EventLog, clock: CopyClock, place: string) => {
+    const stop = new AbortController();
+    const onProgress = () => stop.abort();
+    const copy = copyLog({ source, target, clock, place, signal: stop.signal, onProgress });
+    await expect(copy).rejects.toMatchObject({ name: "AbortError" });
+    expect(target.bounds({ kind: "runtime" }).head.ordinal).toBeGreaterThan(0);
+    await target.close();
+  };
+  const clocks = [new CopyClock(), new CopyClock()] as const;
+  await stopIn(await openEmbeddedLog({ directory: half, clock: clocks[0] }), clocks[0], "the directory HALF");
+  const inNats = await openJetStreamLog({ servers: [nats.url], namespace: "half", clock: clocks[1] });
+  await stopIn(inNats, clocks[1], "the streams HALF");
+  await stop((await startServe(["--listen", "127.0.0.1:0", "--data", from])).process);
+
+  const toNats = ["--to", nats.url, "--namespace", "half"];
+  const cases: [args: readonly string[], code: number, says: RegExp][] = [
+    [
+      ["serve", "--listen", "127.0.0.1:0", "--data", half],
+      1,
+      /not whole: .* delete the directory HALF and copy again\.\n$/,
+    ],
+    [
+      ["serve", "--listen", "127.0.0.1:0", "--log", nats.url, "--namespace", "half"],
+      1,
+      /not whole: .* the streams HALF/,
+    ],
+    [["migrate", "--from", from, ...toNats], 1, /not whole: .* delete the streams HALF and copy again\.\n$/],
+    [["migrate", "--from", from, "--to", half], 2, /is not empty\. Name a new directory, or delete this one/],
+    [["migrate", "--from", half, ...toNats], 1, /not whole: .* the directory HALF/],
+    [["migrate", "--from", nats.url, "--namespace", "half", "--to", `${half}-2`], 1, /not whole: .* the streams HALF/],
+  ];
+  for (const [args, code, says] of cases) {
+    const command = tailrace(args);
+    expect([args, await command.ended, command.stderr]).toEqual([args, code, expect.stringMatching(says)]);
+  }
+});
+
 test("what can't be copied is said", async () => {
   const [log, used] = [join(scratchDirectory(), "log"), scratchDirectory()];
   writeFileSync(join(used, "file"), "");
@@ -109,7 +158,7 @@ test("what can't be copied is said", async () => {
     [["--from", log], 2, /--to: Name the log to copy to\./],
     [["--to", log], 2, /--from: Name the log to copy\./],
     [["--from", join(fresh, "none"), "--to", fresh], 2, /--from: There is no log in /],
-    [["--from", log, "--to", used], 2, /--to: .* is not empty\. Name a new directory\./],
+    [["--from", log, "--to", used], 2, /--to: .* is not empty\. Name a new directory/],
     [["--from", log, "--to", fresh], 1, /is open already/],
     [["--from", used, "--to", fresh], 1, /is no log: it holds "file"/],
     [["--from", log, "--to", "nats://127.0.0.1:1"], 2, /--namespace/],

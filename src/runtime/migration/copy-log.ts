@@ -5,6 +5,7 @@ import type { EventBlock } from "../../log/block.ts";
 import type { EventLog, PendingEvent } from "../../log/contract.ts";
 import { retainedEvents } from "./retained-events.ts";
 import { isCopied, movedState, namedSequences } from "./state.ts";
+import { beginCopy, endCopy, requireWhole } from "./unfinished.ts";
 
 /** Events and bytes of one batch that is copied, and bytes of state that are put at once. */
 const batchEvents = 256;
@@ -34,6 +35,8 @@ export interface CopyOptions {
   /** Empty, and opened with `clock` as its clock and without limits of retention. */
   readonly target: EventLog;
   readonly clock: CopyClock;
+  /** What has to be deleted if the target does not become whole, for a sentence. Default: "it". */
+  readonly place?: string;
   /** Gives up when it aborts. */
   readonly signal?: AbortSignal;
   /** Hears of events that were copied, now and then. */
@@ -44,13 +47,17 @@ export interface CopyOptions {
  * Copies what a log retains, events in their order with their times, and its state, to an empty log, in bounded memory.
  * Sequences and ordinals are those of the new log, and what the state says of them as well. What is remembered of workers
  * and jobs of which nothing is retained does not go along, save the records of jobs, which are nobody's in the new log. Nobody
- * else may use either log (`requireUnserved`).
+ * else may use either log (`requireUnserved`). The target says of itself until the end that it is not whole.
  *
- * @throws TailraceError `invalid_request` if the target is not empty, or one of them was written to meanwhile, and what the logs throw.
+ * @throws TailraceError `invalid_request` if the target is not empty, or one of them was written to meanwhile,
+ *   `log_open_failed` if one of them is a copy that is not whole, and what the logs throw.
  */
 export async function copyLog(options: CopyOptions): Promise<{ readonly events: number }> {
   const { source, target, clock } = options;
+  requireWhole(source);
+  requireWhole(target);
   requireEmpty(target);
+  await beginCopy(target, options.place ?? "it");
   const moved = namedSequences(source);
   const end = source.bounds({ kind: "runtime" }).head.sequence;
   let events = 0;
@@ -88,6 +95,7 @@ export async function copyLog(options: CopyOptions): Promise<{ readonly events: 
       "was written to while it was copied to. Delete it, and let nobody use it before it is whole",
     );
   }
+  await endCopy(target);
   return { events };
 }
 
