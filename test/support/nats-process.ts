@@ -164,6 +164,8 @@ export class NatsProcess {
     } = this.#options;
     const lines = [
       `server_name: ${this.name}`,
+      // By which a stream can be placed on it.
+      `server_tags: ${this.name}`,
       `listen: "127.0.0.1:${this.#ports.client}"`,
       `http: "127.0.0.1:${this.#ports.monitor}"`,
       `log_file: ${JSON.stringify(join(this.#directory, "nats.log"))}`,

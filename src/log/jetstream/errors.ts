@@ -68,6 +68,19 @@ export function silent(servers: string, error: unknown): TailraceError<"log_open
   );
 }
 
+/** JetStream answers, and these streams of it do not. */
+export function streamSilent(
+  servers: string,
+  streams: readonly string[],
+  error: unknown,
+): TailraceError<"log_open_failed"> {
+  return openFailed(
+    "unreachable",
+    `NATS at ${servers} answers, but not for ${streams.join(" and ")} within ${limits.natsOpenMs / 1000} s. More than half of the servers that hold it must be up.`,
+    error,
+  );
+}
+
 /** A stream with settings that are not those of a log. */
 export interface OtherStream {
   readonly stream: string;

@@ -1,8 +1,12 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import type { StreamInfo } from "@nats-io/jetstream";
+import type { JetStreamManager, StreamInfo } from "@nats-io/jetstream";
 import type { Meta } from "./meta.ts";
+import { isWallRaised } from "./wall.ts";
 
 const key = "identity";
+
+/** Where the stream itself says of which runtime it is: the bucket may be deleted, or what it says of the identity. */
+const runtimeKey = "tailrace-runtime-id";
 
 /** Sequences that are left out when a log begins anew: more than can have been given out since the mark was raised. */
 const skippedSequences = 2 ** 30;
@@ -52,15 +56,27 @@ export function fits(identity: Identity, stream: StreamInfo): boolean {
   return stream.created === identity.streamCreated && stream.state.last_seq >= identity.highWater.stream;
 }
 
-/** An identity of a stream that is new, or not what it was: nothing that was told of `before` may be taken for true. */
+/**
+ * An identity of a stream that is new, or not what it was: nothing that was told of `before` may be taken for true. Where
+ * nothing is known of before, the stream says of which runtime it is.
+ * @param runtimeId for a stream that does not say it. Default: a random one.
+ */
 export function bornNow(stream: StreamInfo, before: Identity | undefined, runtimeId: string | undefined): Identity {
   const { last_seq: bornAt } = stream.state;
   return {
-    runtimeId: before?.runtimeId ?? runtimeId ?? randomUUID(),
+    runtimeId: before?.runtimeId ?? stream.config.metadata?.[runtimeKey] ?? runtimeId ?? randomUUID(),
     generation: randomBytes(8).readBigUInt64BE(),
     streamCreated: stream.created,
     baseSequence: before === undefined ? 0 : before.highWater.sequence + skippedSequences,
     bornAt,
     highWater: { stream: bornAt, sequence: before?.highWater.sequence ?? 0 },
   };
+}
+
+/** Lets the stream say of which runtime it is, if it does not. Settles also if that failed: the next one to open it tries again. */
+export async function noteRuntime(manager: JetStreamManager, { config }: StreamInfo, runtimeId: string): Promise<void> {
+  // While the limit is raised the metadata changes under this.
+  if (config.metadata?.[runtimeKey] === runtimeId || isWallRaised(config)) return;
+  const metadata = { ...config.metadata, [runtimeKey]: runtimeId };
+  await manager.streams.update(config.name, { metadata }).catch(() => undefined);
 }

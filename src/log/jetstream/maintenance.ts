@@ -1,5 +1,6 @@
 import type { StreamInfo } from "@nats-io/jetstream";
 import { limits } from "../../base/limits.ts";
+import { BucketWatch } from "./bucket-watch.ts";
 import { isNoAnswer, isNoRoom } from "./errors.ts";
 import type { Fold } from "./fold.ts";
 import { bornNow, fits, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
@@ -9,7 +10,7 @@ import type { LostMessages } from "./lost.ts";
 import { purge } from "./purge.ts";
 import { Removals } from "./removals.ts";
 import { SnapshotCut } from "./snapshot.ts";
-import { findStream } from "./stream.ts";
+import { findStream, isNoStream } from "./stream.ts";
 import { streamOf } from "./subjects.ts";
 import { Sweep } from "./sweep.ts";
 import { isWallRaised, lowerWall, wallOf } from "./wall.ts";
@@ -66,12 +67,14 @@ export class Maintenance {
   readonly #removals = new Removals();
   /** The newest wish for a snapshot that was heard. */
   #wanted = 0;
+  readonly #bucket: BucketWatch;
 
   constructor(parts: LogParts, keeper: Keeper, actions: MaintenanceActions) {
     this.#parts = parts;
     this.#keeper = keeper;
     this.#actions = actions;
     this.#sweep = new Sweep(parts.manager, parts.namespace);
+    this.#bucket = new BucketWatch(parts.namespace, parts.report);
     this.#kept = parts.kept;
     this.#keptThrough = parts.fold.last;
     parts.link.subscribe((connected) => {
@@ -115,7 +118,10 @@ export class Maintenance {
     const losses = this.#beforeLosses;
     const known = losses.length > 0 || newest === undefined ? losses : [newest];
     this.#actions.answers(false);
-    const stream = await findStream(quick, streamOf(namespace));
+    const stream = await findStream(quick, streamOf(namespace)).catch((error: unknown) => {
+      this.#bucket.forget();
+      throw error;
+    });
     const identity = { ...this.#kept.identity, highWater: { stream: last, sequence: 0 } };
     const isOther = stream !== undefined && (await this.#isReplaced(known));
     const isThere = stream !== undefined && fits(identity, stream) && !isOther;
@@ -137,6 +143,7 @@ export class Maintenance {
       return;
     }
     await this.#checkGeneration();
+    if (this.#stopped) return;
     const place = this.#purgeable(stream);
     const isFull = this.#isFull && performance.now() >= this.#nextReliefMs;
     // Before anything is written: what is kept for that is not much.
@@ -297,7 +304,17 @@ export class Maintenance {
 
   /** Sequences are given out by one generation only, whoever has begun another one. */
   async #checkGeneration(): Promise<void> {
-    const found = await readIdentity(this.#parts.meta);
+    let found: KeptIdentity | undefined;
+    try {
+      found = await this.#bucket.ask(() => readIdentity(this.#parts.meta));
+    } catch (error) {
+      if (!isNoStream(error)) throw error;
+      this.#actions.failed(
+        "The bucket of the log's stream was deleted. Start the server again: it begins a new generation.",
+        error,
+      );
+      return;
+    }
     if (found?.identity.generation !== this.#kept.identity.generation) {
       this.#actions.failed(
         "The log has begun a new generation. Start the server again.",

@@ -9,7 +9,15 @@ import { type NatsLink, openLink } from "./connect.ts";
 import type { NatsConnectOptions } from "./connect-options.ts";
 import { isNoAnswer, openErrorOf, openFailed } from "./errors.ts";
 import { Fold, StreamGap } from "./fold.ts";
-import { bornNow, fits, type Identity, type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
+import {
+  bornNow,
+  fits,
+  type Identity,
+  type KeptIdentity,
+  noteRuntime,
+  readIdentity,
+  writeIdentity,
+} from "./identity.ts";
 import { JetStreamLog } from "./jetstream-log.ts";
 import { NewerFormat } from "./messages.ts";
 import { Meta } from "./meta.ts";
@@ -17,7 +25,7 @@ import { allOf, missingRight } from "./rights.ts";
 import type { StreamOptions } from "./settings.ts";
 import { restoreSnapshot } from "./snapshot.ts";
 import { Snapshots } from "./snapshots.ts";
-import { ensureStream, ensureStreams, findStream } from "./stream.ts";
+import { ensureStream, ensureStreams, findStream, silentPart } from "./stream.ts";
 import { isNamespace, streamOf, subjectsOf } from "./subjects.ts";
 import { askForSnapshot } from "./wanted.ts";
 
@@ -81,7 +89,8 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Ev
         left--;
       } catch (error) {
         // A cluster that lost a server a moment ago has streams without a leader.
-        if (!isNoAnswer(error) || performance.now() > deadline) throw error;
+        if (!isNoAnswer(error)) throw error;
+        if (performance.now() > deadline) throw await silentPart(manager, link.servers, stream.namespace, error);
       }
       await new Promise((resolve) => setTimeout(resolve, askAgainMs));
     }
@@ -135,6 +144,7 @@ async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
     : await writeIdentity(meta, bornNow(found, before?.identity, runtimeId), before?.revision);
   if (kept === undefined) return undefined;
   const { identity } = kept;
+  await noteRuntime(manager, found, identity.runtimeId);
   const snapshots = new Snapshots(meta, identity.generation);
   const fold = new Fold(opening.retention, identity.baseSequence, identity.bornAt);
   const snapshot = await snapshots.read();

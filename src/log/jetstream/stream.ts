@@ -1,6 +1,7 @@
 import type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
-import { apiCodeOf, type OtherStream, otherConfiguration } from "./errors.ts";
+import { apiCodeOf, isNoAnswer, type OtherStream, otherConfiguration, silent, streamSilent } from "./errors.ts";
 import { bucketSettings, differencesOf, logSettings, type Settings, type StreamOptions } from "./settings.ts";
+import { bucketStreamOf, streamOf } from "./subjects.ts";
 
 /** Error code of JetStream for a stream that does not exist. */
 const streamNotFound = 10059;
@@ -36,6 +37,26 @@ export async function findStream(manager: JetStreamManager, name: string): Promi
     if (isNoStream(error)) return undefined;
     throw error;
   }
+}
+
+/**
+ * Which part of NATS does not answer, as the operator is to hear it, after something that was asked while a log was opened
+ * got no answer for `natsOpenMs`.
+ */
+export async function silentPart(
+  manager: JetStreamManager,
+  servers: string,
+  namespace: string,
+  error: unknown,
+): Promise<Error> {
+  const streams = [streamOf(namespace), bucketStreamOf(namespace)];
+  const isSilent = (question: Promise<unknown>) => question.then(() => false, isNoAnswer);
+  const [all, ...each] = await Promise.all([
+    isSilent(manager.getAccountInfo()),
+    ...streams.map((stream) => isSilent(findStream(manager, stream))),
+  ]);
+  const found = streams.filter((_, i) => each[i]);
+  return all || found.length === 0 ? silent(servers, error) : streamSilent(servers, found, error);
 }
 
 export function isNoStream(error: unknown): boolean {
