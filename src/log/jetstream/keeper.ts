@@ -46,7 +46,9 @@ export class Keeper {
 
   constructor(parts: KeeperParts) {
     this.#parts = parts;
-    this.#lease = new Lease(parts.meta, this.#id, () => this.#takeOver());
+    // One that nobody tells what to hold has no projections to keep: it would hold for ever what those that do have not kept.
+    const yields = () => this.#hold === undefined;
+    this.#lease = new Lease(parts.meta, this.#id, () => this.#takeOver(), yields);
   }
 
   /** Whether this server is it. */
@@ -69,6 +71,7 @@ export class Keeper {
 
   /** Every server has a hold, which is that of the log while it is the keeper. */
   holdAfter(sequence: number): void {
+    if (this.#hold === undefined) this.#lease.hurry();
     this.#hold = sequence;
     this.#sayHold();
   }

@@ -6,6 +6,9 @@ const key = "lease";
 /** Milliseconds, at random up to this, until a lease that was given back is tried for. */
 const spreadMs = 200;
 
+/** Follows the id of a holder that lets go of it for anyone who looks after more than the stream. */
+const yieldingMark = "~";
+
 /** Changes whenever a server takes or renews the lease; undefined: nobody has it. */
 export async function leaseRevision(meta: Meta): Promise<number | undefined> {
   return (await meta.get(key))?.revision;
@@ -18,7 +21,8 @@ export async function leaseRevision(meta: Meta): Promise<number | undefined> {
  */
 export class Lease {
   readonly #meta: Meta;
-  readonly #own: Uint8Array;
+  readonly #id: string;
+  readonly #yields: () => boolean;
   readonly #onHeld: () => void;
   #revision: number | undefined;
   /** When the renewal was begun that succeeded last: nobody else takes it before `natsLeaseMs` after that. */
@@ -32,10 +36,12 @@ export class Lease {
   /**
    * @param id of the one that wants it, never used again.
    * @param onHeld is called when it was taken or renewed.
+   * @param yields whether one that does not yield may take it away at once. Asked each time that it is taken or renewed.
    */
-  constructor(meta: Meta, id: string, onHeld: () => void) {
+  constructor(meta: Meta, id: string, onHeld: () => void, yields: () => boolean = () => false) {
     this.#meta = meta;
-    this.#own = new TextEncoder().encode(id);
+    this.#id = id;
+    this.#yields = yields;
     this.#onHeld = onHeld;
   }
 
@@ -93,25 +99,36 @@ export class Lease {
 
   async #take(startedAtMs: number): Promise<boolean> {
     const found = await this.#meta.get(key);
-    if (found !== undefined && found.revision !== this.#seen?.revision) {
+    const isOpen = found === undefined || (holderOf(found.value).yields && !this.#yields());
+    if (!isOpen && found.revision !== this.#seen?.revision) {
       this.#seen = { revision: found.revision, atMs: startedAtMs };
       return false;
     }
-    if (found !== undefined && startedAtMs - (this.#seen?.atMs ?? 0) < limits.natsLeaseMs) return false;
-    this.#revision = await this.#meta.swap(key, this.#own, found?.revision, true);
+    if (!isOpen && startedAtMs - (this.#seen?.atMs ?? 0) < limits.natsLeaseMs) return false;
+    this.#revision = await this.#meta.swap(key, this.#value(), found?.revision, true);
     return this.#revision !== undefined;
   }
 
   async #renew(revision: number): Promise<boolean> {
-    const renewed = await this.#meta.swap(key, this.#own, revision, true);
+    const renewed = await this.#meta.swap(key, this.#value(), revision, true);
     if (renewed !== undefined) {
       this.#revision = renewed;
       return true;
     }
     // A renewal whose answer was lost is one all the same.
     const found = await this.#meta.get(key);
-    const isOwn = found !== undefined && Buffer.compare(found.value, this.#own) === 0;
+    const isOwn = found !== undefined && holderOf(found.value).id === this.#id;
     this.#revision = isOwn ? found.revision : undefined;
     return isOwn;
   }
+
+  #value(): Uint8Array {
+    return new TextEncoder().encode(this.#id + (this.#yields() ? yieldingMark : ""));
+  }
+}
+
+function holderOf(value: Uint8Array): { readonly id: string; readonly yields: boolean } {
+  const text = new TextDecoder().decode(value);
+  const yields = text.endsWith(yieldingMark);
+  return { id: yields ? text.slice(0, -yieldingMark.length) : text, yields };
 }

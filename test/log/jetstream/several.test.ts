@@ -5,11 +5,12 @@ import { createInterface } from "node:readline";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { describe, expect, type TestContext, test } from "vitest";
-import type { EventLog } from "../../../src/log/contract.ts";
+import { type EventLog, holdKey } from "../../../src/log/contract.ts";
 import { readIdentity, writeIdentity } from "../../../src/log/jetstream/identity.ts";
 import { type JetStreamLogOptions, openJetStreamLog } from "../../../src/log/jetstream/index.ts";
 import { Lease } from "../../../src/log/jetstream/lease.ts";
 import { Meta } from "../../../src/log/jetstream/meta.ts";
+import { ensureStreams } from "../../../src/log/jetstream/stream.ts";
 import { streamOf } from "../../../src/log/jetstream/subjects.ts";
 import { natsForFile } from "../../support/nats.ts";
 import { until } from "../../support/until.ts";
@@ -152,8 +153,28 @@ describe.concurrent("several servers", () => {
     expect(sequences.filter((sequence) => sequence > last.sequence && !seen.has(sequence))).toEqual([]);
   });
 
+  test("one that nobody tells what to hold lets another look after the log, which does", async (context) => {
+    const namespace = freshNamespace();
+    const retention = { events: 5 };
+    const idle = await server(context, namespace, { retention });
+    // As a server leaves it that keeps projections.
+    await idle.append({ events: [event("a", "0")], state: new Map([[holdKey, new TextEncoder().encode("1")]]) });
+    await idle.close();
+    const still = await server(context, namespace, { retention });
+    expect(still.isKeeper).toBe(true);
+    for (let n = 1; n < 20; n++) await still.append({ events: [event("a", `${n}`)] });
+    expect(still.worker("a")?.retainedEvents).toBe(19);
+    const working = await server(context, namespace, { retention });
+    expect(working.isKeeper).toBe(false);
+    working.holdAfter(Number.POSITIVE_INFINITY);
+    await until(() => working.isKeeper && !still.isKeeper, "the one that was told to look after the log");
+    await until(() => still.worker("a")?.retainedEvents === 5, "what is too much to go");
+  });
+
   test("one of several has the lease; another takes it when it is given back, or when nobody renews it", async (context) => {
     const namespace = freshNamespace();
+    const manager = await jetstreamManager(await connectionOf(context));
+    await ensureStreams(manager, { namespace, replicas: 1, maxBytes: undefined });
     const held = new Set<string>();
     const lease = async (name: string) => new Lease(await metaOf(context, namespace), name, () => held.add(name));
     const [one, two] = [await lease("one"), await lease("two")];
