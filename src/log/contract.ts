@@ -89,6 +89,8 @@ export interface AppendResult {
   readonly firstSequence: number;
   /** Position after the last event, in the scopes of its worker and its job; the head where the batch had none. */
   readonly last: Position;
+  /** When it was committed, by the time of the log: that of its events, in milliseconds since the epoch. */
+  readonly timeMs: number;
 }
 
 /** What a scope holds. Positions count in the scope: the events of a single worker, or of a job; else those of the runtime only. */

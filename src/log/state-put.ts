@@ -1,10 +1,10 @@
 import type { AppendResult, StatePut } from "./contract.ts";
 
 /** Bytes of an encoded `AppendResult`, always. */
-export const resultBytes = 7 * 8;
+export const resultBytes = 8 * 8;
 
-/** Writes where a batch went: seven doubles, so that room for it can be left before it is known. */
-export function writeResult(target: Uint8Array, at: number, { firstSequence, last }: AppendResult): void {
+/** Writes where a batch went, and when: eight doubles, so that room for it can be left before it is known. */
+export function writeResult(target: Uint8Array, at: number, { firstSequence, last, timeMs }: AppendResult): void {
   const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
   view.setFloat64(at, firstSequence);
   view.setFloat64(at + 8, last.sequence);
@@ -13,6 +13,7 @@ export function writeResult(target: Uint8Array, at: number, { firstSequence, las
   view.setFloat64(at + 32, last.workerOrdinal);
   view.setFloat64(at + 40, last.jobHash);
   view.setFloat64(at + 48, last.jobOrdinal);
+  view.setFloat64(at + 56, timeMs);
 }
 
 /** Reads what `writeResult` wrote. */
@@ -28,6 +29,7 @@ export function readResult(value: Uint8Array, at: number): AppendResult {
       jobHash: view.getFloat64(at + 40),
       jobOrdinal: view.getFloat64(at + 48),
     },
+    timeMs: view.getFloat64(at + 56),
   };
 }
 

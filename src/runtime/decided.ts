@@ -27,19 +27,12 @@ export async function appendDecided(
 }
 
 /**
- * What time it is for what is forgotten by age, in milliseconds since the epoch. On a shared log that is the log's time: by the
- * clock of a server that is ahead, all would forget too early.
+ * What time it is for whatever compares now with a time that the log gave out: of events, and of what was committed with them.
+ * Milliseconds since the epoch. On a shared log that is the log's time, which goes on with every server that says that it is
+ * there: the clocks of servers differ, and by one that is ahead all would be forgotten, or be over, too early.
  */
 export function ageTime(log: EventLog, clock: Clock): number {
   return log.isShared ? log.timeMs : clock.now();
-}
-
-/**
- * The time to put down for what is to be forgotten some time after now. The log's time may stand still before the first append
- * after a pause, and a clock may be behind: of both the later, so that nothing is forgotten too early.
- */
-export function useTime(log: EventLog, clock: Clock): number {
-  return Math.max(ageTime(log, clock), clock.now());
 }
 
 /**

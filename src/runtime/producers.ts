@@ -4,7 +4,7 @@ import { TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { AppendResult, EventLog, PendingEvent, StatePut } from "../log/contract.ts";
 import { readResult, resultBytes, writeResult } from "../log/state-put.ts";
-import { ageTime, useTime } from "./decided.ts";
+import { ageTime } from "./decided.ts";
 import { memoryOf } from "./publisher.ts";
 
 /** A batch that a producer published: enough to know it again and to answer it again. */
@@ -145,7 +145,7 @@ export class Producers {
         this.#leaving.add(id);
       }
       const kept = batches.slice(1 - limits.maxProducerBatches);
-      const bytes = encodeProducer(kept, batch, useTime(this.#log, this.#clock));
+      const bytes = encodeProducer(kept, batch);
       return state.set(`${producerPrefix}${producerId}`, { bytes, resultAt: newestResultAt });
     };
     try {
@@ -211,24 +211,19 @@ function requireNext(producerId: string, first: number, batches: readonly Rememb
   );
 }
 
-/** Where the result of the newest batch lies, behind the time of the last use. */
-const newestResultAt = 8;
+/** Where the result of the newest batch lies, which says also when the producer was used last. */
+const newestResultAt = 0;
 /** First, count and checksum of a batch, and its result. */
 const batchBytes = 3 * 8 + resultBytes;
 
 function lastUseOf(value: Uint8Array): number {
-  return new DataView(value.buffer, value.byteOffset, value.byteLength).getFloat64(0);
+  return readResult(value, newestResultAt).timeMs;
 }
 
 /** What is remembered of a producer as the log's state keeps it: the newest batch first, with room for its result. */
-function encodeProducer(
-  kept: readonly RememberedBatch[],
-  newest: Omit<RememberedBatch, "result">,
-  lastUseMs: number,
-): Uint8Array {
-  const value = new Uint8Array(8 + (kept.length + 1) * batchBytes);
+function encodeProducer(kept: readonly RememberedBatch[], newest: Omit<RememberedBatch, "result">): Uint8Array {
+  const value = new Uint8Array(newestResultAt + (kept.length + 1) * batchBytes);
   const view = new DataView(value.buffer);
-  view.setFloat64(0, lastUseMs);
   let at = newestResultAt;
   for (const batch of [newest, ...kept.toReversed()]) {
     if ("result" in batch) writeResult(value, at, batch.result as AppendResult);

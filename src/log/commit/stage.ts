@@ -44,7 +44,7 @@ export function stageGroup(
   try {
     const numbering = new Numbering(index, firstSequence, timeMs, timePrefix.length, grown, created, forgottenJobs);
     const { events, storedBytes } = numbering.number(appends);
-    const results = resultsOf(index, appends, events);
+    const results = resultsOf(index, appends, events, timeMs);
     const state = stateOf(appends, results);
     const placement = place(events, storedBytes);
     index.stage(events, placement, grown);
@@ -169,7 +169,12 @@ function stateOf(appends: readonly PendingAppend[], results: readonly AppendResu
   return state ?? noState;
 }
 
-function resultsOf(index: LogIndex, appends: readonly PendingAppend[], events: EventArrays): AppendResult[] {
+function resultsOf(
+  index: LogIndex,
+  appends: readonly PendingAppend[],
+  events: EventArrays,
+  timeMs: number,
+): AppendResult[] {
   const results: AppendResult[] = [];
   let at = 0;
   for (const { batch } of appends) {
@@ -178,7 +183,8 @@ function resultsOf(index: LogIndex, appends: readonly PendingAppend[], events: E
     const last = at - 1;
     if (count === 0) {
       const sequence = at > 0 ? (events.sequences[last] as number) : index.head.sequence;
-      results.push({ firstSequence: sequence, last: { ...origin, sequence, ordinal: index.head.ordinal + at } });
+      const head = { ...origin, sequence, ordinal: index.head.ordinal + at };
+      results.push({ firstSequence: sequence, last: head, timeMs });
       continue;
     }
     results.push({
@@ -191,6 +197,7 @@ function resultsOf(index: LogIndex, appends: readonly PendingAppend[], events: E
         jobHash: index.jobSubjects.hashOf(events.jobs?.[last] ?? 0),
         jobOrdinal: events.jobOrdinals?.[last] ?? 0,
       },
+      timeMs,
     });
   }
   return results;

@@ -1,7 +1,7 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { EventLog } from "../../log/contract.ts";
+import { ageTime } from "../decided.ts";
 import { boundsOf } from "../requests-jobs.ts";
 import { ActiveJob } from "./active.ts";
 import * as ends from "./ends.ts";
@@ -59,14 +59,15 @@ export class JobFollower {
   /** Lets a job that was submitted to another server, or to the runtime before this one, wait in its queue here. */
   inherit(entry: JobEntry): ActiveJob {
     const { log, clock, scheduler } = this.#parts;
-    const job = readJob(log.state(recordKey(entry.id)) as Uint8Array);
+    const record = log.state(recordKey(entry.id)) as Uint8Array;
+    const { submitTimeMs } = readHeader(record);
+    const job = readJob(record);
     const active = new ActiveJob(entry, scheduler.lane(entry.operation), job.deferred);
     active.inherited = true;
     entry.active = active;
     if (entry.state === JobState.QUEUED) {
       active.lane.waiting++;
-      const createdMs = job.createTime === undefined ? clock.now() : timestampMs(job.createTime);
-      scheduler.wait(active, boundsOf(job.timeouts), Math.max(0, clock.now() - createdMs));
+      scheduler.wait(active, boundsOf(job.timeouts), Math.max(0, ageTime(log, clock) - submitTimeMs));
     }
     return active;
   }

@@ -6,7 +6,7 @@ import type { Clock } from "../../base/clock.ts";
 import { hasReason, TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { AppendBatch, EventLog, StatePut } from "../../log/contract.ts";
-import { appendDecided, useTime } from "../decided.ts";
+import { appendDecided } from "../decided.ts";
 import { prepareBatch } from "../prepared-batch.ts";
 import type { Decision, EventPublisher } from "../publisher.ts";
 import type { PayloadInit } from "../worker.ts";
@@ -64,7 +64,7 @@ export class JobLedger {
 
   /** Commits a new job while it is wanted, and says whether it was. @throws TailraceError as `EventLog.append`. */
   async submitted(job: Job, key: string, use: KeyUse | undefined, isWanted: () => boolean): Promise<boolean> {
-    const unknown = { beforeSequence: 0, beforeOrdinal: 0, owner: this.#self.id };
+    const unknown = { beforeSequence: 0, beforeOrdinal: 0, submitTimeMs: 0, owner: this.#self.id };
     const appended = await this.#publisher.appendDecided(() => {
       if (!isWanted()) return undefined;
       const state = new Map<string, StatePut>();
@@ -160,11 +160,9 @@ export class JobLedger {
         const record = this.#log.state(recordKey(entry.id));
         const header = record === undefined ? undefined : readHeader(record);
         if (record === undefined || header === undefined || isTerminal(header.state) || !may(header)) return undefined;
-        const endTimeMs = this.#clock.now();
         const job = readJob(record);
-        const events = transitions.ended(job, end, endTimeMs);
-        const agesFromMs = useTime(this.#log, this.#clock);
-        const put = endedRecord({ ...headerOf(end.state, header), endTimeMs: agesFromMs }, job);
+        const events = transitions.ended(job, end, this.#clock.now());
+        const put = endedRecord(headerOf(end.state, header), job);
         const state = new Map<string, StatePut>([[recordKey(entry.id), put]]);
         // Also where there is none: one that is on its way is refused then.
         if (this.#log.isShared) state.set(`${askPrefix}${entry.id}`, null);
@@ -280,7 +278,8 @@ export class JobLedger {
 
 function headerOf(
   state: JobState,
-  { beforeSequence, beforeOrdinal, owner }: Pick<RecordHeader, "beforeSequence" | "beforeOrdinal" | "owner">,
+  before: Pick<RecordHeader, "beforeSequence" | "beforeOrdinal" | "submitTimeMs" | "owner">,
 ): RecordHeader {
-  return { state, beforeSequence, beforeOrdinal, endSequence: 0, endTimeMs: 0, owner };
+  const { beforeSequence, beforeOrdinal, submitTimeMs, owner } = before;
+  return { state, beforeSequence, beforeOrdinal, submitTimeMs, endSequence: 0, endTimeMs: 0, owner };
 }

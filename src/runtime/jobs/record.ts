@@ -20,7 +20,9 @@ export interface RecordHeader {
   /** Position before the job's first event. */
   readonly beforeSequence: number;
   readonly beforeOrdinal: number;
-  /** Sequence of the event that ended the job, and since when its age counts, in milliseconds since the epoch; 0: it has not ended. */
+  /** When it was submitted, by the time of the log, in milliseconds since the epoch: clocks of servers differ. */
+  readonly submitTimeMs: number;
+  /** Sequence of the event that ended the job, and when that was, by the time of the log; 0: it has not ended. */
   readonly endSequence: number;
   readonly endTimeMs: number;
   /** Id of the server that runs the job, or in whose queue it waits; empty where the log is not shared. */
@@ -28,12 +30,11 @@ export interface RecordHeader {
 }
 
 const version = 1;
-/** Where the place of the batch that submitted the job lies, that of the batch that ended it, and the time of its end. */
+/** Where the place and time of the batch that submitted the job lie, and those of the batch that ended it. */
 const submittedAt = 2;
 const endedAt = submittedAt + resultBytes;
-const endTimeAt = endedAt + resultBytes;
 /** Then follow the lengths of the owner's id and of the operation's name, both of these, and the job. */
-const headerBytes = endTimeAt + 8;
+const headerBytes = endedAt + resultBytes;
 const ownerAt = headerBytes + 4;
 
 /** A record that is committed with the batch that submits the job, and says where that went. */
@@ -65,11 +66,11 @@ function withHeader(header: RecordHeader, name: Uint8Array, body: Uint8Array): U
   const view = new DataView(record.buffer);
   view.setUint8(0, version);
   view.setUint8(1, header.state);
-  const { beforeSequence, beforeOrdinal, endSequence } = header;
+  const { beforeSequence, beforeOrdinal, submitTimeMs, endSequence, endTimeMs } = header;
   const before = { ...origin, sequence: beforeSequence, ordinal: beforeOrdinal };
-  writeResult(record, submittedAt, { firstSequence: beforeSequence + 1, last: before });
-  writeResult(record, endedAt, { firstSequence: endSequence, last: { ...origin, sequence: endSequence } });
-  view.setFloat64(endTimeAt, header.endTimeMs);
+  const end = { ...origin, sequence: endSequence };
+  writeResult(record, submittedAt, { firstSequence: beforeSequence + 1, last: before, timeMs: submitTimeMs });
+  writeResult(record, endedAt, { firstSequence: endSequence, last: end, timeMs: endTimeMs });
   view.setUint16(headerBytes, owner.length);
   view.setUint16(headerBytes + 2, name.length);
   record.set(owner, ownerAt);
@@ -81,15 +82,17 @@ function withHeader(header: RecordHeader, name: Uint8Array, body: Uint8Array): U
 export function readHeader(record: Uint8Array): RecordHeader {
   const view = viewOf(record);
   if (view.getUint8(0) !== version) throw new Error(`a job's record has version ${view.getUint8(0)}, not ${version}`);
-  const { firstSequence, last } = readResult(record, submittedAt);
+  const { firstSequence, last, timeMs: submitTimeMs } = readResult(record, submittedAt);
+  const end = readResult(record, endedAt);
   const beforeSequence = firstSequence - 1;
   return {
     state: view.getUint8(1) as JobState,
     beforeSequence,
     // The events of one batch follow each other without holes.
     beforeOrdinal: last.ordinal - (last.sequence - beforeSequence),
-    endSequence: readResult(record, endedAt).last.sequence,
-    endTimeMs: view.getFloat64(endTimeAt),
+    submitTimeMs,
+    endSequence: end.last.sequence,
+    endTimeMs: end.timeMs,
     owner: new TextDecoder().decode(record.subarray(ownerAt, nameAt(record))),
   };
 }

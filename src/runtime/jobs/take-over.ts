@@ -1,8 +1,8 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import type { Clock } from "../../base/clock.ts";
 import { limits } from "../../base/limits.ts";
 import type { EventLog } from "../../log/contract.ts";
+import { ageTime } from "../decided.ts";
 import { boundsOf } from "../requests-jobs.ts";
 import * as ends from "./ends.ts";
 import type { JobLedger, MayChange } from "./ledger.ts";
@@ -92,9 +92,9 @@ export class TakeOver {
   #waitedMs(entry: JobEntry): number | undefined {
     const { log, ledger, clock } = this.#parts;
     if (!log.isKeeper || entry.state !== JobState.QUEUED) return undefined;
-    const { job } = ledger.record(entry.id);
+    const { header, job } = ledger.record(entry.id);
     const { queueMs } = boundsOf(job.timeouts);
-    if (queueMs === undefined || job.createTime === undefined) return undefined;
-    return clock.now() - timestampMs(job.createTime) >= queueMs ? queueMs : undefined;
+    if (queueMs === undefined) return undefined;
+    return ageTime(log, clock) - header.submitTimeMs >= queueMs ? queueMs : undefined;
   }
 }

@@ -59,9 +59,10 @@ export function movedState(key: string, value: Uint8Array, moved: Moved): Uint8A
     });
   }
   if (key.startsWith(producerPrefix)) {
-    return movedProducer(value, ({ firstSequence, last }) => ({
+    return movedProducer(value, ({ firstSequence, last, timeMs }) => ({
       firstSequence: moved.sequence(firstSequence),
       last: moved.position(last.sequence),
+      timeMs,
     }));
   }
   if (key.startsWith(transcriptPrefix)) return movedTranscript(value, (sequence) => moved.sequence(sequence));

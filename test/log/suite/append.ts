@@ -93,13 +93,14 @@ export function appendSuite({ create }: Implementation): void {
     test("time never decreases, whatever the clock does, and is in the stored bytes", async () => {
       const clock = new ManualClock(1_700_000_000_123);
       const log = await create().open({ clock });
-      await log.append({ events: [event("a", "1")] });
+      const results = [await log.append({ events: [event("a", "1")] })];
       clock.advance(877);
-      await log.append({ events: [event("a", "2")] });
+      results.push(await log.append({ events: [event("a", "2")] }));
       const now = clock.now();
       clock.now = () => now - 5_000;
-      await log.append({ events: [event("a", "3")] });
+      results.push(await log.append({ events: [event("a", "3")] }));
       const seen = await readAll(log);
+      expect(results.map(({ timeMs }) => timeMs)).toEqual(seen.map((one) => one.timeMs));
       expect(seen.map((one) => one.timeMs)).toEqual([1_700_000_000_123, 1_700_000_001_000, 1_700_000_001_000]);
       await log.close();
     });

@@ -91,6 +91,31 @@ test("a job whose operation the others do not have waits for one that does, or f
   expect(c.calls.map(({ job }) => job.id)).toEqual([patient]);
 });
 
+test.each([
+  ["ahead", 36_000_000],
+  ["behind", -36_000_000],
+])("a job waits as long as it may where the clock of who takes it over is %s", async (_, wrongByMs) => {
+  const servers = new ServersInMemory();
+  const [a, b] = [servers.start(["work", "rare"]), servers.start(["work"])];
+  // No clock is moved back: its timers would wait.
+  if (wrongByMs > 0) b.clock.advance(wrongByMs);
+  else for (const clock of [servers.clock, a.clock]) clock.advance(-wrongByMs);
+  b.log.takeOver();
+  await servers.turn();
+  const options = { deferred: true, timeouts: { queueMs: 120_000 } };
+  // One goes into a queue of the other server, and one waits for a server that has its operation.
+  const jobs = [await servers.submit(a, "work", options), await servers.submit(a, "rare", options)];
+  const states = () => jobs.map((id) => getJob(b.runtime, id).state);
+  a.crash();
+  await servers.lose();
+  expect(states()).toEqual([JobState.QUEUED, JobState.QUEUED]);
+  await servers.advance(80_000);
+  expect(states()).toEqual([JobState.QUEUED, JobState.QUEUED]);
+  await servers.advance(30_000);
+  expect(states()).toEqual([JobState.TIMED_OUT, JobState.TIMED_OUT]);
+  expect(servers.faults).toEqual([]);
+});
+
 test("jobs of a log that had one server are taken over by the servers that share it now", async () => {
   const before = jobRuntime();
   before.runtime.operation("work", { concurrency: 1 }, controlledHandler().handler);

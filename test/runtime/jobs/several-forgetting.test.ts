@@ -76,17 +76,18 @@ test("what is old is so by the log's time, whatever the clock of whoever forgets
   b.log.takeOver();
   b.clock.advance(10 * memoryMs);
   const forgotten = forgottenBy(b);
-  const job = await run(servers, a, "k");
+  const jobs = [await run(servers, a, "k"), await run(servers, b, "k2")];
   await servers.advance(memoryMs - 6_000);
   expect(forgotten).toEqual([]);
   await servers.advance(12_000);
-  expect(forgotten).toEqual([job]);
+  expect(forgotten).toEqual(jobs);
   // And now the other's is behind.
   servers.clock.advance(10 * memoryMs);
   b.clock.advance(10 * memoryMs);
   const late = await run(servers, a, "k");
+  const lateToo = await run(servers, b, "k2");
   await servers.advance(memoryMs - 6_000);
-  expect(forgotten).toEqual([job]);
+  expect(forgotten).toEqual(jobs);
   await servers.advance(12_000);
-  expect(forgotten).toEqual([job, late]);
+  expect(forgotten).toEqual([...jobs, late, lateToo]);
 });
