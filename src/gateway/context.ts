@@ -29,6 +29,8 @@ import type { WatchSink, WireForm } from "../stream/form.ts";
 /** What the gateway needs of a runtime. */
 export interface GatewayRuntime {
   readonly cursors: CursorCodec;
+  /** What time it is for the times of events, in milliseconds since the epoch. */
+  readonly timeMs: number;
   openWatch<Entries, Frame>(
     request: WatchEventsRequest,
     form: WireForm<Entries, Frame>,

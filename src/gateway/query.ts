@@ -26,7 +26,7 @@ export interface WatchQuery {
   readonly scope: PathScope;
   /** The header `Last-Event-ID`; empty: none. It beats every start in the query, which a reconnecting EventSource repeats. */
   readonly lastEventId: string;
-  /** Milliseconds since the epoch. */
+  /** By the time of events, in milliseconds since the epoch. */
   readonly nowMs: number;
   /** What the query may have. Default: everything that a watch has. */
   readonly parameters?: readonly Parameter[] | undefined;

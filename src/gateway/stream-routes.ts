@@ -69,5 +69,5 @@ function readRequest(
   parameters?: readonly Parameter[],
 ): WatchEventsRequest {
   const { query } = splitTarget(request);
-  return parseWatchQuery({ query, scope, lastEventId, nowMs: context.clock.now(), parameters });
+  return parseWatchQuery({ query, scope, lastEventId, nowMs: context.runtime.timeMs, parameters });
 }

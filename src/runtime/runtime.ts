@@ -35,7 +35,7 @@ import type { EventLog, LogHealth } from "../log/contract.ts";
 import type { WatchSink, WireForm } from "../stream/form.ts";
 import { Tail } from "../stream/tail.ts";
 import type { Watch } from "../stream/watch.ts";
-import { caughtUp } from "./decided.ts";
+import { ageTime, caughtUp } from "./decided.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import type { JobMemoryOptions } from "./jobs/memory.ts";
 import type { JobHandler, OperationOptions, SubmitOptions } from "./jobs/operation.ts";
@@ -315,6 +315,11 @@ export class Runtime {
   /** How many jobs are remembered, places are held for them in lists, jobs run, and job tokens are good. */
   get jobsHeld(): Jobs["held"] {
     return this.#jobs.held;
+  }
+
+  /** What time it is for the times of events, in milliseconds since the epoch: of a log that servers share, the log's. */
+  get timeMs(): number {
+    return ageTime(this.log, this.#clock);
   }
 
   /** Whether the log can be used. */

@@ -1,7 +1,7 @@
 import type { Clock, StopTimer } from "../base/clock.ts";
 import type { ReportError } from "../base/incident.ts";
 import type { EventLog } from "../log/contract.ts";
-import { appendDecided } from "./decided.ts";
+import { ageTime, appendDecided } from "./decided.ts";
 import type { WorkerProjection } from "./worker-projection.ts";
 import { forgettableWorkers } from "./workers.ts";
 
@@ -41,7 +41,8 @@ export class WorkerMemory {
     try {
       await appendDecided(this.#log, () => {
         if (!this.#log.isKeeper) return undefined;
-        const { workerIds, state } = forgettableWorkers(this.#log, this.#projection, this.#clock.now());
+        const now = ageTime(this.#log, this.#clock);
+        const { workerIds, state } = forgettableWorkers(this.#log, this.#projection, now);
         return workerIds.length === 0 ? undefined : { events: [], state, forgetWorkers: workerIds };
       });
     } catch (error) {

@@ -19,6 +19,7 @@ async function refusing(error: unknown): Promise<{ url: string; reported: [unkno
   };
   const runtime: GatewayRuntime = {
     cursors: new CursorCodec("refusing", 1n),
+    timeMs: 0,
     openWatch: async () => fail(),
     listWorkers: fail,
     lookUp: async (read) => read(),

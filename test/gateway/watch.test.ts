@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { EventSchema } from "../../gen/tailrace/v1/event_pb.ts";
 import { BookmarkSchema, StreamOpenedSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { WorkerOutcome } from "../../gen/tailrace/v1/payloads_pb.ts";
+import { MovableClock } from "../support/movable-clock.ts";
 import { serve } from "../support/serving.ts";
 import { openSse, type SseReader } from "../support/sse-reader.ts";
 
@@ -101,6 +102,16 @@ describe.each(versions)("a watch over SSE, %s", (version) => {
     await reader.find("opened");
     await worker.stdout("live");
     expect(await readTexts(reader, expected.length)).toEqual(expected);
+  });
+
+  it("reckons an age by the time of the events, whatever the clock of the server says", async () => {
+    const behind = new MovableClock();
+    behind.advance(-40 * 24 * 60 * 60 * 1000);
+    const { runtime, server } = await serve({ runtimeClock: behind });
+    for (const text of ["1", "2", "3"]) await runtime.worker("w").stdout(text);
+    const reader = await openSse(`${server.url}/v1/workers/w/events?kinds=output&since=1h`, { version });
+    await runtime.worker("w").stdout("live");
+    expect(await readTexts(reader, 4)).toEqual(["1", "2", "3", "live"]);
   });
 
   it("waits for a worker that does not exist yet", async () => {

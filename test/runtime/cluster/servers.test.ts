@@ -157,7 +157,7 @@ describe("producers", () => {
     clock.advance(limits.producerMemoryMs + 1);
     await stream.until();
     await publish(wrong, "r");
-    expect(one.log.state(`${producerPrefix}p`)).toBeUndefined();
+    for (const id of ["p", "q"]) expect(one.log.state(`${producerPrefix}${id}`)).toBeUndefined();
     expect(await publish(wrong, "p")).toMatchObject({ duplicate: false });
   });
 
@@ -277,6 +277,29 @@ test("the keeper forgets a worker, and every server does; its id is another work
     expect(runtime.getWorker(get).worker).toMatchObject({ workerId: "a", lastWorkerSequence: 2n });
     expect(runtime.getWorker(get).worker?.ended).toBeUndefined();
   }
+});
+
+test("a keeper whose clock is ahead forgets a worker no sooner, and tells the time of events", async () => {
+  const { servers, clock, done, stream, open } = await serversOf(1, { retention: { workerAgeMs: 1_000 } });
+  const [one] = servers;
+  const ahead = new ManualClock(clock.now() + 2 * limits.workerMemoryMs);
+  const keeper = open(ahead);
+  keeper.log.takeOver();
+  await stream.until();
+  await done(one.runtime.worker("a").end({ outcome: 1 }));
+  const passes = async (ms: number) => {
+    clock.advance(ms);
+    // What is said makes the time of the log go on.
+    await done(one.runtime.publish(customEvents("b", 1)));
+    await done(one.runtime.publish(customEvents("b", 1)));
+    ahead.advance(2 * 60 * 60 * 1000);
+    await stream.until();
+    expect(keeper.runtime.timeMs).toBe(clock.now());
+  };
+  await passes(limits.workerMemoryMs / 2);
+  expect(one.log.worker("a")).toMatchObject({ retainedEvents: 0 });
+  await passes(limits.workerMemoryMs / 2 + 1);
+  expect(one.log.worker("a")).toBeUndefined();
 });
 
 describe("transcripts", () => {
