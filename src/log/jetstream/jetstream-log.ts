@@ -24,6 +24,7 @@ import { Progress } from "./progress.ts";
 import { Publisher } from "./publisher.ts";
 import { MissingMessages, Reader } from "./reader.ts";
 import { ServerCheck } from "./server-check.ts";
+import type { StreamOptions } from "./settings.ts";
 import type { Snapshots } from "./snapshots.ts";
 import { streamOf } from "./subjects.ts";
 import { StreamTail } from "./tail.ts";
@@ -44,6 +45,8 @@ export interface LogParts {
   readonly meta: Meta;
   readonly snapshots: Snapshots;
   readonly namespace: string;
+  /** How the stream was asked for. */
+  readonly stream: StreamOptions;
   readonly kept: KeptIdentity;
   readonly fold: Fold;
   /** What this server wants of retention, which holds for all as long as it has the lease. */

@@ -1,4 +1,5 @@
 import type { StreamInfo } from "@nats-io/jetstream";
+import { hasReason } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { BucketWatch } from "./bucket-watch.ts";
 import { isNoAnswer, isNoRoom } from "./errors.ts";
@@ -9,6 +10,7 @@ import type { Keeper } from "./keeper.ts";
 import type { LostMessages } from "./lost.ts";
 import { purge } from "./purge.ts";
 import { Removals } from "./removals.ts";
+import { SettingsWatch } from "./settings-watch.ts";
 import { SnapshotCut } from "./snapshot.ts";
 import { findStream, isNoStream } from "./stream.ts";
 import { streamOf } from "./subjects.ts";
@@ -68,6 +70,7 @@ export class Maintenance {
   /** The newest wish for a snapshot that was heard. */
   #wanted = 0;
   readonly #bucket: BucketWatch;
+  readonly #settings: SettingsWatch;
 
   constructor(parts: LogParts, keeper: Keeper, actions: MaintenanceActions) {
     this.#parts = parts;
@@ -75,6 +78,7 @@ export class Maintenance {
     this.#actions = actions;
     this.#sweep = new Sweep(parts.manager, parts.namespace);
     this.#bucket = new BucketWatch(parts.namespace, parts.report);
+    this.#settings = new SettingsWatch(parts.stream, parts.report);
     this.#kept = parts.kept;
     this.#keptThrough = parts.fold.last;
     parts.link.subscribe((connected) => {
@@ -142,6 +146,7 @@ export class Maintenance {
       );
       return;
     }
+    this.#settings.look(stream.config);
     await this.#checkGeneration();
     if (this.#stopped) return;
     const place = this.#purgeable(stream);
@@ -237,6 +242,8 @@ export class Maintenance {
     if (isNoRoom(error)) this.#isFull = true;
     const { link, report } = this.#parts;
     if (this.#stopped || link.awaySinceMs !== undefined || isNoAnswer(error)) return;
+    // What the log refuses by itself, it says is missing.
+    if (hasReason(error, "log_unavailable") && error.cause === undefined) return;
     if (performance.now() < this.#nextReportMs) return;
     this.#nextReportMs = performance.now() + limits.natsTroubleMs;
     report(new Error("Looking after the log's stream failed. It is tried again.", { cause: error }));

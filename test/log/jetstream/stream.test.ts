@@ -1,11 +1,13 @@
-import { StorageType, type StreamConfig } from "@nats-io/jetstream";
+import { DiscardPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import { Kvm, type KvOptions } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-node";
 import { expect, onTestFinished, test } from "vitest";
 import { openJetStreamLog } from "../../../src/log/jetstream/index.ts";
 import { bucketOf, bucketStreamOf, streamOf, subjectsOf } from "../../../src/log/jetstream/subjects.ts";
+import { setLimit } from "../../conformance/set-limit.ts";
 import { natsForFile, startNatsCluster } from "../../support/nats.ts";
-import { eventually } from "../../support/until.ts";
+import { eventually, until } from "../../support/until.ts";
+import { events } from "../harness.ts";
 import { asOperator, freshNamespace } from "./support.ts";
 
 const nats = natsForFile();
@@ -114,6 +116,27 @@ test("what is wrong of the stream and of the bucket is said at once, and nothing
       `The stream ${stream} exists with another configuration: max_msgs is 50 instead of -1. The stream ${bucket} exists with another configuration: max_age is 5000000000 instead of 0. Change them to that (nats stream edit ${stream}; nats stream edit ${bucket}), or choose another namespace.`,
     ),
   );
+});
+
+test("settings that are changed while a log runs are told the operator once, and that they fit again", async () => {
+  setLimit("natsLookMs", 20);
+  const namespace = freshNamespace();
+  const faults: string[] = [];
+  const onError = (error: unknown) => faults.push((error as Error).message);
+  const log = await openJetStreamLog({ servers: [nats().url], namespace, onError });
+  onTestFinished(() => log.close());
+  const stream = streamOf(namespace);
+  const update = (config: Partial<StreamConfig>) =>
+    asOperator(nats().url, (manager) => manager.streams.update(stream, config));
+  await update({ max_msgs: 50, discard: DiscardPolicy.Old });
+  await until(() => faults.length > 0, "the operator to be told");
+  await log.append({ events: events("w", 3) });
+  await update({ max_msgs: -1, discard: DiscardPolicy.New });
+  await until(() => faults.length > 1, "the operator to be told again");
+  expect(faults).toEqual([
+    `The stream ${stream} was changed: discard is "old" instead of "new", max_msgs is 50 instead of -1. Change it back (nats stream edit ${stream}): until then events may be lost or refused, and no server can be started.`,
+    `The stream ${stream} has the settings of the log again.`,
+  ]);
 });
 
 test("a log that is to have more replicas has them in its bucket as well once what is said was done", async () => {
