@@ -30,9 +30,21 @@ describe("the times of an outage fit each other", () => {
   });
 
   test("a watch stays for as long as it takes NATS to elect a leader, and is told before it ends", () => {
-    for (const ms of [limits.natsAwayMs, limits.natsSilentMs, limits.logRetryMs, limits.logNoticeMs]) {
+    const unusedMs = [limits.natsAwayMs, limits.natsSilentMs, limits.natsRefusedMs, limits.natsStuckMs];
+    for (const ms of [...unusedMs, limits.logRetryMs, limits.logNoticeMs]) {
       expect(2 * ms).toBeLessThan(limits.logUnavailableMs);
     }
+  });
+
+  test("what is said of writes or the tail is seen more than once before, and no sooner than a leader is missed", () => {
+    expect(2 * limits.natsProbeMs).toBeLessThan(limits.natsRefusedMs);
+    expect(2 * limits.natsLookMs).toBeLessThan(limits.natsStuckMs);
+    expect(limits.natsRefusedMs).toBeGreaterThanOrEqual(limits.natsSilentMs);
+    expect(limits.natsStuckMs).toBeGreaterThanOrEqual(limits.natsSilentMs);
+  });
+
+  test("who asks for something of a job is told before it gives up", () => {
+    expect(limits.jobAnswerMs + writeMs).toBeLessThan(limits.requestTimeoutMs);
   });
 
   test("nothing is purged under those that wait for the log or for a keeper", () => {
