@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { limits } from "../../base/limits.ts";
+import { openFailed } from "./errors.ts";
 import { type KeptIdentity, readIdentity, writeIdentity } from "./identity.ts";
 import { leaseRevision } from "./lease.ts";
 import type { Meta } from "./meta.ts";
@@ -13,6 +14,8 @@ const lookMs = 250;
  *
  * @param through sequence in the stream that it must hold, `after` that which the newest one held.
  * @returns the identity if nobody runs, since the lease is neither taken nor renewed; undefined: look again.
+ * @throws TailraceError `log_open_failed` if somebody runs who keeps none, such as where there is no room: that one still knows
+ *   more than a new generation would.
  */
 export async function askForSnapshot(
   meta: Meta,
@@ -30,8 +33,13 @@ export async function askForSnapshot(
     const asked = await ask(meta, generation, through);
     if (asked === undefined || (await snapshots.through()) > after) return undefined;
     isThere ||= (await leaseRevision(meta)) !== lease;
-    // One that runs and keeps none, such as where there is no room, still knows more than a new generation would.
-    if (performance.now() > (isThere ? deadline : takenBy)) return isThere ? undefined : asked;
+    if (!isThere && performance.now() > takenBy) return asked;
+    if (performance.now() > deadline) {
+      throw openFailed(
+        "io",
+        "The log's stream lacks messages that no snapshot holds, and the server that looks after it keeps none. See what that server says, and open the log again.",
+      );
+    }
     await delay(lookMs);
   }
 }
