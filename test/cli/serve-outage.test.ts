@@ -4,10 +4,10 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { type WatchStatus, watch } from "../../src/client/index.ts";
-import { streamOf } from "../../src/log/jetstream/subjects.ts";
+import { streamOf, subjectsOf } from "../../src/log/jetstream/subjects.ts";
 import { edges, rpcEdges } from "../conformance/edges/index.ts";
 import { resumeFrom, view } from "../conformance/viewer.ts";
-import { deleteStream } from "../log/jetstream/support.ts";
+import { asOperator, deleteStream } from "../log/jetstream/support.ts";
 import { type NatsProcess, startNats } from "../support/nats.ts";
 import { scratchDirectory } from "../support/scratch.ts";
 import { stablePort } from "../support/stable-port.ts";
@@ -64,6 +64,32 @@ test.each([
   expect(await process.ended).toBe(0);
   expect(process.stderr).toMatch(lines);
   nats.resume();
+});
+
+test("a server whose stream takes no events says so once, and is not ready until it does; who watches hears nothing of it", async () => {
+  const nats = await startNats();
+  const { process, url } = await startServe(serveArgs(nats, 0));
+  await publish(url, ["1"]);
+  const viewer = await view(edges[0] as (typeof edges)[number], url).live();
+  const take = (...subjects: string[]) =>
+    asOperator(nats.url, (manager) => manager.streams.update(streamOf(namespace), { subjects }));
+  // Where it keeps its own state, it is heard.
+  await take(`tailrace.${namespace}.c`);
+  const reasons = async () => {
+    const answer = await fetch(`${url}/readyz`);
+    return ((await answer.json()) as { reasons: { message: string }[] }).reasons.map(({ message }) => message);
+  };
+  const sentence = "NATS does not take what is written to the log: there is no stream that takes it.";
+  const refused = tailrace(["publish", "-q", "--server", url, "--worker", "w", "--text"], { input: "2" });
+  await eventually(async () => expect(await reasons()).toEqual([sentence]));
+  refused.child.kill();
+  await take(subjectsOf(namespace));
+  await eventually(async () => expect(await reasons()).toEqual([]));
+  await process.until("stderr", /tailrace: the log can be used again\n/);
+  await publish(url, ["3"]);
+  while (!viewer.ids.includes("3")) await viewer.find("events");
+  expect(viewer.diagnostics.filter(({ message }) => message === sentence)).toEqual([]);
+  expect(process.stderr.split(sentence)).toHaveLength(2);
 });
 
 /** Keeps what the stream of a namespace is now, and gives how to put it in the place of what it is later. */
