@@ -66,7 +66,7 @@ test("without its identity a log begins a new generation of the same runtime, wh
   expect(await resume(OnExpired.CONTINUE_WITH_GAP)).toHaveLength(1);
 });
 
-test("a stream that others made says of which runtime it is once it was opened", async () => {
+test("the stream says of which runtime it is", async () => {
   const namespace = freshNamespace();
   const log = await openJetStreamLog({ servers: [nats().url], namespace, runtimeId: "the runtime" });
   await log.close();
