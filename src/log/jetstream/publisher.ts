@@ -248,9 +248,8 @@ export class Publisher {
       first !== undefined && group.appends.length === 1
         ? first.batch.events
         : group.appends.flatMap(({ batch }) => batch.events);
-    const messages = messagesOf(this.#namespace, head, events).map((message) =>
-      group.probes === "events" ? { ...message, subject: eventSubject(this.#namespace, "", "") } : message,
-    );
+    const encoded = messagesOf(this.#namespace, head, events);
+    const messages = group.probes === "events" ? encoded.map((message) => this.#asEvent(message)) : encoded;
     const kind = events.length > 0 ? "events" : (group.probes ?? "changes");
     const { subject } = messages.at(-1) as OutgoingMessage;
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
@@ -260,6 +259,10 @@ export class Publisher {
     } catch (error) {
       this.#sent.failed(number, error);
     }
+  }
+
+  #asEvent(message: OutgoingMessage): OutgoingMessage {
+    return { ...message, subject: eventSubject(this.#namespace, "", "") };
   }
 
   #publish(writer: string, number: number, messages: readonly OutgoingMessage[]): void {
