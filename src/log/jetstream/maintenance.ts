@@ -8,6 +8,7 @@ import { bornNow, fits, type KeptIdentity, readIdentity, writeIdentity } from ".
 import type { LogParts } from "./jetstream-log.ts";
 import type { Keeper } from "./keeper.ts";
 import type { LostMessages } from "./lost.ts";
+import { Places } from "./places.ts";
 import { purge } from "./purge.ts";
 import { Removals } from "./removals.ts";
 import { SettingsWatch } from "./settings-watch.ts";
@@ -15,7 +16,7 @@ import { SnapshotCut } from "./snapshot.ts";
 import { findStream, isNoStream } from "./stream.ts";
 import { streamOf } from "./subjects.ts";
 import { Sweep } from "./sweep.ts";
-import { isWallRaised, lowerWall, wallOf } from "./wall.ts";
+import { isWallRaised, lowerWall } from "./wall.ts";
 
 /** A snapshot takes its time; at least so many times as long passes until the next one. */
 const restFactor = 20;
@@ -55,8 +56,7 @@ export class Maintenance {
   /** The newest message at each loss of the connection since the last look: what came after it may be of another history. */
   #beforeLosses: readonly NonNullable<Fold["newest"]>[] = [];
   #nextSnapshotMs = performance.now() + limits.natsSnapshotMs;
-  /** How far the log was at earlier looks, oldest first. */
-  readonly #places: { readonly atMs: number; readonly through: number }[] = [];
+  readonly #places = new Places();
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> | undefined;
   #stopped = false;
@@ -149,7 +149,7 @@ export class Maintenance {
     this.#settings.look(stream.config);
     await this.#checkGeneration();
     if (this.#stopped) return;
-    const place = this.#purgeable(stream);
+    const place = this.#places.purgeable(stream, fold.last);
     const isFull = this.#isFull && performance.now() >= this.#nextReliefMs;
     // Before anything is written: what is kept for that is not much.
     if (isFull) await this.#makeRoom();
@@ -247,23 +247,6 @@ export class Maintenance {
     if (performance.now() < this.#nextReportMs) return;
     this.#nextReportMs = performance.now() + limits.natsTroubleMs;
     report(new Error("Looking after the log's stream failed. It is tried again.", { cause: error }));
-  }
-
-  /**
-   * Sequence in the stream up to which messages may go: a server that was away for a while finds what it has missed. Asked
-   * by every server, so that the next one to look after the stream knows it too.
-   */
-  #purgeable({ config, state }: StreamInfo): number {
-    const now = performance.now();
-    this.#places.push({ atMs: now, through: this.#parts.fold.last });
-    const wall = wallOf(config);
-    const isHalfFull = wall > 0 && state.bytes > wall / 2;
-    const young = isHalfFull ? -1 : this.#places.findIndex(({ atMs }) => now - atMs < limits.natsPurgeAfterMs);
-    const old = young < 0 ? this.#places.length : young;
-    if (old === 0) return 0;
-    // Of those that are old enough the newest is all that is needed.
-    this.#places.splice(0, old - 1);
-    return this.#places[0]?.through ?? 0;
   }
 
   /**
