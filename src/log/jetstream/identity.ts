@@ -8,6 +8,16 @@ const key = "identity";
 /** Where the stream itself says of which runtime it is: the bucket may be deleted, or what it says of the identity. */
 const runtimeKey = "tailrace-runtime-id";
 
+/** And after which sequence the events of its generation begin. */
+const baseKey = "tailrace-base-sequence";
+
+/**
+ * Where the mark is lost: events of which a message has fewer on average, and sequences that are left out for them at the most,
+ * since a cursor has room for 2^40 that were left out.
+ */
+const eventsPerMessage = 256;
+const maxUnmarked = 2 ** 36;
+
 /** Sequences that are left out when a log begins anew: more than can have been given out since the mark was raised. */
 const skippedSequences = 2 ** 30;
 
@@ -63,20 +73,30 @@ export function fits(identity: Identity, stream: StreamInfo): boolean {
  */
 export function bornNow(stream: StreamInfo, before: Identity | undefined, runtimeId: string | undefined): Identity {
   const { last_seq: bornAt } = stream.state;
+  const noted = stream.config.metadata ?? {};
+  // Nobody knows the mark any more, only how many messages there were.
+  const unmarked = Number(noted[baseKey] ?? 0) + Math.min(bornAt * eventsPerMessage, maxUnmarked);
+  const isFirst = before === undefined && noted[runtimeKey] === undefined;
+  const baseSequence = isFirst ? 0 : (before?.highWater.sequence ?? unmarked) + skippedSequences;
   return {
-    runtimeId: before?.runtimeId ?? stream.config.metadata?.[runtimeKey] ?? runtimeId ?? randomUUID(),
+    runtimeId: before?.runtimeId ?? noted[runtimeKey] ?? runtimeId ?? randomUUID(),
     generation: randomBytes(8).readBigUInt64BE(),
     streamCreated: stream.created,
-    baseSequence: before === undefined ? 0 : before.highWater.sequence + skippedSequences,
+    baseSequence,
     bornAt,
-    highWater: { stream: bornAt, sequence: before?.highWater.sequence ?? 0 },
+    highWater: { stream: bornAt, sequence: before?.highWater.sequence ?? baseSequence },
   };
 }
 
-/** Lets the stream say of which runtime it is, if it does not. Settles also if that failed: the next one to open it tries again. */
-export async function noteRuntime(manager: JetStreamManager, { config }: StreamInfo, runtimeId: string): Promise<void> {
+/** Lets the stream say whose it is, if it does not. Settles also if that failed: the next one to open it tries again. */
+export async function noteIdentity(
+  manager: JetStreamManager,
+  { config }: StreamInfo,
+  { runtimeId, baseSequence }: Identity,
+): Promise<void> {
+  const noted = { [runtimeKey]: runtimeId, [baseKey]: String(baseSequence) };
+  const isNoted = Object.entries(noted).every(([key, value]) => config.metadata?.[key] === value);
   // While the limit is raised the metadata changes under this.
-  if (config.metadata?.[runtimeKey] === runtimeId || isWallRaised(config)) return;
-  const metadata = { ...config.metadata, [runtimeKey]: runtimeId };
-  await manager.streams.update(config.name, { metadata }).catch(() => undefined);
+  if (isNoted || isWallRaised(config)) return;
+  await manager.streams.update(config.name, { metadata: { ...config.metadata, ...noted } }).catch(() => undefined);
 }

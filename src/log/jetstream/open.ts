@@ -14,7 +14,7 @@ import {
   fits,
   type Identity,
   type KeptIdentity,
-  noteRuntime,
+  noteIdentity,
   readIdentity,
   writeIdentity,
 } from "./identity.ts";
@@ -144,7 +144,7 @@ async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
     : await writeIdentity(meta, bornNow(found, before?.identity, runtimeId), before?.revision);
   if (kept === undefined) return undefined;
   const { identity } = kept;
-  await noteRuntime(manager, found, identity.runtimeId);
+  await noteIdentity(manager, found, identity);
   const snapshots = new Snapshots(meta, identity.generation);
   const fold = new Fold(opening.retention, identity.baseSequence, identity.bornAt);
   const snapshot = await snapshots.read();

@@ -10,7 +10,7 @@ import { Runtime } from "../../../src/runtime/runtime.ts";
 import { framesUntil } from "../../runtime/support.ts";
 import { type NatsCluster, type NatsProcess, natsForFile, startNatsCluster } from "../../support/nats.ts";
 import { eventually, until } from "../../support/until.ts";
-import { events, readAll, texts } from "../harness.ts";
+import { events, readAll, runtimeScope, texts } from "../harness.ts";
 import { asOperator, freshNamespace } from "./support.ts";
 
 const nats = natsForFile();
@@ -23,9 +23,9 @@ async function openedBy(namespace: string): Promise<EventLog> {
 
 test("a bucket that is deleted ends the log; opened again it is a new generation of the same runtime", async () => {
   const namespace = freshNamespace();
-  const logs = [await openedBy(namespace), await openedBy(namespace)];
-  await logs[0]?.append({ events: events("a", 5) });
-  const seen = texts(await readAll(logs[0] as EventLog));
+  const logs = [await openedBy(namespace), await openedBy(namespace)] as const;
+  const { last } = await logs[0].append({ events: events("a", 5) });
+  const seen = texts(await readAll(logs[0]));
   await asOperator(nats().url, (manager) => manager.streams.delete(bucketStreamOf(namespace)));
   for (const log of logs) {
     await until(() => !log.health().available, "the log to notice");
@@ -34,12 +34,17 @@ test("a bucket that is deleted ends the log; opened again it is a new generation
       error: { message: expect.stringContaining("The bucket of the log's stream was deleted. Start the server again") },
     });
   }
-  const again = [await openedBy(namespace), await openedBy(namespace)];
+  const again = [await openedBy(namespace), await openedBy(namespace)] as const;
+  const { firstSequence } = await again[0].append({ events: events("b", 1) });
+  expect(firstSequence).toBeGreaterThan(last.sequence);
   for (const log of again) {
-    expect(log.identity.runtimeId).toBe(logs[0]?.identity.runtimeId);
-    expect(log.identity.generation).not.toBe(logs[0]?.identity.generation);
-    expect(log.identity).toEqual(again[0]?.identity);
-    expect(texts(await readAll(log))).toEqual(seen);
+    expect(log.identity.runtimeId).toBe(logs[0].identity.runtimeId);
+    expect(log.identity.generation).not.toBe(logs[0].identity.generation);
+    expect(log.identity).toEqual(again[0].identity);
+    await until(() => log.bounds(runtimeScope).head.sequence >= firstSequence, "the log to have all");
+    const now = await readAll(log);
+    expect(texts(now)).toEqual([...seen, "b:1"]);
+    expect(now[0]?.sequence).toBeGreaterThan(last.sequence);
   }
 });
 
