@@ -1,15 +1,91 @@
+import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { limits } from "../../base/limits.ts";
+import type { PendingAppend } from "../commit/pending.ts";
 import type { PendingEvent } from "../contract.ts";
 import { encodeHead, encodeMessage, type GroupHead } from "./messages.ts";
 import { changeSubject, eventSubject } from "./subjects.ts";
+import type { WriteKind } from "./write-check.ts";
 
 /** Bytes that an event takes beside its body, about. */
 const eventOverheadBytes = 16;
+
+/** What a group may say besides its appends. */
+export type Control = Omit<GroupHead, "writer" | "number" | "timeMs" | "appends">;
+
+/** An append that waits. */
+export interface WaitingAppend extends PendingAppend {
+  /** Among those of this server. Those of a group follow each other. */
+  readonly number: number;
+  readonly base: number;
+  readonly after: ReadonlyMap<string, number> | undefined;
+}
+
+/** Appends, or something else, that the stream takes as one. */
+export interface Group {
+  readonly number: number;
+  readonly appends: readonly WaitingAppend[];
+  readonly control: Control;
+  /** It says nothing, and is sent as if it were this. Undefined: it is no probe. */
+  readonly probes?: WriteKind;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
 
 /** A message on its way. */
 export interface OutgoingMessage {
   readonly subject: string;
   readonly payload: Uint8Array;
+}
+
+/** The messages of a group as it goes out now. `timeMs`: when its events were accepted; 0: when the stream takes them. */
+export function encodeGroup(
+  namespace: string,
+  { number, appends, control, probes }: Group,
+  writer: string,
+  timeMs: number,
+): { readonly kind: WriteKind; readonly messages: readonly OutgoingMessage[] } {
+  const head: GroupHead = {
+    ...control,
+    writer,
+    number,
+    timeMs,
+    appends: appends.map(({ base, after, batch }) => {
+      const append = { ...batch, base, count: batch.events.length };
+      return after === undefined ? append : { ...append, after };
+    }),
+  };
+  const [first] = appends;
+  const events =
+    first !== undefined && appends.length === 1 ? first.batch.events : appends.flatMap(({ batch }) => batch.events);
+  const messages = messagesOf(namespace, head, events);
+  if (probes === undefined) return { kind: events.length > 0 ? "events" : "changes", messages };
+  if (probes === "changes") return { kind: probes, messages };
+  return { kind: probes, messages: messages.map((one) => ({ ...one, subject: eventSubject(namespace, "", "") })) };
+}
+
+/** Hands the messages of a group to NATS. `id` names it among all that the stream has; the answer goes to `reply`. */
+export function publishGroup(
+  connection: NatsConnection,
+  messages: readonly OutgoingMessage[],
+  id: string,
+  reply: string,
+): void {
+  for (let i = 0; i < messages.length; i++) {
+    const { subject, payload } = messages[i] as OutgoingMessage;
+    const isLast = i === messages.length - 1;
+    connection.publish(subject, payload, {
+      ...(isLast ? { reply } : {}),
+      ...(messages.length === 1 ? {} : { headers: batchHeaders(id, i + 1, isLast) }),
+    });
+  }
+}
+
+function batchHeaders(id: string, number: number, isLast: boolean) {
+  const own = headers();
+  own.set("Nats-Batch-Id", id);
+  own.set("Nats-Batch-Sequence", String(number));
+  if (isLast) own.set("Nats-Batch-Commit", "1");
+  return own;
 }
 
 /**

@@ -3,10 +3,11 @@ import type { Clock, StopTimer } from "../../base/clock.ts";
 import type { RetentionLimits } from "../../base/limits.ts";
 import { isNoRoom } from "./errors.ts";
 import type { Fold } from "./fold.ts";
+import type { Control } from "./groups.ts";
 import { Lease } from "./lease.ts";
 import type { KeeperRole } from "./messages.ts";
 import type { Meta } from "./meta.ts";
-import type { Control, Publisher } from "./publisher.ts";
+import type { Publisher } from "./publisher.ts";
 
 /** Age is looked after at most this often, in milliseconds: events that fall due together go together. */
 const minAgeCheckMs = 1_000;

@@ -1,42 +1,25 @@
 import { randomUUID } from "node:crypto";
 import { JetStreamApiError } from "@nats-io/jetstream";
-import { headers } from "@nats-io/transport-node";
 import type { Clock } from "../../base/clock.ts";
 import type { TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { PendingAppend, PendingAppends } from "../commit/pending.ts";
+import type { PendingAppends } from "../commit/pending.ts";
 import { type AppendBatch, type AppendResult, isUrgent } from "../contract.ts";
 import { Answers, type Refusal } from "./answers.ts";
 import type { NatsLink } from "./connect.ts";
 import { appendErrorOf, conflict } from "./errors.ts";
 import type { FoldedGroup } from "./fold.ts";
-import { messagesOf, type OutgoingMessage } from "./groups.ts";
+import {
+  type Control,
+  encodeGroup,
+  type Group,
+  type OutgoingMessage,
+  publishGroup,
+  type WaitingAppend,
+} from "./groups.ts";
 import { GroupsInFlight, NoAcknowledgement } from "./in-flight.ts";
-import type { GroupHead } from "./messages.ts";
 import { Putting } from "./putting.ts";
-import { eventSubject } from "./subjects.ts";
 import type { SentWrite, WriteKind } from "./write-check.ts";
-
-/** What a group may say besides its appends. */
-export type Control = Omit<GroupHead, "writer" | "number" | "timeMs" | "appends">;
-
-/** An append that waits. */
-export interface WaitingAppend extends PendingAppend {
-  /** Among those of this server. Those of a group follow each other. */
-  readonly number: number;
-  readonly base: number;
-  readonly after: ReadonlyMap<string, number> | undefined;
-}
-
-interface Group {
-  readonly number: number;
-  readonly appends: readonly WaitingAppend[];
-  readonly control: Control;
-  /** It says nothing, and is sent as if it were this. Undefined: it is no probe. */
-  readonly probes?: WriteKind;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
 
 interface SentGroup extends Group {
   readonly writer: string;
@@ -233,47 +216,15 @@ export class Publisher {
   #send(group: Group): void {
     const { number } = group;
     const writer = this.#writer;
-    const head: GroupHead = {
-      ...group.control,
-      writer,
-      number,
-      timeMs: this.#saysTime ? Math.max(1, Math.floor(this.#clock.now())) : 0,
-      appends: group.appends.map(({ base, after, batch }) => {
-        const append = { ...batch, base, count: batch.events.length };
-        return after === undefined ? append : { ...append, after };
-      }),
-    };
-    const [first] = group.appends;
-    const events =
-      first !== undefined && group.appends.length === 1
-        ? first.batch.events
-        : group.appends.flatMap(({ batch }) => batch.events);
-    const encoded = messagesOf(this.#namespace, head, events);
-    const messages = group.probes === "events" ? encoded.map((message) => this.#asEvent(message)) : encoded;
-    const kind = events.length > 0 ? "events" : (group.probes ?? "changes");
+    const timeMs = this.#saysTime ? Math.max(1, Math.floor(this.#clock.now())) : 0;
+    const { kind, messages } = encodeGroup(this.#namespace, group, writer, timeMs);
     const { subject } = messages.at(-1) as OutgoingMessage;
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
     this.#sent.add({ ...group, writer, bytes, kind, subject });
     try {
-      this.#publish(writer, number, messages);
+      publishGroup(this.#link.connection, messages, `${writer}.${number}`, this.#answers.subjectFor(number));
     } catch (error) {
       this.#sent.failed(number, error);
-    }
-  }
-
-  #asEvent(message: OutgoingMessage): OutgoingMessage {
-    return { ...message, subject: eventSubject(this.#namespace, "", "") };
-  }
-
-  #publish(writer: string, number: number, messages: readonly OutgoingMessage[]): void {
-    const { connection } = this.#link;
-    for (let i = 0; i < messages.length; i++) {
-      const { subject, payload } = messages[i] as OutgoingMessage;
-      const isLast = i === messages.length - 1;
-      connection.publish(subject, payload, {
-        ...(isLast ? { reply: this.#answers.subjectFor(number) } : {}),
-        ...(messages.length === 1 ? {} : { headers: batchHeaders(`${writer}.${number}`, i + 1, isLast) }),
-      });
     }
   }
 
@@ -328,12 +279,4 @@ export class Publisher {
 
 function nothing(): void {
   // Whoever waits for an append is told by that.
-}
-
-function batchHeaders(id: string, number: number, isLast: boolean) {
-  const own = headers();
-  own.set("Nats-Batch-Id", id);
-  own.set("Nats-Batch-Sequence", String(number));
-  if (isLast) own.set("Nats-Batch-Commit", "1");
-  return own;
 }
