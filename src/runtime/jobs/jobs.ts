@@ -145,7 +145,7 @@ export class Jobs {
   async start(request: StartJobRequest): Promise<StartJobResponse> {
     const entry = await this.#find(request.jobId);
     const { active } = entry;
-    if (active?.run === undefined) this.#requireLog();
+    if (entry.state === JobState.QUEUED && active?.run === undefined) this.#requireLog();
     const waits = () => entry.active === undefined || entry.active.machine.phase === "queued";
     if (active?.machine.phase === "queued" && active.deferred && !this.#log.isShared) {
       this.#scheduler.enqueue(active);
@@ -162,7 +162,7 @@ export class Jobs {
   async cancel(request: CancelJobRequest): Promise<CancelJobResponse> {
     const message = checkCancelMessage(request.message);
     const entry = await this.#find(request.jobId);
-    if (entry.active?.run === undefined) this.#requireLog();
+    if (!isTerminal(entry.state) && entry.active?.run === undefined) this.#requireLog();
     const end = ends.cancelled(message);
     // It may begin to run, or come to another server, while it is asked.
     for (let tries = 0; tries < limits.conflictTries && !isTerminal(entry.state); tries++) {

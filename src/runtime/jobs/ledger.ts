@@ -208,7 +208,7 @@ export class JobLedger {
   }
 
   /** One change of a job at a time: what is on its way from this server conflicts with nothing that this server appends. */
-  async #change<T>(why: ChangeReason, jobId: string, change: () => Promise<T>): Promise<T> {
+  #change<T>(why: ChangeReason, jobId: string, change: () => Promise<T>): Promise<T> {
     const before = this.#changing.get(jobId);
     // Alone with a log there is only room to wait for, and nobody else who could be asked.
     const isOwed = why === "owed" || !this.#log.isShared;
@@ -216,11 +216,11 @@ export class JobLedger {
     const changing = before === undefined ? make() : (isOwed ? before : this.#soon(before)).then(make);
     const over = Promise.allSettled([before, changing]);
     this.#changing.set(jobId, over);
-    try {
-      return await changing;
-    } finally {
+    // Not when this one is: who asked may have given up what it waited for, and that is on its way still.
+    void over.then(() => {
       if (this.#changing.get(jobId) === over) this.#changing.delete(jobId);
-    }
+    });
+    return changing;
   }
 
   /** Settles with what is on its way. @throws TailraceError `log_unavailable` if that takes too long for whoever asks. */

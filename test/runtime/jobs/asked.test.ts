@@ -1,4 +1,6 @@
-import { expect, test } from "vitest";
+import { create } from "@bufbuild/protobuf";
+import { expect, test, vi } from "vitest";
+import { ListEventsRequestSchema } from "../../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { JobState } from "../../../gen/tailrace/v1/payloads_pb.ts";
 import { ManualClock } from "../../../src/base/clock.ts";
 import { TailraceError } from "../../../src/base/errors.ts";
@@ -9,6 +11,7 @@ import { JobLedger } from "../../../src/runtime/jobs/ledger.ts";
 import { Presence } from "../../../src/runtime/jobs/presence.ts";
 import { newEntry } from "../../../src/runtime/jobs/table.ts";
 import { until } from "../../support/until.ts";
+import { ServersInMemory } from "./servers.ts";
 import { cancelJob, controlledHandler, ended, getJob, jobRuntime, settled, startJob } from "./support.ts";
 
 const away = new TailraceError(
@@ -111,3 +114,46 @@ test("what is asked of a job does not wait for ever for what this server owes it
   await expect(owed).rejects.toMatchObject({ reason: "log_unavailable" });
   expect(getJob(runtime, jobId).deferred).toBe(true);
 });
+
+test("what is asked again while what was asked before is on its way waits for that, so that a job ends once", async () => {
+  const world = new ServersInMemory();
+  const server = world.start();
+  await world.turn();
+  const { runtime, log, clock, calls } = server;
+  const jobId = await world.submit(server, "work", { deferred: true });
+  log.mute(true);
+  const cancelled = cancelJob(runtime, jobId);
+  await world.turn();
+  const first = startJob(runtime, jobId).catch((error: unknown) => error);
+  await world.turn();
+  clock.advance(limits.jobAnswerMs);
+  expect(await first).toMatchObject({ reason: "log_unavailable" });
+  const second = startJob(runtime, jobId);
+  await world.turn();
+  log.mute(false);
+  await world.turn(50);
+  expect((await cancelled).job?.state).toBe(JobState.CANCELLED);
+  expect((await second).job?.state).toBe(JobState.CANCELLED);
+  expect(calls).toEqual([]);
+  const { events } = await runtime.listEvents(create(ListEventsRequestSchema, { jobId }));
+  const states = events.flatMap(({ payload }) => (payload.case === "jobStateChanged" ? [payload.value.state] : []));
+  expect(states).toEqual([JobState.QUEUED, JobState.CANCELLED]);
+});
+
+test.each(["its own", "another"])(
+  "a job that has ended is told as it is at %s server while nothing can be written",
+  async (at) => {
+    const world = new ServersInMemory();
+    const owner = world.start();
+    const other = world.start();
+    await world.turn();
+    const jobId = await world.submit(owner, "work");
+    await until(() => owner.calls.length === 1, "the handler");
+    owner.calls[0]?.finish();
+    await world.turn(50);
+    const { runtime, log } = at === "another" ? other : owner;
+    vi.spyOn(log, "health").mockReturnValue({ available: false, sinceMs: 0, reads: true, error: away });
+    expect((await cancelJob(runtime, jobId)).job?.state).toBe(JobState.SUCCEEDED);
+    expect((await startJob(runtime, jobId)).job?.state).toBe(JobState.SUCCEEDED);
+  },
+);
