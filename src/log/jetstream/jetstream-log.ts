@@ -115,7 +115,7 @@ export class JetStreamLog extends ReadableLog {
     });
     void new ServerCheck(link, namespace, this.#availability);
     this.#writes = new WriteCheck(link, this.#availability, (kind) => this.#publisher.probe(kind));
-    this.#feed = new TailCheck(this.#availability, () => this.#tail?.again());
+    this.#feed = new TailCheck(this.#availability, () => this.#hearAgain());
     const source = { direct: new DirectGets(link, manager.direct), streams: manager.streams };
     this.#reader = new Reader(source, namespace, fold, () => this.#assertReachable());
     this.#keeper = new Keeper({
@@ -232,6 +232,12 @@ export class JetStreamLog extends ReadableLog {
   #assertWritable(): void {
     const health = this.#availability.health();
     if (!health.available) throw health.error;
+  }
+
+  #hearAgain(): void {
+    this.#tail?.again();
+    // What it was to hear may be purged, which only something newer shows.
+    this.#publisher.probe("changes");
   }
 
   #availabilityChanged(isAvailable: boolean): void {

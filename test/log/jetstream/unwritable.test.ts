@@ -107,3 +107,25 @@ test("a server that NATS sends nothing any more says so, and goes on where it wa
   await until(() => complaint(one) === undefined, "the log to be used again");
   await eventually(() => append(one));
 });
+
+test("a server that NATS sent nothing ends once it hears again, where what it missed was purged meanwhile", async () => {
+  setLimit("natsLookMs", 50);
+  setLimit("natsStuckMs", 500);
+  const nats = await startNats();
+  const proxy = await startDeafProxy(nats.port, (subject) => subject.startsWith("$JS.API.CONSUMER."));
+  const [one, other] = [await open(`nats://127.0.0.1:${proxy.port}`), await open(nats.url)];
+  await append(one);
+  proxy.isDeaf = true;
+  await until(async () => {
+    await append(other);
+    return complaint(one) !== undefined;
+  }, "the log to say that it hears nothing");
+  await other.close();
+  // Nobody writes any more, so nothing that comes shows what is missing.
+  await asOperator(nats.url, (manager) => manager.streams.purge(streamOf(namespace)));
+  proxy.isDeaf = false;
+  await until(
+    () => one.health().available === false && (one.health() as { ended?: boolean }).ended === true,
+    "its end",
+  );
+});
