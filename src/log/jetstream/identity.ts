@@ -13,7 +13,7 @@ const baseKey = "tailrace-base-sequence";
 
 /**
  * Where the mark is lost: events of which a message has fewer on average, and sequences that are left out for them at the most,
- * since a cursor has room for 2^40 that were left out.
+ * since a cursor has room for 2^48 in all.
  */
 const eventsPerMessage = 256;
 const maxUnmarked = 2 ** 36;

@@ -226,7 +226,13 @@ export class Maintenance {
 
   async #purge(through: number, thorough: boolean): Promise<void> {
     const { manager, namespace, fold } = this.#parts;
-    this.#removals.removed(await purge(manager, namespace, fold, this.#sweep, through, thorough));
+    try {
+      this.#removals.removed(await purge(manager, namespace, fold, this.#sweep, through, thorough));
+    } catch (error) {
+      // How far it came nobody says, and what is gone by it was not purged by hand.
+      this.#removals.forget();
+      throw error;
+    }
   }
 
   /** Whether the account, which may have other streams, is nearly full. What its servers have nobody says. */

@@ -26,7 +26,7 @@ export class SettingsWatch {
       new Error(
         found === ""
           ? `The stream ${stream} has the settings of the log again.`
-          : `The stream ${stream} was changed: ${found}. Change it back (nats stream edit ${stream}): until then events may be lost or refused, and no server can be started.`,
+          : `The stream ${stream} was changed: ${found}. Until it is changed back (nats stream edit ${stream}), or the servers are started again with options that say the same, events may be lost or refused.`,
       ),
     );
   }

@@ -134,7 +134,7 @@ test("settings that are changed while a log runs are told the operator once, and
   await update({ max_msgs: -1, discard: DiscardPolicy.New });
   await until(() => faults.length > 1, "the operator to be told again");
   expect(faults).toEqual([
-    `The stream ${stream} was changed: discard is "old" instead of "new", max_msgs is 50 instead of -1. Change it back (nats stream edit ${stream}): until then events may be lost or refused, and no server can be started.`,
+    `The stream ${stream} was changed: discard is "old" instead of "new", max_msgs is 50 instead of -1. Until it is changed back (nats stream edit ${stream}), or the servers are started again with options that say the same, events may be lost or refused.`,
     `The stream ${stream} has the settings of the log again.`,
   ]);
 });
