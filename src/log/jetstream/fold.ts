@@ -197,8 +197,9 @@ export class Fold {
       const own = count === events.length ? events : events.slice(from, from + count);
       from += count;
       if (state !== undefined || fence !== undefined) {
-        if (this.puts.conflict([...(state?.keys() ?? []), ...(fence ?? [])], writer, append)) continue;
-        if (state !== undefined) this.puts.note(state.keys(), { at, writer, number: head.number + i });
+        const number = head.number + i;
+        if (this.puts.conflict([...(state?.keys() ?? []), ...(fence ?? [])], { ...append, writer, number })) continue;
+        if (state !== undefined) this.puts.note(state.keys(), { at, writer, number });
       }
       keptEvents += count;
       appends.push({ batch: { ...append, events: own }, bytes: 0, resolve: nothing, reject: nothing });

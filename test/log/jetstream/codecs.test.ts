@@ -208,12 +208,16 @@ test("missing messages are noticed, unless they were missing when the log began"
 
 test("a key that somebody else put is not put by who did not know, however long ago that was", () => {
   const puts = new Puts();
-  const conflict = (key: string, base: number, writer: string, after?: number) =>
-    puts.conflict([key], writer, { base, ...(after === undefined ? {} : { after: new Map([[key, after]]) }) });
+  const conflict = (key: string, base: number, writer: string, after?: number, number = 5) => {
+    const own = after === undefined ? {} : { after: new Map([[key, after]]) };
+    return puts.conflict([key], { writer, number, base, ...own });
+  };
   puts.note(["k"], { at: 10, writer: "one", number: 3 });
   expect(conflict("k", 9, "two")).toBe(true);
   expect(conflict("k", 10, "two")).toBe(false);
   expect(conflict("k", 9, "one")).toBe(false);
+  // The same writer sent it before that, and it came later.
+  expect(conflict("k", 9, "one", undefined, 2)).toBe(true);
   expect(conflict("other", 0, "two")).toBe(false);
   // One that came after another of the same writer, which is the last one there, was lost, or is not.
   expect(conflict("k", 9, "one", 3)).toBe(false);
@@ -223,7 +227,7 @@ test("a key that somebody else put is not put by who did not know, however long 
   for (let i = 0; i < 70_000; i++) puts.note([`key${i}`], { at: 11 + i, writer: "one", number: 4 + i });
   expect(puts.size).toBeLessThan(70_000);
   expect(conflict("k", 9, "two")).toBe(true);
-  expect(puts.conflict([], "two", { base: 9 })).toBe(false);
+  expect(puts.conflict([], { writer: "two", number: 5, base: 9 })).toBe(false);
   expect(conflict("k", puts.floor, "two")).toBe(false);
 });
 
