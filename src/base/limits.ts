@@ -71,6 +71,8 @@ export const limits = {
   conflictTries: 64,
   /** Milliseconds for a log on NATS to be opened in, and for one connection to be made in. */
   natsOpenMs: 15_000,
+  /** Milliseconds in which the servers of a cluster that has just begun are to know each other. */
+  natsMeetMs: 5_000,
   natsConnectMs: 5_000,
   /** Milliseconds between two pings of a connection to NATS, and pings without an answer after which it is given up. */
   natsPingMs: 3_000,

@@ -141,7 +141,7 @@ export function openErrorOf(servers: string, error: unknown, replicas = 1): Tail
     );
   }
   const code = apiCodeOf(error);
-  if (code === apiCodes.replicasWithoutCluster || code === apiCodes.noSuitablePeers) {
+  if (code === apiCodes.replicasWithoutCluster || isShortOfServers(error)) {
     return openFailed(
       "unsupported",
       `NATS at ${servers} has not enough servers for ${replicas} replicas of the log. Join that many servers with JetStream into a cluster, or ask for fewer replicas.`,
@@ -257,6 +257,11 @@ export function isNoRoom(error: unknown): boolean {
 /** Whether nobody has answered in time, or nobody is there to answer. */
 export function isNoAnswer(error: unknown): boolean {
   return (error as Error).name === "TimeoutError" || isJetStreamOff(error);
+}
+
+/** Whether a cluster does not know of as many servers as a stream is to have replicas, or not of their room. */
+export function isShortOfServers(error: unknown): boolean {
+  return apiCodeOf(error) === apiCodes.noSuitablePeers;
 }
 
 /** The permission that something failed for want of; undefined: it did not. */

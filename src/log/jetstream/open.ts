@@ -7,7 +7,7 @@ import type { EventLog } from "../contract.ts";
 import { resolveRetention } from "../index/retention.ts";
 import { type NatsLink, openLink } from "./connect.ts";
 import type { NatsConnectOptions } from "./connect-options.ts";
-import { isNoAnswer, openErrorOf, openFailed } from "./errors.ts";
+import { isNoAnswer, isShortOfServers, openErrorOf, openFailed } from "./errors.ts";
 import { Fold, StreamGap } from "./fold.ts";
 import {
   bornNow,
@@ -82,15 +82,19 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Ev
     const mustExist = options.mustExist === true;
     const opening = { mustExist, link, manager, stream, retention, runtimeId, clock, saysTime, report };
     const deadline = performance.now() + limits.natsOpenMs;
+    const metBy = performance.now() + limits.natsMeetMs;
     for (let left = maxTries; left > 0; ) {
       try {
         const log = await tryToOpen(opening);
         if (log !== undefined) return log;
         left--;
       } catch (error) {
+        // Servers of a cluster that has just begun may not know each other yet.
+        if (isShortOfServers(error)) {
+          if (performance.now() > metBy) throw error;
+        } else if (!isNoAnswer(error)) throw error;
         // A cluster that lost a server a moment ago has streams without a leader.
-        if (!isNoAnswer(error)) throw error;
-        if (performance.now() > deadline) throw await silentPart(manager, link.servers, stream.namespace, error);
+        else if (performance.now() > deadline) throw await silentPart(manager, link.servers, stream.namespace, error);
       }
       await new Promise((resolve) => setTimeout(resolve, askAgainMs));
     }
