@@ -36,7 +36,7 @@ export interface ServedRuntime {
 export async function openRuntime(settings: RuntimeSettings, signal?: AbortSignal): Promise<ServedRuntime> {
   const { listen = defaultListen, commandListen, insecure } = settings;
   // Before the log is opened: a server that is started again and again where it can't listen would be in its history each time.
-  await checkAddresses(commandListen === undefined ? [listen] : [listen, commandListen], insecure);
+  await checkAddresses({ listen, "command-listen": commandListen }, insecure);
   const log = await unlessStopped(openLog(settings), signal);
   const directory = dataDirectory(settings);
   try {

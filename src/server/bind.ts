@@ -6,11 +6,11 @@ import { hostInUrl, isLoopback, type ListenAddress, parseListenAddress } from ".
 const defaultListen = "127.0.0.1:7433";
 
 /** Where to listen, if it may be. @throws TailraceError `invalid_request` naming the option. */
-export function allowedAddress(listen = defaultListen, insecure = false): ListenAddress {
-  const wanted = parseListenAddress(listen);
+export function allowedAddress(listen = defaultListen, insecure = false, option = "listen"): ListenAddress {
+  const wanted = parseListenAddress(listen, option);
   if (!isLoopback(wanted.host) && !insecure) {
     throw invalidRequest(
-      "listen",
+      option,
       `${wanted.host} can be reached from other machines, and nothing asks them who they are; listen on 127.0.0.1, or allow it with insecure (--insecure on the command line)`,
     );
   }
@@ -18,11 +18,11 @@ export function allowedAddress(listen = defaultListen, insecure = false): Listen
 }
 
 /** Settles with the address that it got when a server listens. @throws TailraceError `invalid_request` naming the option. */
-export function bind(server: Server, { host, port }: ListenAddress): Promise<ListenAddress> {
+export function bind(server: Server, { host, port }: ListenAddress, option = "listen"): Promise<ListenAddress> {
   return new Promise((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException): void => {
       const hint = error.code === undefined ? undefined : failures[error.code];
-      reject(hint === undefined ? error : invalidRequest("listen", `${hostInUrl(host)}:${port} ${hint}`));
+      reject(hint === undefined ? error : invalidRequest(option, `${hostInUrl(host)}:${port} ${hint}`));
     };
     server.once("error", failed);
     server.listen({ host, port, backlog: limits.listenBacklog }, () => {
@@ -34,17 +34,21 @@ export function bind(server: Server, { host, port }: ListenAddress): Promise<Lis
 }
 
 /**
- * Whether servers could listen, all at once, before anything is done for them. Nobody listens afterwards, so that who comes
+ * Whether servers could listen, all at once (undefined: not at this one; by the names of their options), before anything is done for them. Nobody listens afterwards, so that who comes
  * before they are ready is refused and goes elsewhere.
  *
  * @throws TailraceError `invalid_request` naming the option.
  */
-export async function checkAddresses(listens: readonly string[], insecure?: boolean): Promise<void> {
+export async function checkAddresses(
+  listens: Readonly<Record<string, string | undefined>>,
+  insecure?: boolean,
+): Promise<void> {
   const trials: Server[] = [];
   try {
-    for (const listen of listens) {
+    for (const [option, listen] of Object.entries(listens)) {
+      if (listen === undefined) continue;
       const trial = createServer((socket) => socket.destroy());
-      await bind(trial, allowedAddress(listen, insecure));
+      await bind(trial, allowedAddress(listen, insecure, option), option);
       trials.push(trial);
     }
   } finally {

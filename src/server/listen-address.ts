@@ -12,12 +12,12 @@ const loopback = new BlockList();
 loopback.addSubnet("127.0.0.0", 8, "ipv4");
 loopback.addAddress("::1", "ipv6");
 
-/** Reads "HOST:PORT", with an IPv6 address in brackets. @throws TailraceError `invalid_request`. */
-export function parseListenAddress(text: string): ListenAddress {
+/** Reads "HOST:PORT", with an IPv6 address in brackets. @throws TailraceError `invalid_request` naming the option. */
+export function parseListenAddress(text: string, option = "listen"): ListenAddress {
   const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
   const port = Number(digits);
   if (digits === undefined || port > 65_535 || (bracketed !== undefined && !isIPv6(bracketed))) {
-    throw invalidRequest("listen", "must be HOST:PORT, such as 127.0.0.1:7433, [::1]:7433 or localhost:0");
+    throw invalidRequest(option, "must be HOST:PORT, such as 127.0.0.1:7433, [::1]:7433 or localhost:0");
   }
   return { host: bracketed ?? (plain as string), port };
 }

@@ -77,6 +77,13 @@ test("what is wrong with a log in NATS is said in one line, without secrets", as
       1,
       /No NATS server answers at 127\.0\.0\.1:/,
     ],
+    // What an address says is not taken together with what the environment says.
+    [
+      ["--log", `nats://u:${secret}@127.0.0.1:${port}`, "--namespace", "n"],
+      1,
+      /No NATS server answers at 127\.0\.0\.1:/,
+      { TAILRACE_NATS_TOKEN: secret },
+    ],
     [["--log", `nats://u:${secret}@`, "--namespace", "n"], 2, /--log: an address is no address of NATS/],
     [[...log, "--namespace", "n.m"], 2, /--namespace/],
     [[...log, "--data", "d"], 2, /--data: Not with a log in NATS/],

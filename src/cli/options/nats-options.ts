@@ -73,7 +73,8 @@ export function natsLogOptions(
   if (namespace === undefined) {
     throw invalidRequest("--namespace", "A log in NATS needs a name: --namespace NAME.");
   }
-  const anyOther = user ?? nkey ?? creds;
+  const isOtherNamed =
+    [user, nkey, creds].some((name) => name !== undefined) || servers.some((one) => one.includes("@"));
   const token = tokenFile === undefined ? undefined : secretIn(tokenFile, "--nats-token-file");
   const tls = {
     ...(ca === undefined ? {} : { caFile: ca }),
@@ -92,7 +93,7 @@ export function natsLogOptions(
           ? undefined
           : fromEnvironment(env, "TAILRACE_NATS_PASSWORD"),
     // Whoever names another way to sign in does not mean the environment's.
-    token: token ?? (anyOther === undefined ? fromEnvironment(env, "TAILRACE_NATS_TOKEN") : undefined),
+    token: token ?? (isOtherNamed ? undefined : fromEnvironment(env, "TAILRACE_NATS_TOKEN")),
     nkeyFile: nkey,
     credentialsFile: creds,
     tls: Object.keys(tls).length === 0 ? undefined : tls,
