@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { hasReason, TailraceError } from "../base/errors.ts";
 import type { RetentionLimits } from "../base/limits.ts";
 import type { EventLog } from "../log/contract.ts";
-import { bucketStreamOf, streamOf } from "../log/jetstream/subjects.ts";
+import { bucketStreamOf, streamOf } from "../log/jetstream/stream/subjects.ts";
 import { CopyClock, copyLog } from "../runtime/migration/copy-log.ts";
 import { requireWhole } from "../runtime/migration/unfinished.ts";
 import { requireUnserved } from "../runtime/migration/unserved.ts";

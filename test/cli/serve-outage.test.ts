@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { type WatchStatus, watch } from "../../src/client/index.ts";
-import { streamOf, subjectsOf } from "../../src/log/jetstream/subjects.ts";
+import { streamOf, subjectsOf } from "../../src/log/jetstream/stream/subjects.ts";
 import { edges, rpcEdges } from "../conformance/edges/index.ts";
 import { resumeFrom, view } from "../conformance/viewer.ts";
 import { asOperator, deleteStream } from "../log/jetstream/support.ts";

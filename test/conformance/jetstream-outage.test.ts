@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { Severity } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import { limits } from "../../src/base/limits.ts";
 import { openJetStreamLog } from "../../src/log/jetstream/index.ts";
-import { streamOf, subjectsOf } from "../../src/log/jetstream/subjects.ts";
+import { streamOf, subjectsOf } from "../../src/log/jetstream/stream/subjects.ts";
 import { asOperator, freshNamespace } from "../log/jetstream/support.ts";
 import { type NatsProcess, natsForFile, startNats } from "../support/nats.ts";
 import { eventually, until } from "../support/until.ts";

@@ -4,10 +4,10 @@ import { PendingAppends } from "../../src/log/commit/pending.ts";
 import type { AppendBatch, AppendResult, LogIdentity } from "../../src/log/contract.ts";
 import type { Layout } from "../../src/log/index/extents.ts";
 import { resolveRetention } from "../../src/log/index/retention.ts";
-import { Fold } from "../../src/log/jetstream/fold.ts";
-import type { Control } from "../../src/log/jetstream/groups.ts";
-import { Publisher } from "../../src/log/jetstream/publisher.ts";
-import { Reader } from "../../src/log/jetstream/reader.ts";
+import { Fold } from "../../src/log/jetstream/fold/fold.ts";
+import type { Control } from "../../src/log/jetstream/publish/groups.ts";
+import { Publisher } from "../../src/log/jetstream/publish/publisher.ts";
+import { Reader } from "../../src/log/jetstream/read/reader.ts";
 import { type FetchedBytes, ReadableLog } from "../../src/log/readable-log.ts";
 import type { SharedStream } from "./shared-stream.ts";
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { invalidRequest } from "../../base/errors.ts";
-import type { NatsConnectOptions } from "../../log/jetstream/connect-options.ts";
+import type { NatsConnectOptions } from "../../log/jetstream/connection/connect-options.ts";
 import { type OptionValues, value } from "./spec.ts";
 import { anyText, count, type NatsLogChoice, namespace } from "./values.ts";
 

@@ -1,8 +1,8 @@
 import { hasReason } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { kindOfName } from "../../events/kinds.ts";
-import { parseNatsServer } from "../../log/jetstream/address.ts";
-import { isNamespace } from "../../log/jetstream/subjects.ts";
+import { parseNatsServer } from "../../log/jetstream/connection/address.ts";
+import { isNamespace } from "../../log/jetstream/stream/subjects.ts";
 import { parseListenAddress } from "../../server/listen-address.ts";
 
 /**

@@ -2,7 +2,7 @@ import { JetStreamApiError } from "@nats-io/jetstream";
 import { errors as natsErrors } from "@nats-io/transport-node";
 import { hasReason, type ProblemDetails, TailraceError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { ConfigDifference } from "./settings.ts";
+import type { ConfigDifference } from "./stream/settings.ts";
 
 type OpenCause = ProblemDetails["log_open_failed"]["cause"];
 

@@ -1,6 +1,6 @@
 /** `tailrace/jetstream`: a log in a stream of NATS JetStream. */
 import { openDoor } from "../../base/door.ts";
-import type { NatsConnectOptions, NatsTlsOptions } from "./connect-options.ts";
+import type { NatsConnectOptions, NatsTlsOptions } from "./connection/connect-options.ts";
 import type { JetStreamLogOptions, openJetStreamLog as OpenJetStreamLog } from "./open.ts";
 
 export type { JetStreamLogOptions, NatsConnectOptions, NatsTlsOptions };

@@ -5,10 +5,6 @@ import { type ReportError, safeReport } from "../../base/incident.ts";
 import { limits, type RetentionLimits } from "../../base/limits.ts";
 import type { EventLog } from "../contract.ts";
 import { resolveRetention } from "../index/retention.ts";
-import { type NatsLink, openLink } from "./connect.ts";
-import type { NatsConnectOptions } from "./connect-options.ts";
-import { isNoAnswer, isShortOfServers, openErrorOf, openFailed } from "./errors.ts";
-import { Fold, StreamGap } from "./fold.ts";
 import {
   bornNow,
   fits,
@@ -17,17 +13,21 @@ import {
   noteIdentity,
   readIdentity,
   writeIdentity,
-} from "./identity.ts";
+} from "./bucket/identity.ts";
+import { Meta } from "./bucket/meta.ts";
+import { Snapshots } from "./bucket/snapshots.ts";
+import { askForSnapshot } from "./bucket/wanted.ts";
+import { type NatsLink, openLink } from "./connection/connect.ts";
+import type { NatsConnectOptions } from "./connection/connect-options.ts";
+import { allOf, missingRight } from "./connection/rights.ts";
+import { isNoAnswer, isShortOfServers, openErrorOf, openFailed } from "./errors.ts";
+import { Fold, StreamGap } from "./fold/fold.ts";
+import { restoreSnapshot } from "./fold/snapshot.ts";
 import { JetStreamLog } from "./jetstream-log.ts";
-import { NewerFormat } from "./messages.ts";
-import { Meta } from "./meta.ts";
-import { allOf, missingRight } from "./rights.ts";
-import type { StreamOptions } from "./settings.ts";
-import { restoreSnapshot } from "./snapshot.ts";
-import { Snapshots } from "./snapshots.ts";
-import { ensureStream, ensureStreams, findStream, silentPart } from "./stream.ts";
-import { isNamespace, streamOf, subjectsOf } from "./subjects.ts";
-import { askForSnapshot } from "./wanted.ts";
+import { NewerFormat } from "./stream/messages.ts";
+import type { StreamOptions } from "./stream/settings.ts";
+import { ensureStream, ensureStreams, findStream, silentPart } from "./stream/stream.ts";
+import { isNamespace, streamOf, subjectsOf } from "./stream/subjects.ts";
 
 export interface JetStreamLogOptions extends NatsConnectOptions {
   /** Names the log among those on the same NATS: 1 to 64 letters, digits, "_" and "-". */

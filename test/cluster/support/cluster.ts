@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { streamOf } from "../../../src/log/jetstream/subjects.ts";
+import { streamOf } from "../../../src/log/jetstream/stream/subjects.ts";
 import { leaderOf } from "../../support/nats-leader.ts";
 import { type NatsProcess, startNatsProcesses } from "../../support/nats-process.ts";
 import { Server } from "./server.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { EventLog } from "../../../src/log/contract.ts";
 import { openJetStreamLog } from "../../../src/log/jetstream/index.ts";
-import { streamOf } from "../../../src/log/jetstream/subjects.ts";
+import { streamOf } from "../../../src/log/jetstream/stream/subjects.ts";
 import { startNatsCluster } from "../../support/nats.ts";
 import { eventually, until } from "../../support/until.ts";
 import { event, runtimeScope, type Seen, seenOf } from "../harness.ts";

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { hasReason } from "../../../src/base/errors.ts";
 import type { PendingEvent } from "../../../src/log/contract.ts";
 import { type JetStreamLogOptions, openJetStreamLog } from "../../../src/log/jetstream/index.ts";
-import { streamOf } from "../../../src/log/jetstream/subjects.ts";
+import { streamOf } from "../../../src/log/jetstream/stream/subjects.ts";
 import { natsForFile } from "../../support/nats.ts";
 import { until } from "../../support/until.ts";
 import { event, events, readAll, runtimeScope, type Seen, seenOf, texts, workers } from "../harness.ts";

@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { hasReason } from "../../../src/base/errors.ts";
 import type { EventLog } from "../../../src/log/contract.ts";
 import { type JetStreamLogOptions, openJetStreamLog } from "../../../src/log/jetstream/index.ts";
-import { bucketOf, streamOf } from "../../../src/log/jetstream/subjects.ts";
+import { bucketOf, streamOf } from "../../../src/log/jetstream/stream/subjects.ts";
 import { type NatsProcess, startNats } from "../../support/nats.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
 import { eventually, until } from "../../support/until.ts";

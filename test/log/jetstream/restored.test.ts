@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { connect } from "@nats-io/transport-node";
 import { expect, onTestFinished, test } from "vitest";
 import { openJetStreamLog } from "../../../src/log/jetstream/index.ts";
-import { streamOf } from "../../../src/log/jetstream/subjects.ts";
+import { streamOf } from "../../../src/log/jetstream/stream/subjects.ts";
 import type { WatchFrame } from "../../../src/runtime/object-form.ts";
 import type { PublishReceipt } from "../../../src/runtime/publishing.ts";
 import { Runtime } from "../../../src/runtime/runtime.ts";

@@ -3,7 +3,7 @@ import { ManualClock } from "../../../src/base/clock.ts";
 import { CursorCodec } from "../../../src/events/cursor.ts";
 import { type EventLog, isConflict } from "../../../src/log/contract.ts";
 import { type JetStreamLogOptions, openJetStreamLog } from "../../../src/log/jetstream/index.ts";
-import { streamOf } from "../../../src/log/jetstream/subjects.ts";
+import { streamOf } from "../../../src/log/jetstream/stream/subjects.ts";
 import { natsForFile } from "../../support/nats.ts";
 import { eventually, until } from "../../support/until.ts";
 import { expectExactExpiry } from "../expiry.ts";

@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { resolveRetention } from "../../../src/log/index/retention.ts";
-import { Fold } from "../../../src/log/jetstream/fold.ts";
-import { streamOf } from "../../../src/log/jetstream/subjects.ts";
+import { Fold } from "../../../src/log/jetstream/fold/fold.ts";
+import { streamOf } from "../../../src/log/jetstream/stream/subjects.ts";
 
 /** A namespace that nobody has used. */
 export function freshNamespace(): string {

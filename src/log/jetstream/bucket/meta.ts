@@ -1,0 +1,123 @@
+import { JetStreamApiCodes, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { type KV, Kvm } from "@nats-io/kv";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { limits } from "../../../base/limits.ts";
+import { apiCodeOf, isNoRoom } from "../errors.ts";
+import { bucketOf } from "../stream/subjects.ts";
+
+const reserveKey = "reserve";
+
+/** A value with the revision by which it is replaced. */
+export interface MetaEntry {
+  readonly value: Uint8Array;
+  readonly revision: number;
+}
+
+/** What is known of the stream beside it: identity, lease and snapshots, in a bucket. Writes compare. */
+export class Meta {
+  readonly #bucket: KV;
+  readonly #manager: JetStreamManager;
+
+  readonly #name: string;
+
+  private constructor(name: string, bucket: KV, manager: JetStreamManager) {
+    this.#name = name;
+    this.#bucket = bucket;
+    this.#manager = manager;
+  }
+
+  /** Its stream is there. */
+  static async open(connection: NatsConnection, namespace: string): Promise<Meta> {
+    const name = bucketOf(namespace);
+    const bucket = await new Kvm(connection).open(name, { allow_direct: true });
+    return new Meta(name, bucket, await jetstreamManager(connection));
+  }
+
+  /** What the leader has: other replicas may be behind, and an old snapshot would be taken for one with a hole after it. */
+  async get(key: string): Promise<MetaEntry | undefined> {
+    const found = await this.#manager.streams.getMessage(`KV_${this.#name}`, {
+      last_by_subj: `$KV.${this.#name}.${key}`,
+    });
+    if (found === null || (found.header?.get("KV-Operation") ?? "") !== "") return undefined;
+    return { value: found.data, revision: found.seq };
+  }
+
+  /**
+   * Replaces a value, or (`revision` undefined) makes it. Gives the new revision; undefined: somebody else was first.
+   * @param urgent also with the reserve, if there is no other room.
+   */
+  async swap(
+    key: string,
+    value: Uint8Array,
+    revision: number | undefined,
+    urgent = false,
+  ): Promise<number | undefined> {
+    const write = () =>
+      revision === undefined ? this.#bucket.create(key, value) : this.#bucket.update(key, value, revision);
+    try {
+      return await (urgent ? this.#write(write) : write());
+    } catch (error) {
+      const code = apiCodeOf(error);
+      if (code === JetStreamApiCodes.StreamWrongLastSequence) return undefined;
+      if (code === JetStreamApiCodes.StreamWrongLastSequenceUnknown) return undefined;
+      throw error;
+    }
+  }
+
+  /** Sets a value, with the reserve if there is no other room. */
+  async put(key: string, value: Uint8Array): Promise<void> {
+    await this.#write(() => this.#bucket.put(key, value));
+  }
+
+  /**
+   * Keeps room for when none is left, which takes no write to let go: a full server refuses those, also what has to be
+   * written for anything to be removed. Nothing happens where there is not enough now.
+   */
+  async keepReserve(): Promise<void> {
+    const count = Math.ceil(limits.natsReserveBytes / limits.natsMessageBytes);
+    if ((await this.keysBelow(reserveKey)).length === count) return;
+    try {
+      for (let i = 0; i < count; i++) {
+        await this.#bucket.put(`${reserveKey}.${i}`, new Uint8Array(limits.natsMessageBytes));
+      }
+    } catch (error) {
+      await this.clear(reserveKey);
+      if (!isNoRoom(error)) throw error;
+    }
+  }
+
+  /** Makes a little room with what is kept for that, of which appends may take the rest. Gives whether there was any left. */
+  async letGoOfReserve(): Promise<boolean> {
+    const [piece] = await this.keysBelow(reserveKey);
+    if (piece === undefined) return false;
+    await this.#manager.streams.purge(`KV_${this.#name}`, { filter: `$KV.${this.#name}.${reserveKey}.${piece}` });
+    return true;
+  }
+
+  /** Keys below a key, without it, in no order. */
+  async keysBelow(key: string): Promise<readonly string[]> {
+    const prefix = `$KV.${this.#name}.${key}.`;
+    const { state } = await this.#manager.streams.info(`KV_${this.#name}`, { subjects_filter: `${prefix}>` });
+    return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(prefix.length));
+  }
+
+  async #write<T>(write: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await write();
+      } catch (error) {
+        if (!isNoRoom(error) || !(await this.letGoOfReserve())) throw error;
+      }
+    }
+  }
+
+  /** Removes a value, if it is still that of `revision`. That it was there is kept, for whoever compares. */
+  async remove(key: string, revision: number): Promise<void> {
+    await this.#bucket.purge(key, { previousSeq: revision });
+  }
+
+  /** Removes everything below a key without a trace. */
+  async clear(key: string): Promise<void> {
+    await this.#manager.streams.purge(`KV_${this.#name}`, { filter: `$KV.${this.#name}.${key}.>` });
+  }
+}

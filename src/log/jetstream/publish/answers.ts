@@ -1,0 +1,80 @@
+import { createInbox, type Msg, errors as natsErrors } from "@nats-io/transport-node";
+import type { NatsLink } from "../connection/connect.ts";
+
+/** What the stream says to a group that it refuses, as the JetStream API has it. */
+export interface Refusal {
+  readonly code: number;
+  readonly err_code: number;
+  readonly description: string;
+}
+
+/** Hears of answers, and must not throw. */
+export interface AnswerListener {
+  /** The stream took a group, or refused it. */
+  answered(number: number, refusal: Refusal | undefined): void;
+  /** Nobody is there who could take a group. */
+  unheard(number: number, error: Error): void;
+  /** This server may not publish to a subject. */
+  denied(subject: string, error: Error): void;
+}
+
+const noResponders = 503;
+const errorField = Buffer.from('"error"');
+
+/**
+ * What NATS answers to groups that were published, each on a subject of its own below one subscription. The client's own
+ * requests take a timer, several promises and an error with its stack for each, even for those that go well.
+ */
+export class Answers {
+  readonly #prefix = `${createInbox()}.`;
+  readonly #listener: AnswerListener;
+
+  /** They end with the connection. */
+  constructor({ connection }: NatsLink, listener: AnswerListener) {
+    this.#listener = listener;
+    connection.subscribe(`${this.#prefix}*`, {
+      callback: (error, message) => {
+        // Not allowed: whoever waits for an answer does so in vain, and gives up in time.
+        if (error === null) this.#take(message);
+      },
+    });
+    void this.#watch(connection.status());
+  }
+
+  /** Where the answer to a group goes. */
+  subjectFor(number: number): string {
+    return this.#prefix + number;
+  }
+
+  #take(message: Msg): void {
+    const number = Number(message.subject.slice(this.#prefix.length));
+    const { data } = message;
+    if (data.length === 0 && message.headers?.code === noResponders) {
+      this.#listener.unheard(number, new natsErrors.NoRespondersError("the log's stream"));
+      return;
+    }
+    const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
+    // Nearly all say where the group went, which the tail says as well.
+    if (!bytes.includes(errorField)) {
+      this.#listener.answered(number, undefined);
+      return;
+    }
+    let answer: { readonly error?: Refusal };
+    try {
+      answer = JSON.parse(bytes.toString());
+    } catch {
+      // Whoever said that, it was not the stream.
+      return;
+    }
+    this.#listener.answered(number, answer.error);
+  }
+
+  async #watch(statuses: ReturnType<NatsLink["connection"]["status"]>): Promise<void> {
+    for await (const status of statuses) {
+      if (status.type !== "error") continue;
+      const { error } = status;
+      if (!(error instanceof natsErrors.PermissionViolationError) || error.operation !== "publish") continue;
+      this.#listener.denied(error.subject, error);
+    }
+  }
+}

@@ -1,0 +1,138 @@
+import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { limits } from "../../../base/limits.ts";
+import type { PendingAppend } from "../../commit/pending.ts";
+import type { PendingEvent } from "../../contract.ts";
+import type { WriteKind } from "../health/write-check.ts";
+import { encodeHead, encodeMessage, type GroupHead } from "../stream/messages.ts";
+import { changeSubject, eventSubject } from "../stream/subjects.ts";
+
+/** Bytes that an event takes beside its body, about. */
+const eventOverheadBytes = 16;
+
+/** What a group may say besides its appends. */
+export type Control = Omit<GroupHead, "writer" | "number" | "timeMs" | "appends">;
+
+/** An append that waits. */
+export interface WaitingAppend extends PendingAppend {
+  /** Among those of this server. Those of a group follow each other. */
+  readonly number: number;
+  readonly base: number;
+  readonly after: ReadonlyMap<string, number> | undefined;
+}
+
+/** Appends, or something else, that the stream takes as one. */
+export interface Group {
+  readonly number: number;
+  readonly appends: readonly WaitingAppend[];
+  readonly control: Control;
+  /** It says nothing, and is sent as if it were this. Undefined: it is no probe. */
+  readonly probes?: WriteKind;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A message on its way. */
+export interface OutgoingMessage {
+  readonly subject: string;
+  readonly payload: Uint8Array;
+}
+
+/** The messages of a group as it goes out now. `timeMs`: when its events were accepted; 0: when the stream takes them. */
+export function encodeGroup(
+  namespace: string,
+  { number, appends, control, probes }: Group,
+  writer: string,
+  timeMs: number,
+): { readonly kind: WriteKind; readonly messages: readonly OutgoingMessage[] } {
+  const head: GroupHead = {
+    ...control,
+    writer,
+    number,
+    timeMs,
+    appends: appends.map(({ base, after, batch }) => {
+      const append = { ...batch, base, count: batch.events.length };
+      return after === undefined ? append : { ...append, after };
+    }),
+  };
+  const [first] = appends;
+  const events =
+    first !== undefined && appends.length === 1 ? first.batch.events : appends.flatMap(({ batch }) => batch.events);
+  const messages = messagesOf(namespace, head, events);
+  if (probes === undefined) return { kind: events.length > 0 ? "events" : "changes", messages };
+  if (probes === "changes") return { kind: probes, messages };
+  return { kind: probes, messages: messages.map((one) => ({ ...one, subject: eventSubject(namespace, "", "") })) };
+}
+
+/** Hands the messages of a group to NATS. `id` names it among all that the stream has; the answer goes to `reply`. */
+export function publishGroup(
+  connection: NatsConnection,
+  messages: readonly OutgoingMessage[],
+  id: string,
+  reply: string,
+): void {
+  for (let i = 0; i < messages.length; i++) {
+    const { subject, payload } = messages[i] as OutgoingMessage;
+    const isLast = i === messages.length - 1;
+    connection.publish(subject, payload, {
+      ...(isLast ? { reply } : {}),
+      ...(messages.length === 1 ? {} : { headers: batchHeaders(id, i + 1, isLast) }),
+    });
+  }
+}
+
+function batchHeaders(id: string, number: number, isLast: boolean) {
+  const own = headers();
+  own.set("Nats-Batch-Id", id);
+  own.set("Nats-Batch-Sequence", String(number));
+  if (isLast) own.set("Nats-Batch-Commit", "1");
+  return own;
+}
+
+/**
+ * The messages of a group. Mostly one: the stream takes a message at once, but several of them as one only through a
+ * store of its own on disk, which takes it some fifty times as long.
+ */
+export function messagesOf(namespace: string, head: GroupHead, events: readonly PendingEvent[]): OutgoingMessage[] {
+  const encoded = encodeHead(head);
+  let bytes = encoded.length;
+  for (const event of events) bytes += sizeOf(event);
+  if (bytes <= limits.natsMessageBytes) {
+    const payload = encodeMessage({ index: 1, of: 1, head: encoded, events });
+    return [{ subject: subjectOf(namespace, events), payload }];
+  }
+  const pieces: { head: Uint8Array; events: PendingEvent[]; bytes: number }[] = [];
+  const nothing = new Uint8Array(0);
+  for (let at = 0; at < encoded.length || at === 0; at += limits.natsMessageBytes) {
+    const piece = encoded.subarray(at, at + limits.natsMessageBytes);
+    pieces.push({ head: piece, events: [], bytes: piece.length });
+  }
+  for (const event of events) {
+    const size = sizeOf(event);
+    let last = pieces.at(-1);
+    if (last === undefined || (last.bytes > 0 && last.bytes + size > limits.natsMessageBytes)) {
+      last = { head: nothing, events: [], bytes: 0 };
+      pieces.push(last);
+    }
+    last.events.push(event);
+    last.bytes += size;
+  }
+  return pieces.map((piece, i) => ({
+    subject: subjectOf(namespace, piece.events),
+    payload: encodeMessage({ index: i + 1, of: pieces.length, head: piece.head, events: piece.events }),
+  }));
+}
+
+function sizeOf(event: PendingEvent): number {
+  return event.body.length + event.workerId.length + event.jobId.length + eventOverheadBytes;
+}
+
+function subjectOf(namespace: string, events: readonly PendingEvent[]): string {
+  const [first] = events;
+  if (first === undefined) return changeSubject(namespace);
+  const { workerId, jobId } = first;
+  return eventSubject(
+    namespace,
+    events.every((event) => event.workerId === workerId) ? workerId : undefined,
+    events.every((event) => event.jobId === jobId) ? jobId : undefined,
+  );
+}

@@ -1,0 +1,282 @@
+import { randomUUID } from "node:crypto";
+import { JetStreamApiError } from "@nats-io/jetstream";
+import type { Clock } from "../../../base/clock.ts";
+import type { TailraceError } from "../../../base/errors.ts";
+import { limits } from "../../../base/limits.ts";
+import type { PendingAppends } from "../../commit/pending.ts";
+import { type AppendBatch, type AppendResult, isUrgent } from "../../contract.ts";
+import type { NatsLink } from "../connection/connect.ts";
+import { appendErrorOf, conflict } from "../errors.ts";
+import type { FoldedGroup } from "../fold/fold.ts";
+import type { SentWrite, WriteKind } from "../health/write-check.ts";
+import { Answers, type Refusal } from "./answers.ts";
+import {
+  type Control,
+  encodeGroup,
+  type Group,
+  type OutgoingMessage,
+  publishGroup,
+  type WaitingAppend,
+} from "./groups.ts";
+import { GroupsInFlight, NoAcknowledgement } from "./in-flight.ts";
+import { Putting } from "./putting.ts";
+
+interface SentGroup extends Group {
+  readonly writer: string;
+  readonly bytes: number;
+  readonly kind: WriteKind;
+  /** Of its last message, which is answered. */
+  readonly subject: string;
+}
+
+/** What the publisher asks of its log. */
+export interface PublishingLog {
+  /** Sequence of the stream up to which it is folded. */
+  folded(): number;
+  /** @throws TailraceError if it is closed or failed. */
+  assertUsable(): void;
+  /** @throws TailraceError if nothing can be sent now. */
+  assertReachable(): void;
+  /** NATS has answered for a write. */
+  acknowledged(kind: WriteKind): void;
+  /** NATS has refused a write, or there is nobody who takes it. */
+  refused(error: TailraceError, kind: WriteKind, isProbe: boolean): void;
+  /** NATS does not answer for a write. `isOver`: and it is given up. */
+  unanswered(write: SentWrite, isOver: boolean): void;
+}
+
+/**
+ * Sends appends to the stream, in the order of the calls, many at once. Those of one turn of the event loop go as one
+ * group, and those of several turns while `natsPromptGroups` are on their way. An append settles when its group comes back by the tail, whatever became of the acknowledgement.
+ */
+export class Publisher {
+  readonly #link: NatsLink;
+  readonly #namespace: string;
+  readonly #pending: PendingAppends<WaitingAppend>;
+  readonly #clock: Clock;
+  /** Whether events are of the time that the clock says; else of that when the stream takes them. */
+  readonly #saysTime: boolean;
+  readonly #log: PublishingLog;
+  #writer = randomUUID();
+  #lastNumber = 0;
+  readonly #putting = new Putting();
+  readonly #queue: Group[] = [];
+  /** What goes before the queue, and is few: also when nothing else may be sent, because what was sent is not back yet. */
+  readonly #urgent: Group[] = [];
+  readonly #sent = new GroupsInFlight<SentGroup>({
+    silent: ({ kind }, sentAtMs) => this.#log.unanswered({ kind, sentAtMs }, false),
+    late: (group, error, sentAtMs) => {
+      this.#giveUp(group, error);
+      if (error instanceof NoAcknowledgement) this.#log.unanswered({ kind: group.kind, sentAtMs }, true);
+    },
+  });
+  readonly #answers: Answers;
+  #starting = false;
+  #idle: (() => void)[] = [];
+
+  constructor(
+    link: NatsLink,
+    namespace: string,
+    pending: PendingAppends<WaitingAppend>,
+    clock: Clock,
+    saysTime: boolean,
+    log: PublishingLog,
+  ) {
+    this.#link = link;
+    this.#namespace = namespace;
+    this.#pending = pending;
+    this.#clock = clock;
+    this.#saysTime = saysTime;
+    this.#log = log;
+    this.#answers = new Answers(link, {
+      answered: (number, refusal) => this.#answered(number, refusal),
+      unheard: (number, error) => this.#unheard(number, error),
+      denied: (subject, error) => {
+        for (const group of this.#sent.groups()) if (group.subject === subject) this.#sent.failed(group.number, error);
+      },
+    });
+  }
+
+  /** @throws TailraceError as `PendingAppends.admit`, and if the log can't be used. */
+  append(batch: AppendBatch): Promise<AppendResult> {
+    return new Promise((resolve, reject) => {
+      this.#log.assertUsable();
+      this.#log.assertReachable();
+      const bytes = this.#pending.admit(batch);
+      const base = this.#log.folded();
+      if (isUrgent(batch)) {
+        const number = this.#nextAlone();
+        // Whoever put the same keys before it on this server may come after it, so it can't depend on that, nor that on it.
+        const appends = this.#pending.takeAtOnce({ batch, bytes, number, base, after: undefined, resolve, reject });
+        this.#urgent.push({ number, appends, control: {}, resolve: nothing, reject: nothing });
+        this.#start();
+        return;
+      }
+      const number = ++this.#lastNumber;
+      const after = this.#putting.begin(number, batch);
+      this.#pending.push({ batch, bytes, number, base, after, resolve, reject });
+      this.#start();
+    });
+  }
+
+  /** Sends what is no append, after those before it. Settles when it was folded. */
+  async control(control: Control): Promise<void> {
+    this.#log.assertReachable();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#queue.push({ number: this.#nextAlone(), appends: [], control, resolve, reject });
+    this.#start();
+    await promise;
+  }
+
+  /** Sends what says nothing, before all that waits and whether or not anything else may be sent. */
+  probe(kind: WriteKind): void {
+    const probe = { appends: [], control: {}, probes: kind, resolve: nothing, reject: nothing };
+    this.#send({ ...probe, number: this.#nextAlone() });
+  }
+
+  /** A group came by the tail: if it is one of ours, its appends are over. */
+  folded({ head, results }: FoldedGroup): void {
+    const group = this.#sent.get(head.number);
+    if (group === undefined || group.writer !== head.writer) return;
+    this.#take(group);
+    const { appends } = group;
+    for (let i = 0; i < appends.length; i++) {
+      const { resolve, reject } = appends[i] as WaitingAppend;
+      const result = results[i];
+      if (result !== undefined) resolve(result);
+      else reject(conflict(this.#clock.now()));
+    }
+    group.resolve();
+    this.#log.acknowledged(group.kind);
+    this.#pump();
+  }
+
+  /** Settles when nothing waits and nothing is on its way. */
+  async drained(): Promise<void> {
+    await Promise.resolve();
+    this.#pump();
+    if (this.#pending.length === 0 && this.#queue.length === 0 && this.#sent.size === 0) return;
+    await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Gives up on everything. */
+  abort(error: unknown): void {
+    this.refuse(error);
+    for (const group of this.#sent.groups()) this.#giveUp(group, error);
+  }
+
+  /** Rejects what was not sent yet. */
+  refuse(error: unknown): void {
+    while (this.#pending.length > 0) this.#gather();
+    for (const group of [...this.#urgent.splice(0), ...this.#queue.splice(0)]) this.#settle(group, error);
+    this.#pump();
+  }
+
+  /** The number of a group that shares none with the appends before it: the numbers of a group follow each other. */
+  #nextAlone(): number {
+    while (this.#pending.length > 0) this.#gather();
+    return ++this.#lastNumber;
+  }
+
+  #start(): void {
+    if (this.#starting) return;
+    this.#starting = true;
+    const begin = () => {
+      this.#starting = false;
+      this.#pump();
+    };
+    // Requests that came together are handled one after the other, with all microtasks of one before the next.
+    if (this.#sent.size === 0) queueMicrotask(begin);
+    else setImmediate(begin);
+  }
+
+  #pump(): void {
+    for (let group = this.#urgent.shift(); group !== undefined; group = this.#urgent.shift()) this.#send(group);
+    while (!this.#sent.isFull) {
+      if (this.#queue.length === 0 && this.#pending.length > 0 && !this.#gathers) this.#gather();
+      const group = this.#queue.shift();
+      if (group === undefined) break;
+      this.#send(group);
+    }
+    if (this.#sent.size > 0 || this.#queue.length > 0 || this.#pending.length > 0) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** Whether appends wait for others, while enough is on its way for NATS to be busy: what a message costs is more than they do. */
+  get #gathers(): boolean {
+    return this.#sent.size >= limits.natsPromptGroups && this.#pending.waitingBytes < limits.natsGroupBytes;
+  }
+
+  #gather(): void {
+    const appends = this.#pending.take(limits.natsGroupBytes);
+    const { number } = appends[0] as WaitingAppend;
+    this.#queue.push({ number, appends, control: {}, resolve: nothing, reject: nothing });
+  }
+
+  #send(group: Group): void {
+    const { number } = group;
+    const writer = this.#writer;
+    const timeMs = this.#saysTime ? Math.max(1, Math.floor(this.#clock.now())) : 0;
+    const { kind, messages } = encodeGroup(this.#namespace, group, writer, timeMs);
+    const { subject } = messages.at(-1) as OutgoingMessage;
+    const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
+    this.#sent.add({ ...group, writer, bytes, kind, subject });
+    try {
+      publishGroup(this.#link.connection, messages, `${writer}.${number}`, this.#answers.subjectFor(number));
+    } catch (error) {
+      this.#sent.failed(number, error);
+    }
+  }
+
+  #answered(number: number, refusal: Refusal | undefined): void {
+    const group = this.#sent.get(number);
+    // What comes for one that was given up says nothing of those that are on their way.
+    if (group === undefined) return;
+    if (refusal === undefined) {
+      this.#sent.acknowledged(number);
+      this.#log.acknowledged(group.kind);
+      return;
+    }
+    this.#take(group);
+    // Refused: it was not written, and what comes after it may be.
+    const error = appendErrorOf(new JetStreamApiError(refusal), this.#clock.now());
+    this.#settle(group, error, true);
+    this.#log.refused(error, group.kind, group.probes !== undefined);
+    this.#pump();
+  }
+
+  #unheard(number: number, error: Error): void {
+    const group = this.#sent.get(number);
+    if (group === undefined) return;
+    this.#sent.failed(number, error);
+    this.#log.refused(appendErrorOf(error, this.#clock.now()), group.kind, group.probes !== undefined);
+  }
+
+  /** Nobody knows whether a group was written. Should it come late, it must not count as known to what comes now. */
+  #giveUp(group: SentGroup, error: unknown): void {
+    this.#take(group);
+    this.#writer = randomUUID();
+    this.#settle(group, appendErrorOf(error, this.#clock.now()), true);
+    this.#pump();
+  }
+
+  #settle(group: Group, error: unknown, wasSent = false): void {
+    if (!wasSent) this.#over(group.appends);
+    for (const { reject } of group.appends) reject(error);
+    group.reject(error);
+  }
+
+  #take(group: SentGroup): void {
+    this.#sent.take(group.number);
+    this.#over(group.appends);
+  }
+
+  #over(appends: readonly WaitingAppend[]): void {
+    this.#pending.settled(appends);
+    for (const { number, batch } of appends) this.#putting.over(number, batch);
+  }
+}
+
+function nothing(): void {
+  // Whoever waits for an append is told by that.
+}

@@ -1,0 +1,68 @@
+import { expect, test } from "vitest";
+import { defaultRetention } from "../../../../src/base/limits.ts";
+import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
+import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
+import type { GroupAppend, GroupHead, KeeperRole } from "../../../../src/log/jetstream/stream/messages.ts";
+import { event } from "../../harness.ts";
+
+/** A stream that is folded as it is written. */
+function stream() {
+  const fold = new Fold(defaultRetention, 0, 0);
+  let sequence = 0;
+  /** Gives for each append whether it was committed. */
+  const write = (head: Partial<GroupHead>): boolean[] => {
+    const whole: GroupHead = { writer: "w", number: sequence, timeMs: 0, appends: [], ...head };
+    const events = whole.appends.flatMap(({ count }) => Array.from({ length: count }, () => event("a", "x")));
+    const [message] = messagesOf("n", whole, events);
+    const payload = message?.payload as Uint8Array;
+    const folded = fold.take({ sequence: ++sequence, timeMs: 1_700_000_000_000, payload }, () => undefined);
+    return folded?.results.map((result) => result !== undefined) ?? [];
+  };
+  return { fold, write };
+}
+
+test("what retention holds is said by the keeper that the stream names, whoever thinks that it is", () => {
+  const { fold, write } = stream();
+  const { retention } = fold.index;
+  const says = (id: string, role: KeeperRole, workerEvents: number, hold: number) =>
+    write({ keeper: { id, role }, retention: { ...defaultRetention, workerEvents }, hold });
+  const now = () => [fold.keeper, retention.limits.workerEvents, retention.hold];
+  says("one", "keeps", 1, 1);
+  expect(now()).toEqual(["", defaultRetention.workerEvents, Number.POSITIVE_INFINITY]);
+  says("one", "takes", 2, 2);
+  expect(now()).toEqual(["one", 2, 2]);
+  says("one", "keeps", 3, 3);
+  says("two", "takes", 4, 4);
+  expect(now()).toEqual(["two", 4, 4]);
+  // It was paused, and does not know.
+  says("one", "keeps", 5, 5);
+  says("one", "leaves", 6, 6);
+  expect(now()).toEqual(["two", 4, 4]);
+  says("two", "leaves", 7, 7);
+  expect(now()).toEqual(["", 7, 7]);
+  says("two", "keeps", 8, 8);
+  expect(now()).toEqual(["", 7, 7]);
+});
+
+test("an append is left out with the one before it on the same key of which it was on its way", () => {
+  const { fold, write } = stream();
+  const put = (own: Partial<GroupAppend> = {}): GroupAppend => ({
+    count: 1,
+    base: 0,
+    state: new Map([["k", new Uint8Array(1)]]),
+    ...own,
+  });
+  const after = (number: number) => ({ after: new Map([["k", number]]) });
+  expect(write({ number: 1, appends: [put(), put(after(1))] })).toEqual([true, true]);
+  // 3 was lost.
+  expect(write({ number: 4, appends: [put(after(3)), put(after(4))] })).toEqual([false, false]);
+  expect(write({ number: 6, appends: [put(after(2)), { count: 1, base: 0, fence: ["k"], ...after(6) }] })).toEqual([
+    true,
+    true,
+  ]);
+  // 8 is another's, which this one did not know of.
+  expect(write({ writer: "v", number: 8, appends: [put({ base: 3 })] })).toEqual([true]);
+  expect(write({ number: 8, appends: [put(after(6)), put(after(8))] })).toEqual([false, false]);
+  expect(write({ number: 10, appends: [put({ base: 4 })] })).toEqual([true]);
+  expect(fold.index.head.ordinal).toBe(6);
+});
