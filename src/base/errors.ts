@@ -3,7 +3,7 @@ export interface ProblemDetails {
   /** A request makes no sense. `field` is its path in the names of the schema ("worker_ids[3]"). */
   invalid_request: { field: string; description: string };
   cursor_malformed: { description: string };
-  cursor_unknown: { cause: "other_generation" | "other_runtime" | "beyond_head" };
+  cursor_unknown: { cause: "other_generation" | "other_runtime" | "other_history" | "beyond_head" };
   /** Cursors are encoded; `lostEvents` counts events of the scope, exact or an upper bound. */
   cursor_expired: {
     requestedCursor: string;

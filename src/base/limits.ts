@@ -67,6 +67,8 @@ export const limits = {
   logUnavailableMs: 30_000,
   /** Milliseconds between two notices to one watch that the log is unavailable, at the least. */
   logNoticeMs: 10_000,
+  /** Openings of a log after which something was written, of which positions tell. One that is older is taken for good. */
+  logEpochs: 4_096,
   /** Times that a decision is made again because another server that shares the log was first. Then the log is unavailable. */
   conflictTries: 64,
   /** Milliseconds for a log on NATS to be opened in, and for one connection to be made in. */
@@ -115,6 +117,8 @@ export const limits = {
   natsReachMs: 10_000,
   /** Keys of the state whose last writer is remembered. Who was away for longer than it takes to put as many puts none. */
   natsRememberedKeys: 65_536,
+  /** Servers that lost a connection of which it is remembered that what they sent before counts for nothing; the oldest go first. */
+  natsRememberedServers: 4_096,
   /** Milliseconds between two renewals of the lease on looking after the stream, and without one after which it is free. */
   natsLeaseRenewMs: 3_000,
   natsLeaseMs: 10_000,

@@ -22,6 +22,7 @@ export type Verdict = ({ readonly kind: "retry" } & Failure) | { readonly kind: 
 const unknownCauses: Readonly<Record<number, ProblemDetails["cursor_unknown"]["cause"]>> = {
   [CursorUnknownCause.OTHER_GENERATION]: "other_generation",
   [CursorUnknownCause.OTHER_RUNTIME]: "other_runtime",
+  [CursorUnknownCause.OTHER_HISTORY]: "other_history",
   [CursorUnknownCause.BEYOND_HEAD]: "beyond_head",
 };
 

@@ -27,6 +27,11 @@ export class SequenceFilter {
     // Within a batch sequences grow, so the first one tells for all.
     return (events[0] as Event).sequence > seen ? events : events.filter((event) => event.sequence > seen);
   }
+
+  /** What comes from here on is of another history. */
+  forget(): void {
+    this.#last.clear();
+  }
 }
 
 /** A cursor of a later format names no generation that this release can read: then its log is taken as one. */

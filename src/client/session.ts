@@ -198,6 +198,9 @@ export class WatchSession {
   #onDiagnostic(connection: number, diagnostic: StreamDiagnostic): boolean {
     if (diagnostic.severity !== Severity.TERMINAL) {
       this.#input({ kind: "received", connection, cursor: undefined, progress: false });
+      const { reason } = diagnostic;
+      // The log has lost the position, so what was seen may come again in another history, under the same sequences.
+      if (reason.case === "gap" && reason.value.fromCursor === "") this.#filter.forget();
       const status = noticeStatus(diagnostic);
       if (status !== undefined) this.#push({ kind: "status", status, cursor: "" });
       return false;

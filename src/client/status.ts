@@ -28,7 +28,10 @@ export type WatchStatus =
    * the log is back; where that takes too long, the server ends the watch, which comes back by itself.
    */
   | { readonly kind: "log_unavailable"; readonly cursor: string; readonly sinceMs: number; readonly message: string }
-  /** Events are gone, and `onExpired: "continue_with_gap"` skipped them. `fromCursor` is empty for another generation. */
+  /**
+   * Events are gone, and `onExpired: "continue_with_gap"` skipped them. `fromCursor` is empty where the log does not have the
+   * position: it is of another generation, or was lost by a restore.
+   */
   | {
       readonly kind: "gap";
       readonly fromCursor: string;

@@ -5,25 +5,26 @@ import { TailraceError } from "../base/errors.ts";
 export const cursorLayout = {
   runtime: 1,
   generation: 5,
-  sequence: 12,
-  skipped: 18,
-  workerHash: 24,
-  workerOrdinal: 28,
-  jobHash: 33,
-  jobOrdinal: 37,
-  checksum: 41,
-  bytes: 45,
+  epoch: 12,
+  sequence: 15,
+  skipped: 21,
+  workerHash: 27,
+  workerOrdinal: 31,
+  jobHash: 36,
+  jobOrdinal: 40,
+  checksum: 44,
+  bytes: 48,
 } as const;
 
 /** The largest sequence that a cursor has room for, and so the most that can have been left out before it. */
 const maxSequence = 2 ** 48 - 1;
 
 /** Characters of every cursor. A multiple of 4, so that no unused bits make two texts of one cursor. */
-export const cursorLength = 60;
+export const cursorLength = 64;
 
 export const alphabet = new TextEncoder().encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
 
-const { sequence: prefixLength, checksum: checkedLength } = cursorLayout;
+const { epoch: prefixLength, checksum: checkedLength } = cursorLayout;
 
 /** Two characters of text, in the order of this machine's bytes, for every 12 bits. */
 const pairs = new Uint16Array(1 << 12);
@@ -49,6 +50,7 @@ export class CursorEncoder {
   /** Checksum of a cursor that is zero behind its prefix. */
   readonly #crcOfPrefix: number;
   /** What the upper parts of the last cursor change in it. */
+  #crcOfEpoch = 0;
   #crcOfPlace = 0;
   #crcOfWorker = 0;
   #crcOfJob = 0;
@@ -64,6 +66,13 @@ export class CursorEncoder {
     this.#bytes.set(prefix);
     this.#crcOfPrefix = finishCrc32(startCrc32(prefix, 0, prefixLength), this.#bytes, prefixLength, checkedLength);
     writeText(this.#bytes, this.#text);
+  }
+
+  /** The cursors that come are of positions in the epoch with this tag. Before the first call: 0. */
+  setEpoch(tag: number): void {
+    this.#setBytes(cursorLayout.epoch, 3, tag);
+    this.#crcOfEpoch = this.#effectOfBytes(12, 15);
+    this.#writeGroup(4);
   }
 
   /** @throws TailraceError `limit_exceeded` for a sequence beyond the last one. */
@@ -94,29 +103,30 @@ export class CursorEncoder {
     const j0 = jobOrdinal & 0xff;
     const crc =
       this.#crcOfPrefix ^
+      this.#crcOfEpoch ^
       this.#crcOfPlace ^
       this.#crcOfWorker ^
       this.#crcOfJob ^
-      effectOf(16, s1) ^
-      effectOf(17, s0) ^
-      effectOf(31, w1) ^
-      effectOf(32, w0) ^
-      effectOf(39, j1) ^
-      effectOf(40, j0);
-    bytes[16] = s1;
-    bytes[17] = s0;
-    bytes[31] = w1;
-    bytes[32] = w0;
-    bytes[39] = j1;
-    bytes[40] = j0;
-    bytes[41] = crc >>> 24;
-    bytes[42] = crc >>> 16;
-    bytes[43] = crc >>> 8;
-    bytes[44] = crc;
-    this.#writeGroup(5);
-    this.#writeGroup(10);
-    this.#writeGroup(13);
+      effectOf(19, s1) ^
+      effectOf(20, s0) ^
+      effectOf(34, w1) ^
+      effectOf(35, w0) ^
+      effectOf(42, j1) ^
+      effectOf(43, j0);
+    bytes[19] = s1;
+    bytes[20] = s0;
+    bytes[34] = w1;
+    bytes[35] = w0;
+    bytes[42] = j1;
+    bytes[43] = j0;
+    bytes[44] = crc >>> 24;
+    bytes[45] = crc >>> 16;
+    bytes[46] = crc >>> 8;
+    bytes[47] = crc;
+    this.#writeGroup(6);
+    this.#writeGroup(11);
     this.#writeGroup(14);
+    this.#writeGroup(15);
     target.set(this.#text, at);
   }
 
@@ -135,8 +145,8 @@ export class CursorEncoder {
     this.#skipped = skipped;
     this.#setBytes(cursorLayout.sequence, 4, sequenceHigh);
     this.#setBytes(cursorLayout.skipped, 6, skipped);
-    this.#crcOfPlace = this.#effectOfBytes(12, 16) ^ this.#effectOfBytes(18, 24);
-    for (let group = 4; group <= 7; group++) this.#writeGroup(group);
+    this.#crcOfPlace = this.#effectOfBytes(15, 19) ^ this.#effectOfBytes(21, 27);
+    for (let group = 5; group <= 8; group++) this.#writeGroup(group);
   }
 
   #setWorker(hash: number, high: number): void {
@@ -144,23 +154,23 @@ export class CursorEncoder {
     this.#workerHigh = high;
     // Byte by byte: with many workers it happens for nearly every event.
     const bytes = this.#bytes;
-    bytes[24] = hash >>> 24;
-    bytes[25] = hash >>> 16;
-    bytes[26] = hash >>> 8;
-    bytes[27] = hash;
-    bytes[28] = high >>> 16;
-    bytes[29] = high >>> 8;
-    bytes[30] = high;
+    bytes[27] = hash >>> 24;
+    bytes[28] = hash >>> 16;
+    bytes[29] = hash >>> 8;
+    bytes[30] = hash;
+    bytes[31] = high >>> 16;
+    bytes[32] = high >>> 8;
+    bytes[33] = high;
     this.#crcOfWorker =
-      effectOf(24, hash >>> 24) ^
-      effectOf(25, (hash >>> 16) & 0xff) ^
-      effectOf(26, (hash >>> 8) & 0xff) ^
-      effectOf(27, hash & 0xff) ^
-      effectOf(28, high >>> 16) ^
-      effectOf(29, (high >>> 8) & 0xff) ^
-      effectOf(30, high & 0xff);
-    this.#writeGroup(8);
+      effectOf(27, hash >>> 24) ^
+      effectOf(28, (hash >>> 16) & 0xff) ^
+      effectOf(29, (hash >>> 8) & 0xff) ^
+      effectOf(30, hash & 0xff) ^
+      effectOf(31, high >>> 16) ^
+      effectOf(32, (high >>> 8) & 0xff) ^
+      effectOf(33, high & 0xff);
     this.#writeGroup(9);
+    this.#writeGroup(10);
   }
 
   #setJob(hash: number, high: number): void {
@@ -168,9 +178,9 @@ export class CursorEncoder {
     this.#jobHigh = high;
     this.#setBytes(cursorLayout.jobHash, 4, hash);
     this.#setBytes(cursorLayout.jobOrdinal, 2, high);
-    this.#crcOfJob = this.#effectOfBytes(33, 39);
-    this.#writeGroup(11);
+    this.#crcOfJob = this.#effectOfBytes(36, 42);
     this.#writeGroup(12);
+    this.#writeGroup(13);
   }
 
   #setBytes(at: number, count: number, value: number): void {

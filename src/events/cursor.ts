@@ -1,6 +1,7 @@
 import { crc32 } from "../base/crc32.ts";
-import { TailraceError } from "../base/errors.ts";
+import { type ProblemDetails, TailraceError } from "../base/errors.ts";
 import { alphabet, CursorEncoder, cursorLayout, cursorLength } from "./cursor-encoder.ts";
+import { type Epoch, Epochs } from "./epochs.ts";
 
 export { cursorLength } from "./cursor-encoder.ts";
 
@@ -54,6 +55,8 @@ export interface DecodedCursor {
   readonly runtimeHash: number;
   /** As much of it as a cursor has: the lower 56 bits. */
   readonly generation: bigint;
+  /** Tag of the epoch in which the position lies: of 24 bits. */
+  readonly epoch: number;
 }
 
 /**
@@ -80,20 +83,21 @@ export function decodeCursor(text: string): DecodedCursor {
   }
   const head = bytes[0] as number;
   if ((head & ~closingFlag) !== formatVersion) throw malformed("it has a format that this release does not read");
-  const sequence = readUint48(view, 12);
-  const skipped = readUint48(view, 18);
+  const sequence = readUint48(view, cursorLayout.sequence);
+  const skipped = readUint48(view, cursorLayout.skipped);
   if (skipped > sequence) throw malformed("its counts contradict each other");
   return {
     closing: (head & closingFlag) !== 0,
-    runtimeHash: view.getInt32(1),
-    generation: view.getBigUint64(5) >> 8n,
+    runtimeHash: view.getInt32(cursorLayout.runtime),
+    generation: view.getBigUint64(cursorLayout.generation) >> 8n,
+    epoch: view.getUint32(cursorLayout.epoch) >>> 8,
     position: {
       sequence,
       ordinal: sequence - skipped,
-      workerHash: view.getInt32(24),
-      workerOrdinal: readUint40(view, 28),
-      jobHash: view.getInt32(33),
-      jobOrdinal: view.getUint32(37),
+      workerHash: view.getInt32(cursorLayout.workerHash),
+      workerOrdinal: readUint40(view, cursorLayout.workerOrdinal),
+      jobHash: view.getInt32(cursorLayout.jobHash),
+      jobOrdinal: view.getUint32(cursorLayout.jobOrdinal),
     },
   };
 }
@@ -106,20 +110,25 @@ export class CursorCodec {
   /** As cursors have it. */
   readonly #ownGeneration: bigint;
   readonly #encoder: CursorEncoder;
+  readonly #epochs: Epochs;
+  /** That of the cursor which was written last. */
+  #epoch: Epoch = { after: 0, through: 0, tag: 0 };
   readonly #text = new Uint8Array(cursorLength);
   readonly #decoder = new TextDecoder();
 
-  constructor(runtimeId: string, generation: bigint) {
+  /** @param epochs of the log. Default: none, as of a log that does not tell them apart. */
+  constructor(runtimeId: string, generation: bigint, epochs: Epochs = new Epochs()) {
     this.runtimeId = runtimeId;
     this.generation = generation;
+    this.#epochs = epochs;
     this.#runtimeHash = hashId(runtimeId);
     this.#ownGeneration = BigInt.asUintN(56, generation);
     // Longer by the byte of the generation that is left out.
-    const prefix = new DataView(new ArrayBuffer(cursorLayout.sequence + 1));
+    const prefix = new DataView(new ArrayBuffer(cursorLayout.epoch + 1));
     prefix.setUint8(0, formatVersion);
     prefix.setInt32(cursorLayout.runtime, this.#runtimeHash);
     prefix.setBigUint64(cursorLayout.generation, this.#ownGeneration << 8n);
-    this.#encoder = new CursorEncoder(new Uint8Array(prefix.buffer, 0, cursorLayout.sequence));
+    this.#encoder = new CursorEncoder(new Uint8Array(prefix.buffer, 0, cursorLayout.epoch));
   }
 
   /** The cursor of a position. `closing`: of a terminal diagnostic, so that asking again with it ends at once. */
@@ -149,6 +158,8 @@ export class CursorCodec {
     jobHash: number,
     jobOrdinal: number,
   ): void {
+    const { after, through } = this.#epoch;
+    if (sequence <= after || sequence > through) this.#enter(sequence);
     this.#encoder.encodeInto(target, at, sequence, ordinal, workerHash, workerOrdinal, jobHash, jobOrdinal);
   }
 
@@ -162,13 +173,24 @@ export class CursorCodec {
     if (decoded.generation !== this.#ownGeneration) throw unknown("other_generation");
     return decoded;
   }
+
+  /** Names the history of the log up to an event, for revisions: another one has another name at the same sequence. */
+  historyAt(sequence: number): string {
+    return `${this.generation.toString(36)}.${this.#epochs.at(sequence).tag.toString(36)}`;
+  }
+
+  #enter(sequence: number): void {
+    this.#epoch = this.#epochs.at(sequence);
+    this.#encoder.setEpoch(this.#epoch.tag);
+  }
 }
 
 /** An error for a well-formed cursor that does not belong here. */
-export function unknown(cause: "other_generation" | "other_runtime" | "beyond_head"): TailraceError<"cursor_unknown"> {
+export function unknown(cause: ProblemDetails["cursor_unknown"]["cause"]): TailraceError<"cursor_unknown"> {
   const messages = {
     other_generation: "The cursor belongs to an earlier generation of this log, which was wiped or restored since.",
     other_runtime: "The cursor belongs to another runtime.",
+    other_history: "The log was restored since, or lost its newest events, and this position is among what was lost.",
     beyond_head: "The cursor lies beyond the newest event of this log.",
   };
   return new TailraceError("cursor_unknown", { cause }, `${messages[cause]} Start again without it.`);

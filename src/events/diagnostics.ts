@@ -17,6 +17,7 @@ type WireReason = Exclude<keyof ProblemDetails, "log_open_failed" | "connection_
 const unknownCauses = {
   other_generation: CursorUnknownCause.OTHER_GENERATION,
   other_runtime: CursorUnknownCause.OTHER_RUNTIME,
+  other_history: CursorUnknownCause.OTHER_HISTORY,
   beyond_head: CursorUnknownCause.BEYOND_HEAD,
 } as const;
 

@@ -1,5 +1,6 @@
 import { hasReason, type TailraceError } from "../base/errors.ts";
 import type { Position } from "../events/cursor.ts";
+import type { Epochs } from "../events/epochs.ts";
 import type { EventBlock } from "./block.ts";
 import type { Subjects } from "./subjects.ts";
 
@@ -210,6 +211,11 @@ export type LogHealth =
  */
 export interface EventLog {
   readonly identity: LogIdentity;
+  /**
+   * What tells a position of this log from one that has its sequence and was lost, since the log was restored from a backup
+   * together with all that is known of it. An event's epoch is known before subscribers get the event.
+   */
+  readonly epochs: Epochs;
   /** Numbers for the worker ids in blocks of this log. */
   readonly subjects: Subjects;
   /**

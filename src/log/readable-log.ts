@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { TailraceError } from "../base/errors.ts";
 import type { Position } from "../events/cursor.ts";
+import type { Epochs } from "../events/epochs.ts";
 import type { EventBlock } from "./block.ts";
 import type {
   AppendBatch,
@@ -74,6 +75,10 @@ export abstract class ReadableLog implements EventLog {
 
   get timeMs(): number {
     return this.index.timeMs;
+  }
+
+  get epochs(): Epochs {
+    return this.index.epochs;
   }
 
   get subjects(): Subjects {

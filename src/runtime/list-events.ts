@@ -10,7 +10,7 @@ import { decodeEvents } from "../events/stored.ts";
 import type { EventLog } from "../log/contract.ts";
 import { skipLost } from "../stream/loss.ts";
 import { notFound } from "../stream/not-found.ts";
-import { reachPosition, resolveStart } from "../stream/start.ts";
+import { requirePosition, resolveStart } from "../stream/start.ts";
 import { listSpec, type RequestContext } from "./requests.ts";
 
 /** A page of events under the cursors of a watch. @throws TailraceError as a watch that is refused. */
@@ -22,10 +22,10 @@ export async function listEvents(
   const { cursors } = context;
   const spec = listSpec(request, context);
   // Before the start, which mostly lies before it: then nothing is waited for twice.
-  if (spec.until !== undefined) await reachPosition(log, cursors, spec.scope, spec.until);
+  if (spec.until !== undefined) await requirePosition(log, cursors, spec.scope, spec.until);
   const start = await resolveStart(log, cursors, spec);
   let { position, gap } = start;
-  const until = (spec.until ?? log.bounds(spec.scope).head).sequence;
+  const until = (spec.until?.position ?? log.bounds(spec.scope).head).sequence;
   const answer = create(ListEventsResponseSchema, { runtimeId: cursors.runtimeId });
   while (answer.events.length === 0 && position.sequence < until) {
     const page = await log.read({

@@ -19,10 +19,10 @@ export interface TranscriptSpec {
 
 /** What a revision of a transcript names. Changes whenever anything of the answer does. */
 export interface TranscriptRevision {
-  /** Generation of the log. */
-  readonly generation: bigint;
   /** Sequence of the last event that changed the transcript. */
   readonly sequence: number;
+  /** Name of the log's history up to that event. */
+  readonly history: string;
   readonly droppedEntries: number;
   /** Number of the worker's state. */
   readonly workerState: number;
@@ -42,19 +42,14 @@ export function transcriptSpec(request: GetTranscriptRequest): TranscriptSpec {
   };
 }
 
-export function revisionText({ generation, sequence, droppedEntries, workerState }: TranscriptRevision): string {
-  return `${generation.toString(36)}-${sequence}-${droppedEntries}-${workerState}`;
+export function revisionText({ history, sequence, droppedEntries, workerState }: TranscriptRevision): string {
+  return `${history}-${sequence}-${droppedEntries}-${workerState}`;
 }
 
 function revisionOf(text: string): TranscriptRevision {
-  const [, generation, ...counts] = /^([0-9a-z]{1,13})-(\d{1,15})-(\d{1,15})-(\d{1,10})$/.exec(text) ?? [];
-  if (generation === undefined) throw invalidRequest("changed_since", "use a revision as it was received");
+  const parts = /^([0-9a-z]{1,13}\.[0-9a-z]{1,5})-(\d{1,15})-(\d{1,15})-(\d{1,10})$/.exec(text) ?? [];
+  const [, history, ...counts] = parts;
+  if (history === undefined) throw invalidRequest("changed_since", "use a revision as it was received");
   const [sequence, droppedEntries, workerState] = counts.map(Number) as [number, number, number];
-  return { generation: fromBase36(generation), sequence, droppedEntries, workerState };
-}
-
-function fromBase36(text: string): bigint {
-  let value = 0n;
-  for (const digit of text) value = value * 36n + BigInt(Number.parseInt(digit, 36));
-  return value;
+  return { history, sequence, droppedEntries, workerState };
 }

@@ -2,7 +2,7 @@ import type { ListEventsRequest, WatchEventsRequest } from "../../gen/tailrace/v
 import { IfMissing, OnExpired, StartAt } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { hasReason, invalidRequest, TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import { type CursorCodec, decodeCursor, hashId, origin, type Position } from "../events/cursor.ts";
+import { type CursorCodec, type DecodedCursor, decodeCursor, hashId, origin, type Position } from "../events/cursor.ts";
 import { isKnownKind } from "../events/kinds.ts";
 import type { KindFilter, Scope } from "../log/contract.ts";
 import type { WatchSpec, WatchStart } from "../stream/spec.ts";
@@ -34,7 +34,7 @@ export interface ListSpec {
   readonly continueWithGap: boolean;
   readonly waitIfMissing: false;
   /** Position after which nothing is given; undefined: up to the head. */
-  readonly until: Position | undefined;
+  readonly until: Pick<DecodedCursor, "position" | "epoch"> | undefined;
   readonly pageSize: number;
 }
 
@@ -43,7 +43,7 @@ export function listSpec(request: ListEventsRequest, context: RequestContext): L
   return {
     ...common(request, context),
     waitIfMissing: false,
-    until: request.untilCursor === "" ? undefined : context.cursors.decode(request.untilCursor).position,
+    until: request.untilCursor === "" ? undefined : context.cursors.decode(request.untilCursor),
     pageSize: pageSize(request.pageSize, limits.defaultPageEvents, limits.maxPageEvents),
   };
 }
@@ -133,13 +133,14 @@ function startOf(
 /** Where a watch from a cursor begins. @throws TailraceError `cursor_malformed`, `cursor_unknown`. */
 export function cursorStart(cursor: string, cursors: CursorCodec, gapAllowed: boolean): WatchStart {
   try {
-    const { position, closing } = cursors.decode(cursor);
-    return { kind: "cursor", cursor, position, closing, otherGeneration: false };
+    const { position, epoch, closing } = cursors.decode(cursor);
+    return { kind: "cursor", cursor, position, epoch, closing, otherGeneration: false };
   } catch (error) {
     const decoded = gapAllowed && hasReason(error, "cursor_unknown") ? decodeCursor(cursor) : undefined;
     // A gap covers another generation of the same runtime, never another runtime.
     if (decoded?.runtimeHash !== hashId(cursors.runtimeId)) throw error;
-    return { kind: "cursor", cursor, position: origin, closing: decoded.closing, otherGeneration: true };
+    const { epoch, closing } = decoded;
+    return { kind: "cursor", cursor, position: origin, epoch, closing, otherGeneration: true };
   }
 }
 

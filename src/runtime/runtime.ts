@@ -100,7 +100,7 @@ export class Runtime {
     this.log = log;
     this.#clock = options.clock ?? systemClock;
     this.#report = safeReport(options.onError);
-    this.cursors = new CursorCodec(log.identity.runtimeId, log.identity.generation);
+    this.cursors = new CursorCodec(log.identity.runtimeId, log.identity.generation, log.epochs);
     this.#projection = new WorkerProjection(log, this.cursors);
     this.#transcripts = new Transcripts(log, this.#clock, this.#report, options.transcripts);
     // Before the tail: when a watch hears of an event, the projections have folded it.

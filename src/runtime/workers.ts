@@ -100,10 +100,10 @@ function workerOf(log: EventLog, cursors: CursorCodec, projection: WorkerProject
 
 /** Changes whenever an event comes or is trimmed: of the worker or, without one, of anything. */
 function revisionOf(cursors: CursorCodec, bounds: ScopeBounds, worker?: WorkerRecord): string {
-  const generation = cursors.generation.toString(36);
+  const history = cursors.historyAt(bounds.head.sequence);
   return worker === undefined
-    ? `${generation}-${bounds.head.sequence}-${bounds.floor.sequence}`
-    : `${generation}-${worker.lastOrdinal}-${bounds.floor.workerOrdinal}`;
+    ? `${history}-${bounds.head.sequence}-${bounds.floor.sequence}`
+    : `${history}-${worker.lastOrdinal}-${bounds.floor.workerOrdinal}`;
 }
 
 /** The first `count` workers whose ids come after `after`, without sorting all of them. */

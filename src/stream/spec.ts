@@ -22,6 +22,8 @@ export type WatchStart =
       readonly kind: "cursor";
       readonly cursor: string;
       readonly position: Position;
+      /** Tag of the epoch of the log in which the position lies. */
+      readonly epoch: number;
       readonly closing: boolean;
       readonly otherGeneration: boolean;
     };

@@ -1,5 +1,5 @@
 import { TailraceError } from "../base/errors.ts";
-import { type CursorCodec, type Position, unknown } from "../events/cursor.ts";
+import { type CursorCodec, type DecodedCursor, type Position, unknown } from "../events/cursor.ts";
 import type { EventLog, Scope, ScopeBounds } from "../log/contract.ts";
 import type { TerminalDiagnostic } from "./form.ts";
 import { countIn, gapNotice, skipLost } from "./loss.ts";
@@ -25,10 +25,10 @@ export async function resolveStart(log: EventLog, cursors: CursorCodec, spec: St
   if (missing !== undefined) throw withCursor(missing, cursors.encode(log.bounds({ kind: "runtime" }).head, true));
   if (start.kind !== "cursor") return { position: await log.seek(scope, start), gap: undefined };
 
-  if (!start.otherGeneration) await reachPosition(log, cursors, scope, start.position);
+  const stranger = start.otherGeneration ? "other_generation" : await strangerCause(log, scope, start);
   const bounds = log.bounds(scope);
-  if (start.otherGeneration) {
-    if (!spec.continueWithGap) throw withCursor(unknown("other_generation"), cursors.encode(bounds.head, true));
+  if (stranger !== undefined) {
+    if (!spec.continueWithGap) throw withCursor(unknown(stranger), cursors.encode(bounds.head, true));
     return { position: bounds.floor, gap: gapNotice(cursors, "", bounds, { events: 0, exact: false }) };
   }
   if (start.position.sequence >= bounds.floor.sequence) {
@@ -41,16 +41,31 @@ export async function resolveStart(log: EventLog, cursors: CursorCodec, spec: St
 
 /**
  * Settles when the log has come as far as a position out of a cursor, which another server may have given out.
- * @throws TailraceError `cursor_unknown` if nobody has given it out, `log_unavailable` if this server stays behind it.
+ * @throws TailraceError `cursor_unknown` if the log has no such position, `log_unavailable` if this server stays behind it.
  */
-export async function reachPosition(
+export async function requirePosition(
   log: EventLog,
   cursors: CursorCodec,
   scope: Scope,
-  { sequence }: Position,
+  at: Pick<DecodedCursor, "position" | "epoch">,
 ): Promise<void> {
-  if (sequence <= log.bounds(scope).head.sequence || (await log.reach(sequence))) return;
-  throw withCursor(unknown("beyond_head"), cursors.encode(log.bounds(scope).head, true));
+  const stranger = await strangerCause(log, scope, at);
+  if (stranger !== undefined) throw withCursor(unknown(stranger), cursors.encode(log.bounds(scope).head, true));
+}
+
+/**
+ * Why a log does not have a position out of a cursor; undefined: it does. An epoch may have begun at another server, so what there
+ * is at a sequence is known only once this one has come as far.
+ */
+async function strangerCause(
+  log: EventLog,
+  scope: Scope,
+  { position: { sequence }, epoch }: Pick<DecodedCursor, "position" | "epoch">,
+): Promise<"beyond_head" | "other_history" | undefined> {
+  if (sequence > log.bounds(scope).head.sequence && !(await log.reach(sequence))) {
+    return log.epochs.knows(epoch) ? "beyond_head" : "other_history";
+  }
+  return log.epochs.has(sequence, epoch) ? undefined : "other_history";
 }
 
 /** What is missing, also in what other servers have committed by now: one of them may just have told the reader of it. */

@@ -28,6 +28,10 @@ export class FaultyLog implements EventLog {
     return this.#log.identity;
   }
 
+  get epochs() {
+    return this.#log.epochs;
+  }
+
   get isShared() {
     return this.#log.isShared;
   }

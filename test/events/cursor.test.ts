@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { crc32, finishCrc32, startCrc32 } from "../../src/base/crc32.ts";
 import { CursorCodec, cursorLength, decodeCursor, hashId, type Position } from "../../src/events/cursor.ts";
+import { Epochs } from "../../src/events/epochs.ts";
 
 const uint32 = fc.integer({ min: 0, max: 0xffff_ffff });
 /** As `hashId` gives it. */
@@ -21,33 +22,56 @@ const position: fc.Arbitrary<Position> = fc
   })
   .map(({ skipped, ...rest }) => ({ ...rest, ordinal: rest.sequence - Math.min(skipped, rest.sequence) }));
 const generation = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+const tag = fc.integer({ min: 1, max: 0xff_ffff });
+
+function epochsOf(begun: Iterable<{ after: number; tag: number }>): Epochs {
+  const epochs = new Epochs();
+  for (const { after, tag } of begun) epochs.begin(after, tag);
+  return epochs;
+}
 
 test("a cursor says what was put in, in one canonical, URL-safe form", () => {
   fc.assert(
-    fc.property(fc.string(), generation, position, fc.boolean(), (runtimeId, generationOfLog, at, closing) => {
-      const codec = new CursorCodec(runtimeId, generationOfLog);
-      const text = codec.encode(at, closing);
-      expect(text).toMatch(/^[A-Za-z0-9_-]{60}$/);
-      expect(codec.decode(text)).toEqual({
-        position: at,
-        closing,
-        runtimeHash: hashId(runtimeId),
-        generation: BigInt.asUintN(56, generationOfLog),
-      });
-      expect(codec.encode(codec.decode(text).position, closing)).toBe(text);
-      // Writing a closing cursor leaves nothing behind in the codec.
-      expect(codec.decode(codec.encode(at)).closing).toBe(false);
-    }),
+    fc.property(
+      fc.string(),
+      generation,
+      position,
+      tag,
+      fc.boolean(),
+      (runtimeId, generationOfLog, at, own, closing) => {
+        const codec = new CursorCodec(runtimeId, generationOfLog, epochsOf([{ after: at.sequence - 1, tag: own }]));
+        const text = codec.encode(at, closing);
+        expect(text).toMatch(/^[A-Za-z0-9_-]{64}$/);
+        expect(codec.decode(text)).toEqual({
+          position: at,
+          closing,
+          runtimeHash: hashId(runtimeId),
+          generation: BigInt.asUintN(56, generationOfLog),
+          epoch: own,
+        });
+        expect(codec.encode(codec.decode(text).position, closing)).toBe(text);
+        // Writing a closing cursor leaves nothing behind in the codec.
+        expect(codec.decode(codec.encode(at)).closing).toBe(false);
+      },
+    ),
   );
 });
 
 test("a cursor is what the specification says, whichever ones were written before it", () => {
-  const near = fc.record({ position, steps: fc.array(fc.nat(70_000), { maxLength: 5 }) });
+  const near = fc.record({ position, steps: fc.array(fc.nat(70_000), { maxLength: 5 }), begins: fc.option(tag) });
   fc.assert(
     fc.property(fc.string(), generation, fc.array(near, { minLength: 1 }), (runtimeId, generationOfLog, runs) => {
-      const codec = new CursorCodec(runtimeId, generationOfLog);
+      const epochs = new Epochs();
+      const begun = [{ after: -1, tag: 0 }];
+      let head = 0;
+      const codec = new CursorCodec(runtimeId, generationOfLog, epochs);
       const target = new Uint8Array(cursorLength + 2);
       for (const run of runs) {
+        // Also while those that were written before it are of the epoch which ends by that.
+        if (run.begins !== null) {
+          epochs.begin(head, run.begins);
+          begun.push({ after: head, tag: run.begins });
+        }
         for (const step of [0, ...run.steps]) {
           const at = {
             sequence: Math.min(run.position.sequence + step, 2 ** 48 - 1),
@@ -59,7 +83,9 @@ test("a cursor is what the specification says, whichever ones were written befor
           };
           const { workerHash, workerOrdinal, jobHash, jobOrdinal } = at;
           codec.encodeInto(target, 1, at.sequence, at.ordinal, workerHash, workerOrdinal, jobHash, jobOrdinal);
-          const expected = specifiedCursor(runtimeId, generationOfLog, at);
+          const epoch = begun.findLast(({ after }) => after < at.sequence)?.tag ?? 0;
+          head = Math.max(head, at.sequence);
+          const expected = specifiedCursor(runtimeId, generationOfLog, epoch, at);
           expect(Buffer.from(target).toString("latin1")).toBe(`\0${expected}\0`);
           expect(codec.encode(at)).toBe(expected);
         }
@@ -69,18 +95,19 @@ test("a cursor is what the specification says, whichever ones were written befor
 });
 
 /** Straight from docs/protocol.md, "Cursor". */
-function specifiedCursor(runtimeId: string, generationOfLog: bigint, at: Position): string {
-  const bytes = Buffer.alloc(45);
+function specifiedCursor(runtimeId: string, generationOfLog: bigint, epoch: number, at: Position): string {
+  const bytes = Buffer.alloc(48);
   bytes.writeUInt8(1, 0);
   bytes.writeInt32BE(hashId(runtimeId), 1);
   bytes.write(generationOfLog.toString(16).padStart(16, "0").slice(2), 5, "hex");
-  bytes.writeUIntBE(at.sequence, 12, 6);
-  bytes.writeUIntBE(at.sequence - at.ordinal, 18, 6);
-  bytes.writeInt32BE(at.workerHash, 24);
-  bytes.writeUIntBE(at.workerOrdinal, 28, 5);
-  bytes.writeInt32BE(at.jobHash, 33);
-  bytes.writeUInt32BE(at.jobOrdinal, 37);
-  bytes.writeUInt32BE(zlibCrc32(bytes.subarray(0, 41)), 41);
+  bytes.writeUIntBE(epoch, 12, 3);
+  bytes.writeUIntBE(at.sequence, 15, 6);
+  bytes.writeUIntBE(at.sequence - at.ordinal, 21, 6);
+  bytes.writeInt32BE(at.workerHash, 27);
+  bytes.writeUIntBE(at.workerOrdinal, 31, 5);
+  bytes.writeInt32BE(at.jobHash, 36);
+  bytes.writeUInt32BE(at.jobOrdinal, 40);
+  bytes.writeUInt32BE(zlibCrc32(bytes.subarray(0, 44)), 44);
   return bytes.toString("base64url");
 }
 
@@ -99,7 +126,7 @@ test("a cursor holds as many left out sequences as there can be, and beyond the 
 });
 
 test("a cursor with any character altered, added or missing is malformed", () => {
-  const codec = new CursorCodec("runtime", 7n);
+  const codec = new CursorCodec("runtime", 7n, epochsOf([{ after: 500, tag: 0xabcdef }]));
   const anyCharacter = fc.oneof(
     fc.constantFrom(..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
     fc.string({ minLength: 1, maxLength: 1, unit: "binary" }),
@@ -118,7 +145,7 @@ test("a cursor with any character altered, added or missing is malformed", () =>
 });
 
 test("any bit that is flipped in the bytes of a cursor is noticed", () => {
-  const text = new CursorCodec("runtime", 7n).encode({
+  const text = new CursorCodec("runtime", 7n, epochsOf([{ after: 0, tag: 0x10203 }])).encode({
     sequence: 123_456,
     ordinal: 123_000,
     workerHash: 1,
@@ -149,7 +176,16 @@ test("a cursor of another runtime or generation is told apart", () => {
 });
 
 test("what is no cursor at all is malformed, and says why", () => {
-  for (const text of ["", "0", "null", "a".repeat(60), "=".repeat(60), "💥".repeat(30), "x".repeat(1_000_000)]) {
+  for (const text of [
+    "",
+    "0",
+    "null",
+    "a".repeat(64),
+    "=".repeat(64),
+    "💥".repeat(32),
+    "a".repeat(60),
+    "x".repeat(1_000_000),
+  ]) {
     expect(() => decodeCursor(text)).toThrow(expect.objectContaining({ reason: "cursor_malformed" }));
   }
 });

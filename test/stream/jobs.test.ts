@@ -110,7 +110,7 @@ test("a cursor that does not count in the job gives a bound only", async () => {
   await world.publish("a", 5, undefined, "other");
   const position = world.log.bounds({ kind: "job", jobId: "other" }).head;
   const cursor = world.cursors.encode(position);
-  const start = { kind: "cursor", cursor, position, closing: false, otherGeneration: false } as const;
+  const start = { kind: "cursor", cursor, position, epoch: 0, closing: false, otherGeneration: false } as const;
   await world.publish("a", 100, undefined, "j");
   const gone = world.log.bounds(scope).floor.jobOrdinal;
   expect(gone).toBeGreaterThan(position.jobOrdinal);
@@ -151,7 +151,7 @@ test("a cursor from elsewhere learns the counts of the job where they are known"
   for (const { sequence, ordinal, jobOrdinal } of [floor, head]) {
     const position = { ...origin, sequence, ordinal };
     const cursor = world.cursors.encode(position);
-    const start = { kind: "cursor", cursor, position, closing: false, otherGeneration: false } as const;
+    const start = { kind: "cursor", cursor, position, epoch: 0, closing: false, otherGeneration: false } as const;
     const { sink } = await world.open({ scope, start });
     const opened = sink.controls[0];
     if (opened?.case !== "opened") throw new Error("The first frame is not `opened`.");

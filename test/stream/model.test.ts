@@ -285,7 +285,7 @@ class WatchModel {
       const { floor, head } = log.bounds(this.scope);
       const position = step.start === 3 ? floor : head;
       const cursor = world.cursors.encode(position);
-      return { kind: "cursor", cursor, position, closing: false, otherGeneration: false } as const;
+      return { kind: "cursor", cursor, position, epoch: 0, closing: false, otherGeneration: false } as const;
     };
     const spec = {
       scope: this.scope,

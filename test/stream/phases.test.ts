@@ -60,7 +60,14 @@ test("a watch that waits for a worker that was forgotten is not told an exact lo
   world.clock.advance(61_000);
   await world.publish("b");
   await world.log.append({ events: [], forgetWorkers: ["a"] });
-  const start = { kind: "cursor", cursor: "", position: origin, closing: false, otherGeneration: false } as const;
+  const start = {
+    kind: "cursor",
+    cursor: "",
+    position: origin,
+    epoch: 0,
+    closing: false,
+    otherGeneration: false,
+  } as const;
   await expect(
     world.open({ scope: { kind: "workers", workerIds: ["a"] }, start, waitIfMissing: true }),
   ).rejects.toMatchObject({ reason: "cursor_expired", details: { lostEvents: 3, lostExact: false } });
@@ -214,7 +221,7 @@ test("what was committed before a watch was opened comes before the notice that 
   const cursor = world.cursors.encode(position);
   // Committed, and not yet in the channel that the other watch keeps open.
   await world.publish("a", 3);
-  const start = { kind: "cursor", cursor, position, closing: false, otherGeneration: false } as const;
+  const start = { kind: "cursor", cursor, position, epoch: 0, closing: false, otherGeneration: false } as const;
   const { sink } = await world.open({ scope: { kind: "workers", workerIds: ["a"] }, start });
   expect(sink.notices).toEqual(["opened"]);
   await world.rest();

@@ -491,7 +491,8 @@ export const OnExpired = {
   FAIL: 1,
 
   /**
-   * Say gap and go on at the earliest position. Also covers a cursor of another generation of the same runtime.
+   * Say gap and go on at the earliest position. Also covers a cursor of the same runtime that its log does not have: of another
+   * generation, lost by a restore, or beyond the head.
    *
    * @generated from enum value: ON_EXPIRED_CONTINUE_WITH_GAP = 2;
    */

@@ -1,4 +1,5 @@
 import type { RetentionLimits } from "../../base/limits.ts";
+import { Epochs } from "../../events/epochs.ts";
 import type { JobRecord, WorkerRecord } from "../contract.ts";
 import type { Subjects } from "../subjects.ts";
 import { EventColumns } from "./columns.ts";
@@ -27,6 +28,7 @@ export class LogIndex {
   readonly columns = new EventColumns();
   readonly uses: SegmentUses;
   readonly state = new Map<string, Uint8Array>();
+  readonly epochs = new Epochs();
   readonly holders = new Holders();
   readonly retention: Retention;
   readonly removal: Removal;

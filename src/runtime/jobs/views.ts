@@ -90,12 +90,11 @@ export class JobViews {
   /** Changes whenever what is said of the job does. */
   #revision(entry: JobEntry): string {
     const { id, active } = entry;
-    const { floor } = this.#log.bounds({ kind: "job", jobId: id });
+    const { floor, head } = this.#log.bounds({ kind: "job", jobId: id });
     const events = this.#log.job(id)?.lastOrdinal ?? 0;
     const waits = active === undefined ? "" : `${active.deferred ? "d" : (active.lane.positionOf(active) ?? "")}`;
     const cancelled = (active?.cancelRequested ?? this.#isAsked(entry)) ? "c" : "";
-    const generation = this.#cursors.generation.toString(36);
-    return `${generation}-${events}-${floor.jobOrdinal}-${entry.state}${cancelled}${waits}`;
+    return `${this.#cursors.historyAt(head.sequence)}-${events}-${floor.jobOrdinal}-${entry.state}${cancelled}${waits}`;
   }
 
   /** Whether a cancel is on its way to the server that runs the job. */

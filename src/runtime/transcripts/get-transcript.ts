@@ -36,7 +36,7 @@ export async function getTranscript(
   const instant = {
     transcript: transcripts.of(workerId),
     workerState: workers.facts(workerId).state,
-    generation: cursors.generation,
+    historyAt: (sequence: number) => cursors.historyAt(sequence),
     cursor: cursors.encode(head),
   };
   return transcriptPage(instant, spec);

@@ -17,16 +17,17 @@ import { revisionText, type TranscriptSpec } from "../requests-transcript.ts";
 export interface TranscriptInstant {
   readonly transcript: TranscriptState;
   readonly workerState: WorkerState;
-  readonly generation: bigint;
+  /** Name of the log's history up to an event. */
+  readonly historyAt: (sequence: number) => string;
   /** Position of the head in the worker's scope. */
   readonly cursor: string;
 }
 
 /** A page of a transcript. */
 export function transcriptPage(instant: TranscriptInstant, spec: TranscriptSpec): GetTranscriptResponse {
-  const { transcript, workerState, generation, cursor } = instant;
+  const { transcript, workerState, historyAt, cursor } = instant;
   const { droppedEntries, revision: sequence } = transcript;
-  const revision = revisionText({ generation, sequence, droppedEntries, workerState });
+  const revision = revisionText({ history: historyAt(sequence), sequence, droppedEntries, workerState });
   const answer = create(GetTranscriptResponseSchema, { cursor, revision });
   if (spec.ifRevisionNot === revision) {
     answer.notModified = true;
@@ -35,7 +36,10 @@ export function transcriptPage(instant: TranscriptInstant, spec: TranscriptSpec)
   const { changedSince } = spec;
   answer.reset =
     changedSince !== undefined &&
-    (changedSince.generation !== generation || changedSince.sequence < transcript.replaced);
+    (changedSince.history !== historyAt(changedSince.sequence) ||
+      changedSince.sequence < transcript.replaced ||
+      // A restored log may not be there yet again.
+      changedSince.sequence > sequence);
   answer.state = workerState;
   answer.droppedEntries = BigInt(droppedEntries);
   answer.keptEntries = BigInt(transcript.entries.length);

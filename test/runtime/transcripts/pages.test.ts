@@ -21,7 +21,7 @@ import { eventsOf, type PayloadInit, transcriptPayload } from "../../events/tran
 type Request = Parameters<typeof create<typeof GetTranscriptRequestSchema>>[1];
 
 function page(transcript: TranscriptState, request: Request): GetTranscriptResponse {
-  const instant = { transcript, workerState: transcript.workerState, generation: 7n, cursor: "" };
+  const instant = { transcript, workerState: transcript.workerState, historyAt: () => "7.0", cursor: "" };
   return transcriptPage(instant, transcriptSpec(create(GetTranscriptRequestSchema, { workerId: "w", ...request })));
 }
 
