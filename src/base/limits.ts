@@ -67,7 +67,7 @@ export const limits = {
   logUnavailableMs: 30_000,
   /** Milliseconds between two notices to one watch that the log is unavailable, at the least. */
   logNoticeMs: 10_000,
-  /** Openings of a log after which something was written, of which positions tell. One that is older is taken for good. */
+  /** Epochs of a log by which its history is told from one that was lost. A position that is older than they are is taken for one. */
   logEpochs: 4_096,
   /** Times that a decision is made again because another server that shares the log was first. Then the log is unavailable. */
   conflictTries: 64,

@@ -61,6 +61,8 @@ export class Fold {
   #parts: { sequence: number; message: GroupMessage }[] = [];
   /** Sequence in the stream of the newest message, in a group that may not be whole yet. */
   #newest = 0;
+  /** Who wrote events last. */
+  #writer = "";
 
   /**
    * @param retention until the stream says otherwise.
@@ -173,6 +175,7 @@ export class Fold {
     const isWhole = accepted.events === undefined;
     if (!isWhole || parts.length > 1) this.#place(group, parts, accepted.events);
     const block = this.#blockOf(group);
+    if (block !== undefined) this.#heard(head.writer);
     index.commit(group, group.placement);
     tellState(group.state);
     if (block !== undefined) {
@@ -183,6 +186,14 @@ export class Fold {
     const results: (AppendResult | undefined)[] = head.appends.map(() => undefined);
     for (const [i, place] of accepted.places.entries()) results[place] = group.results[i];
     return { head, results };
+  }
+
+  /** A writer has events for the first time: what comes from here on no history has that lost this one. */
+  #heard(writer: string): void {
+    if (writer === this.#writer) return;
+    this.#writer = writer;
+    const { epochs, head } = this.index;
+    if (!epochs.isBegunBy(writer)) epochs.begin(head.sequence, writer);
   }
 
   /** The appends of a group without those that conflict; `events`: theirs, undefined if that is all. */

@@ -1,3 +1,4 @@
+import type { EpochBeginning } from "../../../events/epochs.ts";
 import { BinaryReader, BinaryWriter } from "../../binary.ts";
 import type { Chunk } from "../../index/chunk.ts";
 import type { LogIndex } from "../../index/log-index.ts";
@@ -151,6 +152,12 @@ function encodeHead({ index, last, puts, keeper }: Fold): Uint8Array {
   writer.f64(index.retention.hold);
   writer.f64(puts.floor);
   writer.text(keeper);
+  writer.f64(index.epochs.forgottenThrough);
+  writer.u32(index.epochs.size);
+  for (const { after, writer: beganBy } of index.epochs.beginnings()) {
+    writer.f64(after);
+    writer.text(beganBy);
+  }
   return writer.bytes;
 }
 
@@ -183,6 +190,10 @@ export function restoreSnapshot(fold: Fold, bytes: Uint8Array): void {
   index.retention.hold = reader.f64();
   const putsFloor = reader.f64();
   fold.keeper = reader.text();
+  const forgottenThrough = reader.f64();
+  const epochs: EpochBeginning[] = [];
+  for (let left = reader.u32(); left > 0; left--) epochs.push({ after: reader.f64(), writer: reader.text() });
+  index.epochs.restore(epochs, forgottenThrough);
   const workers: ScopeEntry[] = [];
   for (let left = reader.u32(); left > 0; left--) {
     const id = reader.text();
