@@ -3,9 +3,10 @@ import { limits } from "../base/limits.ts";
 import type { Position } from "../events/cursor.ts";
 import { diagnosticOf } from "../events/diagnostics.ts";
 import type { Channel, ChannelMember } from "./channel.ts";
+import { Delivery } from "./delivery.ts";
+import { Ending } from "./ending.ts";
 import type { ControlFrame, TerminalDiagnostic, WatchSink, WireForm } from "./form.ts";
 import { skipLost } from "./loss.ts";
-import { notFound } from "./not-found.ts";
 import { bookmark, caughtUp, fellBehind, logAway, type NoticeAt } from "./notices.ts";
 import { Outage } from "./outage.ts";
 import type { Pass } from "./passes.ts";
@@ -21,7 +22,7 @@ export interface Watch {
 
 /**
  * One watch: a position, and what its sink can take. It is `live` while it goes along its channel's frames, else it reads
- * the log in passes. Both end in `#write`, so replay and live are one path; the seam between them is `Channel.enter`.
+ * the log in passes. Both hand frames to the same delivery, so replay and live are one path; the seam between them is `Channel.enter`.
  */
 export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   readonly spec: WatchSpec;
@@ -32,11 +33,10 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   onEnd: (() => void) | undefined;
   readonly #around: Surroundings;
   readonly #form: WireForm<Entries, Frame>;
-  readonly #sink: WatchSink<Frame>;
+  readonly #delivery: Delivery<Entries, Frame>;
+  readonly #ending: Ending;
   /** Undefined: the log could always be read. */
   #outage: Outage | undefined;
-  /** Whether its job existed at some time, as far as it saw, or had to. */
-  #existed: boolean;
   /** Where it is, while it reads the log. While it is live, its channel knows. */
   #position: Position;
   #channel: Channel<Entries, Frame> | undefined;
@@ -45,8 +45,6 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   #next = 0;
   /** Number of the oldest frame of the channel that may not be out of the sink's hands. */
   #unsentFrom = 0;
-  /** Whether the sink takes frames. */
-  #ready = true;
   #reading = false;
   /** The frame of the last pass, if nobody else has it. */
   #own: Frame | undefined;
@@ -56,9 +54,6 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   #told: "replay" | "caught_up" | "fell_behind" | "log_unavailable" = "replay";
   /** Head of the log when it came to its channel: the reader hears that it is live after that. */
   #goal: number | undefined;
-  #lastWriteMs: number;
-  /** Ordinal of the newest cursor that the reader was given. */
-  #toldOrdinal: number;
 
   constructor(
     around: Surroundings,
@@ -74,16 +69,14 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     this.spec = spec;
     this.selection = selection;
     this.#form = form;
-    this.#sink = sink;
-    this.#existed = !spec.waitIfMissing || notFound(around.log, spec.scope) === undefined;
+    this.#delivery = new Delivery(around, form, sink, position);
+    this.#ending = new Ending(around, this);
     this.#position = position;
-    this.#toldOrdinal = position.ordinal;
-    this.#lastWriteMs = around.clock.monotonic();
     selection.catchingUp++;
   }
 
   resume(): void {
-    this.#ready = true;
+    this.#delivery.resume();
     this.pump();
   }
 
@@ -100,7 +93,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   }
 
   get readsBefore(): number {
-    return this.#sink.flushed === true ? this.#unsentFrom : this.#next;
+    return this.#delivery.isFlushed ? this.#unsentFrom : this.#next;
   }
 
   /** Writes whatever the sink takes. */
@@ -109,7 +102,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     if (this.#pumping) return;
     this.#pumping = true;
     try {
-      while (this.#ready && !this.#ended && !this.#reading && this.#step());
+      while (this.#delivery.isReady && !this.#ended && !this.#reading && this.#step());
     } finally {
       this.#pumping = false;
     }
@@ -118,21 +111,20 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
   /** Makes one step. False: nothing to do until something happens. */
   #step(): boolean {
     if (this.#outage?.waiting) return false;
-    if (!this.#live) return !this.#endIfForgotten() && this.#catchUp();
+    if (!this.#live) return !this.#endWith(this.#ending.forgotten()) && this.#catchUp();
     const channel = this.#channel as Channel<Entries, Frame>;
     if (this.#next < channel.first) return this.#fallBehind();
     if (this.#next < channel.end) {
-      if (this.#sink.flushed === true) this.#unsentFrom = this.#next;
+      if (this.#delivery.isFlushed) this.#unsentFrom = this.#next;
       const record = channel.at(this.#next++);
       this.#position = record.through;
-      this.#toldOrdinal = record.through.ordinal;
-      this.#write(record.frame);
+      this.#delivery.events(record.frame, record.through);
       return true;
     }
     if (this.#told !== "caught_up") {
       // While the log is away nobody knows whether this is all, except where the end of the scope is there.
       if (this.#around.logError() !== undefined) {
-        this.#endWithScope();
+        this.#endWith(this.#ending.forgotten() ?? this.#ending.reached());
         return false;
       }
       // What was committed before comes before the notice, also if it is not in the channel yet.
@@ -146,7 +138,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
       this.#tell(caughtUp);
       return true;
     }
-    this.#endWithScope();
+    this.#endWith(this.#ending.forgotten() ?? this.#ending.reached());
     return false;
   }
 
@@ -203,7 +195,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     const frame = this.#own;
     this.#own = undefined;
     // A frame that a socket still reads from must not change.
-    if (frame !== undefined && this.#sink.flushed === true) this.#form.reuse?.(frame);
+    if (frame !== undefined && this.#delivery.isFlushed) this.#form.reuse?.(frame);
   }
 
   #took(pass: Pass<Frame>): void {
@@ -218,10 +210,9 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     } else {
       this.#position = pass.through;
       if (pass.frame !== undefined) {
-        this.#toldOrdinal = pass.through.ordinal;
         if (!pass.shared) this.#own = pass.frame;
-        this.#write(pass.frame);
-      } else if (this.#ready && this.#bookmarkDue()) {
+        this.#delivery.events(pass.frame, pass.through);
+      } else if (this.#delivery.isReady && this.#delivery.bookmarkDue(this.position)) {
         this.#tell(bookmark);
       }
     }
@@ -237,8 +228,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
       return false;
     }
     this.#position = skip.position;
-    this.#toldOrdinal = skip.position.ordinal;
-    this.control({ case: "diagnostic", value: skip.gap });
+    this.#delivery.control({ case: "diagnostic", value: skip.gap }, skip.position);
     return true;
   }
 
@@ -259,7 +249,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     if (this.#ended) return;
     this.#outage ??= new Outage(this.#around.clock);
     const next = this.#outage.met();
-    if (next === "wait" || (next === "tell" && !this.#ready)) return;
+    if (next === "wait" || (next === "tell" && !this.#delivery.isReady)) return;
     if (next === "too long") {
       this.end(diagnosticOf(error, this.#around.cursors.encode(this.position)));
       return;
@@ -276,72 +266,29 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     this.pump();
   }
 
-  /** Ends when the job, or every worker, of the scope has ended and the reader has had it all. */
-  #endWithScope(): void {
-    if (this.#endIfForgotten()) return;
-    const end = this.#around.endOf(this.spec.scope);
-    // Committed is not yet flushed: the last events may still be on their way into the channel.
-    if (end === undefined || this.position.sequence < end.sequence) return;
-    this.end(end.diagnostic(this.#around.cursors.encode(this.position, true)));
-  }
-
-  /**
-   * Ends a watch that was too slow to have the end of its job before the job was forgotten: nothing can be said of it any
-   * more. One that waits for its job goes on.
-   */
-  #endIfForgotten(): boolean {
-    if (this.spec.scope.kind !== "job") return false;
-    const error = notFound(this.#around.log, this.spec.scope);
-    this.#existed ||= error === undefined || this.selection.ordinal > 0;
-    if (error === undefined || !this.#existed) return false;
-    this.end(diagnosticOf(error, this.#around.cursors.encode(this.position, true)));
-    return true;
+  #endWith(terminal: TerminalDiagnostic | undefined): boolean {
+    if (terminal !== undefined) this.end(terminal);
+    return terminal !== undefined;
   }
 
   /** Looks after silence; returns the milliseconds until the next look. */
   beat(): number {
-    const { heartbeatMs } = this.spec;
-    const silentMs = this.#around.clock.monotonic() - this.#lastWriteMs;
-    if (!this.#ready) return heartbeatMs;
-    if (silentMs >= heartbeatMs || this.#bookmarkDue()) {
-      this.#tell(bookmark);
-      return this.#nextBeat(heartbeatMs);
-    }
-    return this.#nextBeat(heartbeatMs - silentMs);
-  }
-
-  #nextBeat(ms: number): number {
-    return this.selection.whole ? ms : Math.min(ms, limits.bookmarkMs);
-  }
-
-  /** Whether so much was passed over that the reader's newest cursor ages. */
-  #bookmarkDue(): boolean {
-    return (
-      this.position.ordinal - this.#toldOrdinal >= limits.bookmarkEvents &&
-      this.#around.clock.monotonic() - this.#lastWriteMs >= limits.bookmarkMs
-    );
-  }
-
-  #tell(notice: NoticeAt): void {
-    const { position } = this;
-    this.#toldOrdinal = position.ordinal;
-    this.control(notice(this.#around, position));
+    return this.#delivery.beat(this.position, this.spec.heartbeatMs, this.selection.whole);
   }
 
   /** Writes a frame without events. */
   control(frame: ControlFrame): void {
-    this.#write(this.#form.control(frame));
+    this.#delivery.control(frame);
   }
 
-  #write(frame: Frame): void {
-    this.#lastWriteMs = this.#around.clock.monotonic();
-    if (!this.#sink.write(frame)) this.#ready = false;
+  #tell(notice: NoticeAt): void {
+    this.#delivery.tell(notice, this.position);
   }
 
   /** Ends the watch with a last frame or, without one, because the reader left. */
   end(terminal: TerminalDiagnostic | undefined): void {
     if (this.#ended) return;
-    if (terminal !== undefined) this.control({ case: "diagnostic", value: terminal });
+    this.#delivery.last(terminal);
     this.#ended = true;
     this.#outage?.over();
     this.#own = undefined;
@@ -349,7 +296,7 @@ export class Watcher<Entries, Frame> implements Watch, ChannelMember {
     this.selection.catchingUp--;
     this.#around.left(this);
     this.onEnd?.();
-    this.#sink.end(terminal);
+    this.#delivery.end(terminal);
   }
 
   #setLive(live: boolean): void {
