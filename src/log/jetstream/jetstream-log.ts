@@ -1,61 +1,39 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
+import type { JetStreamClient } from "@nats-io/jetstream";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { TailraceError } from "../../base/errors.ts";
-import type { ReportError } from "../../base/incident.ts";
 import { limits, type RetentionLimits } from "../../base/limits.ts";
 import type { EventBlock } from "../block.ts";
 import { PendingAppends } from "../commit/pending.ts";
 import type { AppendBatch, AppendResult, LogHealth, LogIdentity } from "../contract.ts";
 import type { Layout } from "../index/extents.ts";
 import { type FetchedBytes, ReadableLog } from "../readable-log.ts";
-import type { KeptIdentity } from "./bucket/identity.ts";
-import type { Meta } from "./bucket/meta.ts";
-import type { Snapshots } from "./bucket/snapshots.ts";
-import type { NatsLink } from "./connection/connect.ts";
 import { isNoRoom, silent } from "./errors.ts";
 import { catchUp } from "./fold/catch-up.ts";
-import type { Fold, StreamMessage } from "./fold/fold.ts";
+import type { StreamMessage } from "./fold/fold.ts";
 import { Progress } from "./fold/progress.ts";
 import { StreamTail } from "./fold/tail.ts";
-import { Availability } from "./health/availability.ts";
-import { ServerCheck } from "./health/server-check.ts";
-import { TailCheck } from "./health/tail-check.ts";
-import { WriteCheck } from "./health/write-check.ts";
+import { Health } from "./health/health.ts";
 import { Publisher } from "./publish/publisher.ts";
 import { DirectGets } from "./read/direct-gets.ts";
 import { MissingMessages, Reader } from "./read/reader.ts";
-import type { StreamOptions } from "./stream/settings.ts";
 import { streamOf } from "./stream/subjects.ts";
 import { beyondWall } from "./stream/wall.ts";
 import { Keeper } from "./upkeep/keeper.ts";
 import { Losses } from "./upkeep/losses.ts";
-import { Maintenance } from "./upkeep/maintenance.ts";
+import { Maintenance, type MaintenanceParts } from "./upkeep/maintenance.ts";
 
 /** Messages that are folded while the log is opened until it is looked again whether they still come. */
 const replayStep = 10_000;
 
 /** What a log on JetStream is made of. */
-export interface LogParts {
-  readonly link: NatsLink;
+export interface LogParts extends MaintenanceParts {
   readonly client: JetStreamClient;
-  readonly manager: JetStreamManager;
-  /** The same, for questions that are asked again soon. */
-  readonly quick: JetStreamManager;
-  readonly meta: Meta;
-  readonly snapshots: Snapshots;
-  readonly namespace: string;
-  /** How the stream was asked for. */
-  readonly stream: StreamOptions;
-  readonly kept: KeptIdentity;
-  readonly fold: Fold;
   /** What this server wants of retention, which holds for all as long as it has the lease. */
   readonly retention: RetentionLimits;
   readonly clock: Clock;
   /** Whether events are of the time of `clock`; else of that of the stream. */
   readonly saysTime: boolean;
-  /** Takes what goes wrong in the background and is tried again. */
-  readonly report: ReportError;
 }
 
 /**
@@ -67,9 +45,7 @@ export class JetStreamLog extends ReadableLog {
   readonly #parts: LogParts;
   readonly #publisher: Publisher;
   readonly #reader: Reader;
-  readonly #availability: Availability;
-  readonly #writes: WriteCheck;
-  readonly #feed: TailCheck;
+  readonly #health: Health;
   readonly #keeper: Keeper;
   readonly #maintenance: Maintenance;
   readonly #losses: Losses;
@@ -89,35 +65,24 @@ export class JetStreamLog extends ReadableLog {
     this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, {
       folded: () => fold.last,
       assertUsable: () => this.assertUsable(),
-      assertReachable: () => this.#assertWritable(),
-      acknowledged: (kind) => {
-        this.#availability.has("stream");
-        this.#writes.taken(kind);
-      },
+      assertReachable: () => this.#health.assertWritable(),
+      acknowledged: (kind) => this.#health.acknowledged(kind),
       refused: (error, kind, isProbe) => {
-        if (!isNoRoom(error)) this.#writes.refused(kind, isProbe, error);
+        if (!isNoRoom(error)) this.#health.refused(error, kind, isProbe);
         else {
-          this.#writes.taken(kind);
+          this.#health.noRoom(kind);
           this.#maintenance.noRoom();
         }
       },
-      unanswered: (write, isOver) => {
-        if (isOver) this.#writes.unanswered(write);
-        else this.#writes.late(write);
-      },
+      unanswered: (write, isOver) => this.#health.unanswered(write, isOver),
     });
-    // Not by the clock of the log, which a test moves: NATS takes its time.
-    this.#availability = new Availability(systemClock, (isAvailable) => this.#availabilityChanged(isAvailable));
-    if (link.awaySinceMs !== undefined) this.#availability.misses("link");
-    link.subscribe((connected) => {
-      if (connected) this.#availability.has("link");
-      else this.#availability.misses("link");
+    this.#health = new Health(link, namespace, {
+      changed: (isAvailable) => this.#availabilityChanged(isAvailable),
+      probe: (kind) => this.#publisher.probe(kind),
+      hearAgain: () => this.#hearAgain(),
     });
-    void new ServerCheck(link, namespace, this.#availability);
-    this.#writes = new WriteCheck(link, this.#availability, (kind) => this.#publisher.probe(kind));
-    this.#feed = new TailCheck(this.#availability, () => this.#hearAgain());
     const source = { direct: new DirectGets(link, manager.direct), streams: manager.streams };
-    this.#reader = new Reader(source, namespace, fold, () => this.#assertReachable());
+    this.#reader = new Reader(source, namespace, fold, () => this.#health.assertReadable());
     this.#keeper = new Keeper({
       ...parts,
       publisher: this.#publisher,
@@ -130,8 +95,8 @@ export class JetStreamLog extends ReadableLog {
     this.#maintenance = new Maintenance(parts, this.#keeper, {
       lost: (messages) =>
         this.#reported(messages === undefined ? this.#losses.reportAllWith([]) : this.#losses.report(messages)),
-      answers: (isAnswer) => (isAnswer ? this.#availability.has("stream") : this.#availability.misses("stream")),
-      looked: (newest) => this.#feed.looked(newest, Math.max(fold.last, fold.newest?.sequence ?? 0)),
+      answers: (isAnswer) => this.#health.stream(isAnswer),
+      looked: (newest) => this.#health.looked(newest, Math.max(fold.last, fold.newest?.sequence ?? 0)),
       failed: (message, cause) => this.#giveUp(message, cause),
     });
   }
@@ -145,7 +110,7 @@ export class JetStreamLog extends ReadableLog {
     const { link, client, namespace, fold } = this.#parts;
     this.#tail = await StreamTail.open(link, client, streamOf(namespace), fold.last + 1, {
       take: (message) => this.#take(message),
-      onRunning: (isRunning) => (isRunning ? this.#availability.has("tail") : this.#availability.misses("tail")),
+      onRunning: (isRunning) => this.#health.tail(isRunning),
     });
     const isReached = () => fold.last >= Math.min(through, there);
     while (!isReached()) {
@@ -170,8 +135,7 @@ export class JetStreamLog extends ReadableLog {
   async abandon(): Promise<void> {
     this.markClosed();
     this.#keeper.stop();
-    this.#availability.stop();
-    this.#writes.stop();
+    this.#health.stop();
     await this.#tail?.close();
   }
 
@@ -202,7 +166,7 @@ export class JetStreamLog extends ReadableLog {
 
   override health(): LogHealth {
     const health = super.health();
-    if (health.available) return this.#availability.health();
+    if (health.available) return this.#health.now();
     return this.failed ? { ...health, ended: true } : health;
   }
 
@@ -222,18 +186,6 @@ export class JetStreamLog extends ReadableLog {
     }
   }
 
-  /** @throws TailraceError `log_unavailable` if the log can't be read now. */
-  #assertReachable(): void {
-    const health = this.#availability.health();
-    if (!health.available && health.reads !== true) throw health.error;
-  }
-
-  /** @throws TailraceError `log_unavailable` if nothing can be appended now. */
-  #assertWritable(): void {
-    const health = this.#availability.health();
-    if (!health.available) throw health.error;
-  }
-
   #hearAgain(): void {
     this.#tail?.again();
     // What it was to hear may be purged, which only something newer shows.
@@ -243,7 +195,7 @@ export class JetStreamLog extends ReadableLog {
   #availabilityChanged(isAvailable: boolean): void {
     if (this.closed || this.failed) return;
     if (!isAvailable) {
-      const health = this.#availability.health();
+      const health = this.#health.now();
       if (!health.available) this.#publisher.refuse(health.error);
     }
     this.tellHealth();
@@ -276,11 +228,11 @@ export class JetStreamLog extends ReadableLog {
   /** Settles when this server has folded what the stream has now, or enough of it. @throws TailraceError `log_unavailable`. */
   async #caughtUp(isEnough: () => boolean = () => false): Promise<void> {
     // Only here: whoever waits already waits on through an outage.
-    this.#assertReachable();
+    this.#health.assertReadable();
     const { link, fold, manager, namespace } = this.#parts;
     const parts = {
       link,
-      // Not by the clock of the log, as above.
+      // Not by the clock of the log, which a test moves: NATS takes its time.
       clock: systemClock,
       progress: this.#progress,
       folded: () => fold.last,
@@ -293,8 +245,7 @@ export class JetStreamLog extends ReadableLog {
   #giveUp(message: string, cause: unknown): void {
     if (this.closed && this.#closing === undefined) return;
     this.#publisher.abort(this.fail(message, cause));
-    this.#availability.stop();
-    this.#writes.stop();
+    this.#health.stop();
     this.#keeper.stop();
     void this.#maintenance.stop(false).then(() => this.#keeper.leave(false));
   }
@@ -310,8 +261,7 @@ export class JetStreamLog extends ReadableLog {
     void this.#maintenance.stop(false);
     void this.#keeper.leave(false);
     this.#publisher.abort(this.unavailable("The log is closed."));
-    this.#availability.stop();
-    this.#writes.stop();
+    this.#health.stop();
     this.dropListeners();
     void this.#tail?.close().catch(() => undefined);
     await this.#parts.link.close();
@@ -319,7 +269,7 @@ export class JetStreamLog extends ReadableLog {
 
   /** Commits what was appended, and leaves what this server looked after to others. */
   async #finish(): Promise<void> {
-    if (!this.#availability.isAvailable) return;
+    if (!this.#health.isAvailable) return;
     await this.#publisher.drained();
     const isInOrder = this.failure === undefined;
     await this.#maintenance.stop(isInOrder);
