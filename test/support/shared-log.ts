@@ -41,6 +41,8 @@ export class SharedLog extends ReadableLog {
   #isMuted = false;
   #isGone = false;
   #losesAnswers = false;
+  #awaySinceMs: number | undefined;
+  #onConnected: (connected: boolean) => void = () => undefined;
   /** Of which its server does not know what became. */
   #late: (readonly Uint8Array[])[] = [];
 
@@ -84,11 +86,11 @@ export class SharedLog extends ReadableLog {
   }
 
   get canSend(): boolean {
-    return this.outgoing.length > 0 && !this.#isPaused && !this.#isMuted;
+    return this.outgoing.length > 0 && !this.#isPaused && !this.#isMuted && this.#awaySinceMs === undefined;
   }
 
   get canHear(): boolean {
-    return this.#heard < this.#stream.messages.length && !this.#isPaused;
+    return this.#heard < this.#stream.messages.length && !this.#isPaused && this.#awaySinceMs === undefined;
   }
 
   /** Stores the oldest of what it sent, also while it is muted or stands still: that may have been on its way already. */
@@ -102,7 +104,7 @@ export class SharedLog extends ReadableLog {
   /** Takes in the next message. False: there is none, or it stands still. */
   hear(): boolean {
     const message = this.#stream.messages[this.#heard];
-    if (message === undefined || this.#isPaused) return false;
+    if (message === undefined || !this.canHear) return false;
     this.#heard++;
     const wasKeeper = this.isKeeper;
     const folded = this.#fold.take(
@@ -144,9 +146,22 @@ export class SharedLog extends ReadableLog {
     this.#losesAnswers = isLost;
   }
 
-  /** What was not answered arrives after all. */
-  sendLate(): void {
-    for (const payloads of this.#late.splice(0)) this.#stream.store(payloads);
+  /** Its server loses the connection: it hears nothing, and nobody knows what becomes of what is on its way. */
+  disconnect(): void {
+    for (const { payloads } of this.outgoing.splice(0)) this.#late.push(payloads);
+    this.#awaySinceMs = 0;
+    this.#onConnected(false);
+  }
+
+  /** Its server has another connection. */
+  reconnect(): void {
+    this.#awaySinceMs = undefined;
+    this.#onConnected(true);
+  }
+
+  /** What was not answered, or was on a connection that was lost, arrives after all. `groups`: so many, the oldest first. */
+  sendLate(groups = this.#late.length): void {
+    for (const payloads of this.#late.splice(0, groups)) this.#stream.store(payloads);
   }
 
   /** Its server is gone, and what it sent last is lost. `stored`: but for so many groups of it. */
@@ -219,7 +234,16 @@ export class SharedLog extends ReadableLog {
         this.outgoing.push({ payloads, stored: () => answer(null, { subject: reply, data: acknowledgement }) });
       }
     };
-    return { connection: { subscribe, publish, status: () => [] } };
+    const awaySinceMs = () => this.#awaySinceMs;
+    return {
+      connection: { subscribe, publish, status: () => [] },
+      get awaySinceMs() {
+        return awaySinceMs();
+      },
+      subscribe: (listener: (connected: boolean) => void) => {
+        this.#onConnected = listener;
+      },
+    };
   }
 
   /** As much of the API of JetStream as the reader uses. */

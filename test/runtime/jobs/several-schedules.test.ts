@@ -21,7 +21,18 @@ type Step =
   | { readonly kind: "advance"; readonly ms: number }
   | { readonly kind: "turn"; readonly rounds: number }
   | {
-      readonly kind: "pause" | "resume" | "mute" | "send" | "crash" | "close" | "keep" | "endWorker";
+      readonly kind:
+        | "pause"
+        | "resume"
+        | "mute"
+        | "send"
+        | "disconnect"
+        | "reconnect"
+        | "late"
+        | "crash"
+        | "close"
+        | "keep"
+        | "endWorker";
       readonly at: number;
     };
 
@@ -41,6 +52,7 @@ const aStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ kind: fc.constant("turn" as const), rounds: fc.nat({ max: 3 }) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom("pause", "resume" as const), at }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom("mute", "send" as const), at }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom("disconnect", "reconnect", "late" as const), at }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("crash", "close", "keep", "endWorker" as const), at }) },
 );
 
@@ -92,6 +104,12 @@ class World {
         return server.log.mute(true);
       case "send":
         return server.log.send();
+      case "disconnect":
+        return server.log.disconnect();
+      case "reconnect":
+        return server.log.reconnect();
+      case "late":
+        return server.log.sendLate(1);
       case "endWorker":
         if (server.isRunning)
           this.#ask(server.runtime.worker(this.#worker()).publish({ case: "workerEnded", value: {} }));
@@ -154,6 +172,7 @@ class World {
 
   #resume(server: ServerInMemory): void {
     server.log.mute(false);
+    server.log.reconnect();
     server.resume();
   }
 
@@ -184,6 +203,7 @@ class World {
   async finish(): Promise<readonly ServerInMemory[]> {
     for (const server of this.#running) this.#resume(server);
     await this.all.lose();
+    for (const { log } of this.all.servers) log.sendLate();
     const [first] = this.#running as [ServerInMemory];
     for (let i = 0; i < 50; i++) {
       const open = listJobs(first.runtime, { pageSize: 1000 }).jobs.filter(({ state }) => !isTerminal(state));

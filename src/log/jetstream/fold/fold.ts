@@ -7,6 +7,7 @@ import { LogIndex } from "../../index/log-index.ts";
 import type { ScopeEntry } from "../../index/scope-entry.ts";
 import { SegmentUses } from "../../index/segment-uses.ts";
 import { decodeHead, decodeMessage, type GroupHead, type GroupMessage, NewerFormat } from "../stream/messages.ts";
+import { Lives } from "./lives.ts";
 import { Puts } from "./puts.ts";
 import { RecentMessages } from "./recent.ts";
 
@@ -22,7 +23,10 @@ export interface StreamMessage {
 /** A group that was folded. */
 export interface FoldedGroup {
   readonly head: GroupHead;
-  /** Where its appends went; undefined: another writer had put what this one put or depends on, so nothing was committed. */
+  /**
+   * Where its appends went; undefined: another writer had put what this one put or depends on, or its server goes on in
+   * another life, so nothing was committed.
+   */
   readonly results: readonly (AppendResult | undefined)[];
 }
 
@@ -48,6 +52,7 @@ class NoUses extends SegmentUses {
 export class Fold {
   readonly index: LogIndex;
   readonly puts = new Puts();
+  readonly lives = new Lives();
   readonly recent = new RecentMessages();
   /** Sequence in the stream up to which everything is in. */
   last = 0;
@@ -119,7 +124,9 @@ export class Fold {
       this.#skip(message.sequence);
       return undefined;
     }
-    const folded = this.#fold(head, events, parts, message.timeMs, tell, tellState);
+    const folded = this.lives.isOver(head.writer)
+      ? { head, results: [] }
+      : this.#fold(head, events, parts, message.timeMs, tell, tellState);
     this.last = message.sequence;
     return folded;
   }
@@ -208,9 +215,8 @@ export class Fold {
       const own = count === events.length ? events : events.slice(from, from + count);
       from += count;
       if (state !== undefined || fence !== undefined) {
-        const number = head.number + i;
-        if (this.puts.conflict([...(state?.keys() ?? []), ...(fence ?? [])], { ...append, writer, number })) continue;
-        if (state !== undefined) this.puts.note(state.keys(), { at, writer, number });
+        if (this.puts.conflict([...(state?.keys() ?? []), ...(fence ?? [])], { ...append, writer })) continue;
+        if (state !== undefined) this.puts.note(state.keys(), { at, writer, number: head.number + i });
       }
       keptEvents += count;
       appends.push({ batch: { ...append, events: own }, bytes: 0, resolve: nothing, reject: nothing });

@@ -12,8 +12,6 @@ export interface Put {
 /** An append, and what it depends on. */
 export interface Dependent {
   readonly writer: string;
-  /** Its number among those of its writer. */
-  readonly number: number;
   /** Up to where in the stream its writer had seen everything. */
   readonly base: number;
   /** Number of the append of the same writer that is to have put a key last, by key. */
@@ -45,18 +43,13 @@ export class Puts {
   }
 
   /** Whether the writer of an append did not know who put one of the keys last. */
-  conflict(keys: Iterable<string>, { writer, number, base, after }: Dependent): boolean {
+  conflict(keys: Iterable<string>, { writer, base, after }: Dependent): boolean {
     for (const key of keys) {
       const put = this.#puts.get(key);
       const own = after?.get(key);
       if (own !== undefined) {
         if (put?.writer !== writer || put.number !== own) return true;
-      } else if (put === undefined) {
-        if (base < this.#floor) return true;
-      } else if (put.at > base) {
-        // What was on its way when a connection was lost may come after what its own writer has sent over the next one.
-        if (put.writer !== writer || put.number > number) return true;
-      }
+      } else if (put === undefined ? base < this.#floor : put.at > base && put.writer !== writer) return true;
     }
     return false;
   }

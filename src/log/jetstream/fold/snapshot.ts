@@ -37,16 +37,18 @@ export class SnapshotCut {
   readonly #jobs: readonly EntryAtCut[];
   readonly #state: readonly (readonly [string, Uint8Array])[];
   readonly #puts: readonly (readonly [string, Put])[];
+  readonly #lives: readonly (readonly [string, number])[];
   readonly #chunks: readonly { readonly chunk: Chunk; readonly length: number }[];
 
   constructor(fold: Fold) {
-    const { index, puts } = fold;
+    const { index, puts, lives } = fold;
     this.through = fold.last;
     this.#head = encodeHead(fold);
     this.#workers = entriesOf(index.workers.all());
     this.#jobs = entriesOf(index.jobs.all());
     this.#state = [...index.state];
     this.#puts = [...puts.entries()];
+    this.#lives = [...lives.entries()];
     this.#chunks = index.columns.chunks.map((chunk) => ({ chunk, length: chunk.length }));
   }
 
@@ -97,6 +99,12 @@ export class SnapshotCut {
       writer().f64(put.at);
       writer().text(put.writer);
       writer().f64(put.number);
+      yield;
+    }
+    writer().u32(this.#lives.length);
+    for (const [server, life] of this.#lives) {
+      writer().text(server);
+      writer().f64(life);
       yield;
     }
   }
@@ -221,6 +229,9 @@ export function restoreSnapshot(fold: Fold, bytes: Uint8Array): void {
     puts.push([reader.text(), { at: reader.f64(), writer: reader.text(), number: reader.f64() }]);
   }
   fold.puts.restore(putsFloor, puts);
+  const lives: [string, number][] = [];
+  for (let left = reader.u32(); left > 0; left--) lives.push([reader.text(), reader.f64()]);
+  fold.lives.restore(lives);
   readRows(reader, index, workers, jobs);
   settle(index);
   // What a hold keeps beyond the limits goes when it moves on.

@@ -10,10 +10,10 @@ export interface Refusal {
 
 /** Hears of answers, and must not throw. */
 export interface AnswerListener {
-  /** The stream took a group, or refused it. */
-  answered(number: number, refusal: Refusal | undefined): void;
+  /** The stream took a group that was sent in a life, or refused it. */
+  answered(number: number, life: number, refusal: Refusal | undefined): void;
   /** Nobody is there who could take a group. */
-  unheard(number: number, error: Error): void;
+  unheard(number: number, life: number, error: Error): void;
   /** This server may not publish to a subject. */
   denied(subject: string, error: Error): void;
 }
@@ -41,22 +41,25 @@ export class Answers {
     void this.#watch(connection.status());
   }
 
-  /** Where the answer to a group goes. */
-  subjectFor(number: number): string {
-    return this.#prefix + number;
+  /** Where the answer to a group goes that is sent in a life. */
+  subjectFor(number: number, life: number): string {
+    return `${this.#prefix}${number}-${life}`;
   }
 
   #take(message: Msg): void {
-    const number = Number(message.subject.slice(this.#prefix.length));
+    const name = message.subject.slice(this.#prefix.length);
+    const dash = name.indexOf("-");
+    const number = Number(name.slice(0, dash));
+    const life = Number(name.slice(dash + 1));
     const { data } = message;
     if (data.length === 0 && message.headers?.code === noResponders) {
-      this.#listener.unheard(number, new natsErrors.NoRespondersError("the log's stream"));
+      this.#listener.unheard(number, life, new natsErrors.NoRespondersError("the log's stream"));
       return;
     }
     const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
     // Nearly all say where the group went, which the tail says as well.
     if (!bytes.includes(errorField)) {
-      this.#listener.answered(number, undefined);
+      this.#listener.answered(number, life, undefined);
       return;
     }
     let answer: { readonly error?: Refusal };
@@ -66,7 +69,7 @@ export class Answers {
       // Whoever said that, it was not the stream.
       return;
     }
-    this.#listener.answered(number, answer.error);
+    this.#listener.answered(number, life, answer.error);
   }
 
   async #watch(statuses: ReturnType<NatsLink["connection"]["status"]>): Promise<void> {

@@ -65,6 +65,12 @@ export class GroupsInFlight<T extends SentGroup> {
     return this.#flights.get(number)?.group;
   }
 
+  /** That which was sent before all others. */
+  get oldest(): T | undefined {
+    for (const { group } of this.#flights.values()) return group;
+    return undefined;
+  }
+
   groups(): T[] {
     return Array.from(this.#flights.values(), ({ group }) => group);
   }

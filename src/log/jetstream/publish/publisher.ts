@@ -9,6 +9,7 @@ import type { NatsLink } from "../connection/connect.ts";
 import { appendErrorOf, conflict } from "../errors.ts";
 import type { FoldedGroup } from "../fold/fold.ts";
 import type { SentWrite, WriteKind } from "../health/write-check.ts";
+import { parseWriter, type Writer, writerName } from "../stream/writer-name.ts";
 import { Answers, type Refusal } from "./answers.ts";
 import {
   type Control,
@@ -23,6 +24,8 @@ import { Putting } from "./putting.ts";
 
 interface SentGroup extends Group {
   readonly writer: string;
+  /** Which life of this server the writer is. */
+  readonly life: number;
   readonly bytes: number;
   readonly kind: WriteKind;
   /** Of its last message, which is answered. */
@@ -57,7 +60,11 @@ export class Publisher {
   /** Whether events are of the time that the clock says; else of that when the stream takes them. */
   readonly #saysTime: boolean;
   readonly #log: PublishingLog;
-  #writer = randomUUID();
+  readonly #server = randomUUID();
+  #life = 0;
+  #writer = writerName({ server: this.#server, life: 0 });
+  /** Whether something may be on its way that was sent in a life before. */
+  #waits = false;
   #lastNumber = 0;
   readonly #putting = new Putting();
   readonly #queue: Group[] = [];
@@ -89,11 +96,16 @@ export class Publisher {
     this.#saysTime = saysTime;
     this.#log = log;
     this.#answers = new Answers(link, {
-      answered: (number, refusal) => this.#answered(number, refusal),
-      unheard: (number, error) => this.#unheard(number, error),
+      answered: (number, life, refusal) => this.#answered(number, life, refusal),
+      unheard: (number, life, error) => this.#unheard(number, life, error),
       denied: (subject, error) => {
         for (const group of this.#sent.groups()) if (group.subject === subject) this.#sent.failed(group.number, error);
       },
+    });
+    link.subscribe((connected) => {
+      if (connected) this.#connected();
+      // What is on its way may arrive behind what is sent over the next connection.
+      else this.#beginLife();
     });
   }
 
@@ -136,6 +148,7 @@ export class Publisher {
 
   /** A group came by the tail: if it is one of ours, its appends are over. */
   folded({ head, results }: FoldedGroup): void {
+    if (this.#waits) this.#learn(parseWriter(head.writer));
     const group = this.#sent.get(head.number);
     if (group === undefined || group.writer !== head.writer) return;
     this.#take(group);
@@ -155,7 +168,7 @@ export class Publisher {
   async drained(): Promise<void> {
     await Promise.resolve();
     this.#pump();
-    if (this.#pending.length === 0 && this.#queue.length === 0 && this.#sent.size === 0) return;
+    if (this.#isIdle) return;
     await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
@@ -191,15 +204,55 @@ export class Publisher {
   }
 
   #pump(): void {
+    // The client of NATS would keep it for the next connection, or drop it without a word.
+    if (this.#link.awaySinceMs === undefined) this.#sendAll();
+    if (!this.#isIdle) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  get #isIdle(): boolean {
+    const waiting = this.#pending.length + this.#queue.length + this.#urgent.length;
+    return waiting + this.#sent.size === 0;
+  }
+
+  #sendAll(): void {
     for (let group = this.#urgent.shift(); group !== undefined; group = this.#urgent.shift()) this.#send(group);
-    while (!this.#sent.isFull) {
+    while (!this.#sent.isFull && !this.#isHeld) {
       if (this.#queue.length === 0 && this.#pending.length > 0 && !this.#gathers) this.#gather();
       const group = this.#queue.shift();
       if (group === undefined) break;
       this.#send(group);
     }
-    if (this.#sent.size > 0 || this.#queue.length > 0 || this.#pending.length > 0) return;
-    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** Whether what is sent now could overtake what was sent in a life before, or would have to be made again with that. */
+  get #isHeld(): boolean {
+    if (!this.#waits) return false;
+    const { oldest } = this.#sent;
+    this.#waits = oldest !== undefined && oldest.life < this.#life;
+    return this.#waits;
+  }
+
+  /** From the first group of the next life on all that was sent before and comes later is left out, by everyone. */
+  #beginLife(): void {
+    this.#life++;
+    this.#writer = writerName({ server: this.#server, life: this.#life });
+    this.#waits = true;
+  }
+
+  #connected(): void {
+    // It shows at once what has become of what was on its way.
+    if (this.#isHeld) this.probe("changes");
+    this.#pump();
+  }
+
+  /** What was sent in a life before that of what has come, and did not come before it, never will: it is sent again. */
+  #learn({ server, life: heard }: Writer): void {
+    if (server !== this.#server) return;
+    const lost = this.#sent.groups().filter(({ life }) => life < heard);
+    for (const { number } of lost) this.#sent.take(number);
+    this.#queue.unshift(...lost.filter(({ probes }) => probes === undefined));
+    this.#start();
   }
 
   /** Whether appends wait for others, while enough is on its way for NATS to be busy: what a message costs is more than they do. */
@@ -220,18 +273,19 @@ export class Publisher {
     const { kind, messages } = encodeGroup(this.#namespace, group, writer, timeMs);
     const { subject } = messages.at(-1) as OutgoingMessage;
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
-    this.#sent.add({ ...group, writer, bytes, kind, subject });
+    this.#sent.add({ ...group, writer, life: this.#life, bytes, kind, subject });
     try {
-      publishGroup(this.#link.connection, messages, `${writer}.${number}`, this.#answers.subjectFor(number));
+      const reply = this.#answers.subjectFor(number, this.#life);
+      publishGroup(this.#link.connection, messages, `${writer}.${number}`, reply);
     } catch (error) {
       this.#sent.failed(number, error);
     }
   }
 
-  #answered(number: number, refusal: Refusal | undefined): void {
+  #answered(number: number, life: number, refusal: Refusal | undefined): void {
     const group = this.#sent.get(number);
-    // What comes for one that was given up says nothing of those that are on their way.
-    if (group === undefined) return;
+    // What comes for one that was given up, or is sent again, says nothing of those that are on their way.
+    if (group?.life !== life) return;
     if (refusal === undefined) {
       this.#sent.acknowledged(number);
       this.#log.acknowledged(group.kind);
@@ -245,9 +299,9 @@ export class Publisher {
     this.#pump();
   }
 
-  #unheard(number: number, error: Error): void {
+  #unheard(number: number, life: number, error: Error): void {
     const group = this.#sent.get(number);
-    if (group === undefined) return;
+    if (group?.life !== life) return;
     this.#sent.failed(number, error);
     this.#log.refused(appendErrorOf(error, this.#clock.now()), group.kind, group.probes !== undefined);
   }
@@ -255,7 +309,7 @@ export class Publisher {
   /** Nobody knows whether a group was written. Should it come late, it must not count as known to what comes now. */
   #giveUp(group: SentGroup, error: unknown): void {
     this.#take(group);
-    this.#writer = randomUUID();
+    if (group.life === this.#life) this.#beginLife();
     this.#settle(group, appendErrorOf(error, this.#clock.now()), true);
     this.#pump();
   }

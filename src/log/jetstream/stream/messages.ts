@@ -17,7 +17,7 @@ export class NewerFormat extends Error {
 
 /** What a group says apart from the events: the same at every server that folds it. */
 export interface GroupHead {
-  /** Who wrote it: drawn anew whenever that one gave up on something that may have been written. */
+  /** Who wrote it, as `writerName` has it: a server in another life is another writer. */
   readonly writer: string;
   /** Number of its first append among those of its writer, or its own where it has none. */
   readonly number: number;

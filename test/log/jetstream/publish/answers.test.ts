@@ -25,12 +25,12 @@ test("what is answered to each group is told: it was taken, or why not, or that 
   onTestFinished(() => link.close());
   const told: unknown[] = [];
   const heard = new Answers(link, {
-    answered: (number, why) => told.push([number, why]),
-    unheard: (number, { name }) => told.push([number, name]),
+    answered: (number, life, why) => told.push([number, life, why]),
+    unheard: (number, life, { name }) => told.push([number, life, name]),
     denied: (subject, { name }) => told.push([subject, name]),
   });
   const publish = (subject: string, number: number, text = 0) =>
-    link.connection.publish(subject, Uint8Array.of(text), { reply: heard.subjectFor(number) });
+    link.connection.publish(subject, Uint8Array.of(text), { reply: heard.subjectFor(number, 10 * number) });
   publish("taken", 1, 0);
   // What somebody else says is no answer.
   publish("taken", 2, 2);
@@ -41,9 +41,9 @@ test("what is answered to each group is told: it was taken, or why not, or that 
   publish("denied", 5);
   await until(() => told.length === 4, "to hear that it is not allowed");
   expect(told).toEqual([
-    [1, undefined],
-    [3, refusal],
-    [4, "NoResponders"],
+    [1, 10, undefined],
+    [3, 30, refusal],
+    [4, 40, "NoResponders"],
     ["denied", "PermissionViolationError"],
   ]);
 });

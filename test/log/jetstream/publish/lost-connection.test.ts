@@ -1,0 +1,113 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { limits } from "../../../../src/base/limits.ts";
+import type { SharedLog } from "../../../support/shared-log.ts";
+import { SharedStream } from "../../../support/shared-stream.ts";
+import { event, type Seen, seenOf } from "../../harness.ts";
+
+const servers = 2;
+const workers = ["a", "b"];
+
+type Step =
+  | { readonly kind: "say"; readonly at: number; readonly worker: string }
+  | { readonly kind: "beat" | "disconnect" | "reconnect" | "late"; readonly at: number }
+  | { readonly kind: "step"; readonly times: number };
+
+const at = fc.nat({ max: servers - 1 });
+const aStep: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 10,
+    arbitrary: fc.record({ kind: fc.constant("say" as const), at, worker: fc.constantFrom(...workers) }),
+  },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant("step" as const), times: fc.nat({ max: 4 }) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("disconnect", "reconnect", "late" as const), at }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("beat" as const), at }) },
+);
+
+test("what a server sends without waiting is there once and in order, whenever connections are lost and whatever comes late", async () => {
+  const reached = { late: 0 };
+  await fc.assert(
+    fc.asyncProperty(fc.nat(), fc.array(aStep, { minLength: 20, maxLength: 80 }), async (seed, steps) => {
+      const stream = new SharedStream({ seed });
+      const seen: Seen[][] = [];
+      const open = (): SharedLog => {
+        const log = stream.open();
+        const own: Seen[] = [];
+        seen.push(own);
+        log.subscribe((block) => own.push(...seenOf(block)));
+        return log;
+      };
+      const logs = Array.from({ length: servers }, open);
+      open();
+      const said = new Map<string, string[]>();
+      const appended: Promise<unknown>[] = [];
+      for (const step of steps) {
+        if (step.kind === "step") {
+          await new Promise((resolve) => setImmediate(resolve));
+          for (let left = step.times; left > 0; left--) stream.step();
+          continue;
+        }
+        const log = logs[step.at] as SharedLog;
+        switch (step.kind) {
+          case "say": {
+            const worker = `${step.worker}${step.at}`;
+            const lines = said.get(worker) ?? [];
+            said.set(worker, lines);
+            lines.push(`${worker}:${lines.length}`);
+            appended.push(
+              log.append({ events: [event(worker, lines.at(-1) as string)], fence: [`worker-end/${worker}`] }),
+            );
+            break;
+          }
+          case "beat":
+            appended.push(
+              log
+                .append({ events: [], state: new Map([["beat", new Uint8Array(1)]]), urgent: true })
+                .catch(() => undefined),
+            );
+            break;
+          case "late": {
+            const { length } = stream.messages;
+            log.sendLate(1);
+            reached.late += stream.messages.length - length;
+            break;
+          }
+          case "disconnect":
+            log.disconnect();
+            break;
+          case "reconnect":
+            log.reconnect();
+        }
+      }
+      for (const log of logs) log.reconnect();
+      await stream.until(Promise.all(appended));
+      for (const log of logs) log.sendLate();
+      await stream.until();
+      for (const own of seen) {
+        for (const [worker, lines] of said) {
+          expect(own.filter(({ workerId }) => workerId === worker).map(({ text }) => text)).toEqual(lines);
+        }
+      }
+    }),
+    { numRuns: 100 },
+  );
+  // The schedules reach what they are to prove.
+  expect(reached.late).toBeGreaterThan(0);
+});
+
+test("a beat that goes before what waits refuses nothing that depends on it", async () => {
+  const stream = new SharedStream();
+  const log = stream.open();
+  log.mute(true);
+  const sent = [];
+  for (let i = 0; i < limits.natsPromptGroups; i++) {
+    sent.push(log.append({ events: [event("a", `${i}`)] }));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const key = "server/one";
+  sent.push(log.append({ events: [event("a", "waits")], fence: [key] }));
+  sent.push(log.append({ events: [], state: new Map([[key, new Uint8Array(1)]]), urgent: true }));
+  await new Promise((resolve) => setImmediate(resolve));
+  log.mute(false);
+  await stream.until(Promise.all(sent));
+});
