@@ -27,4 +27,5 @@ test("some minutes of the soak: nothing is lost, nothing comes twice, and every 
   expect(result.jobs.submitted).toBeGreaterThan(5);
   expect(result.visits.events).toBeGreaterThan(0);
   expect(result.visits.transcripts).toBeGreaterThan(0);
+  expect(result.memory.some(({ held }) => held !== undefined && held.heap.most > 1)).toBe(true);
 });

@@ -50,8 +50,11 @@ export class JobLoad {
     while (this.#pending.size > 0) await Promise.all(this.#pending);
   }
 
-  /** Waits until every job has ended for a reader, and says what is wrong with the ends. Call `stop` before. */
-  async verdict(readers: readonly Verifier[]): Promise<readonly string[]> {
+  /**
+   * Waits until every job has ended for a reader, and says what is wrong with the ends. Servers remember `remembered` jobs.
+   * Call `stop` before.
+   */
+  async verdict(readers: readonly Verifier[], remembered: number): Promise<readonly string[]> {
     const problems = [...this.problems];
     const open = ({ jobEnds }: Verifier): string[] => [...this.#jobs.keys()].filter((id) => !jobEnds.has(id));
     const allEnded = (): boolean => readers.every((reader) => open(reader).length === 0);
@@ -67,7 +70,7 @@ export class JobLoad {
         }
       }
     }
-    problems.push(...(await this.#compare(readers[0] as Verifier)));
+    problems.push(...(await this.#compare(readers[0] as Verifier, remembered)));
     for (const client of this.#clients) client.close();
     return problems;
   }
@@ -122,15 +125,17 @@ export class JobLoad {
     }
   }
 
-  /** Whether every server says of every job what a reader saw, once it is as far as that reader. */
-  async #compare(reader: Verifier): Promise<string[]> {
+  /** Whether every server says of every job that it must remember what a reader saw, once it is as far as that reader. */
+  async #compare(reader: Verifier, remembered: number): Promise<string[]> {
     const problems: string[] = [];
+    // Room for one more is made before it is known whether it is needed, by every server for itself.
+    const newest = new Set([...reader.jobEnds.keys()].slice(-remembered / 2));
     for (const [index, client] of this.#clients.entries()) {
       const differing = async (): Promise<string[]> => {
         const states = new Map<string, JobState>();
         for await (const { jobId, state } of client.list()) states.set(jobId, state);
         return [...reader.jobEnds]
-          .filter(([jobId, { state }]) => states.get(jobId) !== state)
+          .filter(([jobId, { state }]) => states.get(jobId) !== state && (states.has(jobId) || newest.has(jobId)))
           .map(([jobId, { state }]) => `job ${jobId} is ${states.get(jobId)}, and ended as ${state}`);
       };
       const agrees = async (): Promise<boolean> => (await differing()).length === 0;

@@ -3,8 +3,11 @@ import { randomOf } from "../../support/random.ts";
 import { openCluster } from "../support/cluster.ts";
 import { type FaultGaps, Scene } from "../support/scene.ts";
 import { type FaultKind, faultKinds } from "./faults.ts";
+import { grown } from "./growth.ts";
+import { probeArgs } from "./heap.ts";
 import { JobLoad, operations } from "./jobs.ts";
-import { type MemoryOfLife, MemoryWatch, median } from "./memory.ts";
+import { lowered } from "./lowered.ts";
+import { type MemoryOfLife, MemoryWatch, median, type SnapshotFile } from "./memory.ts";
 import { Visitors } from "./readers.ts";
 
 export interface SoakOptions {
@@ -20,6 +23,10 @@ export interface SoakOptions {
   readonly pace?: number;
   /** Default: all. */
   readonly kinds?: readonly FaultKind[];
+  /** Factor on how much is published, submitted and visited. Default: 1. */
+  readonly load?: number;
+  /** Minutes after which every server writes a heap snapshot, which holds it up for seconds. Default: none. */
+  readonly snapshots?: { readonly minutes: readonly number[]; readonly file: SnapshotFile };
   /** Hears of each step. */
   readonly onStep?: (text: string) => void;
 }
@@ -63,31 +70,39 @@ const retention = ["--retain-events", "40000", "--retain-worker-events", "10000"
 /** A failed publish may say one of these. Anything else is no answer for a client to try again by. */
 const knownRefusals = /^(log_unavailable|server_closing|limit_exceeded|connection_failed .+)$/;
 
-/**
- * MiB that a process may have grown by from its second to its last quarter, if it lived for so many minutes: until then V8
- * is still finding out how large its heap need be, and the second quarter lies before that.
- */
-const growth = { mebibytes: 48, minutes: 40 };
+/** Milliseconds between two times that servers say what they hold, between two batches of a producer, jobs, and visits of a kind. */
+const paces = { heldMs: 60_000, batchMs: 60, jobMs: 1_000, visitMs: 2_000 };
 
 /** Loads a cluster in every way at once, does something to it again and again, and holds what clients saw against what was promised. */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { directory, seed, totalMs, everyMs, pace = 1, kinds = faultKinds, onStep = () => undefined } = options;
-  const { count = Number.POSITIVE_INFINITY } = options;
+  const { count = Number.POSITIVE_INFINITY, load = 1, snapshots } = options;
   const random = randomOf(seed);
   const began = performance.now();
   const problems: string[] = [];
   const step = (text: string): void => onStep(`${seconds(performance.now() - began)} s: ${text}`);
-  const cluster = await openCluster({ directory, servers: 3, config: { operations }, args: retention });
+  const cluster = await openCluster({
+    directory,
+    servers: 3,
+    config: { operations },
+    args: retention,
+    nodeArgs: probeArgs,
+  });
+  const timers: NodeJS.Timeout[] = [];
   try {
-    const memory = new MemoryWatch(cluster, 2_000);
+    const memory = new MemoryWatch(cluster, paces.heldMs / load, step);
+    for (const minutes of snapshots?.minutes ?? []) {
+      const file: SnapshotFile = (server, life) => `${snapshots?.file(server, life)}.${minutes}.heapsnapshot`;
+      timers.push(setTimeout(() => void memory.ask(file), minutes * 60_000));
+    }
     let visitors: Visitors | undefined;
     const scene = new Scene(cluster, {
-      paceMs: 60,
+      paceMs: paces.batchMs / load,
       onAcknowledged: (lane, number, cursor) => visitors?.remember(lane, number, cursor),
     });
     // Each has numbers of its own, so that the faults of a seed are the same whatever the others do.
-    visitors = new Visitors(cluster.urls, scene.ledger, randomOf(seed + 1), 2_000);
-    const jobs = new JobLoad(cluster.urls, randomOf(seed + 2), 1_000);
+    visitors = new Visitors(cluster.urls, scene.ledger, randomOf(seed + 1), paces.visitMs / load);
+    const jobs = new JobLoad(cluster.urls, randomOf(seed + 2), paces.jobMs / load);
     await scene.more(100);
     step("the load runs");
 
@@ -120,12 +135,13 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     }
 
     step("the faults are over");
+    await memory.ask();
     await jobs.stop();
     step("every command has been answered");
     problems.push(...(await visitors.stop()));
     step("the visitors have left");
     const readers = scene.watchers.map(({ verifier }) => verifier);
-    problems.push(...(await jobs.verdict(readers)));
+    problems.push(...(await jobs.verdict(readers, lowered.maxJobs)));
     step("the jobs have been looked at");
     problems.push(...(await scene.verdict()));
     const digests = new Set(readers.map((reader) => `${reader.count} ${reader.digest()}`));
@@ -139,7 +155,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     // One that can't go on says so and ends with 1, for its supervisor to start it again. Anything else is a crash.
     for (const said of endedByItself) if (!/^t\d+ 1: (.|\n)*tailrace: /.test(said)) problems.push(`crashed: ${said}`);
     const lives = memory.stop();
-    problems.push(...grown(lives));
+    problems.push(...grown(lives, load));
     return {
       seed,
       minutes: Math.round((performance.now() - began) / 6_000) / 10,
@@ -159,17 +175,9 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       endedByItself,
     };
   } finally {
+    for (const timer of timers) clearTimeout(timer);
     await cluster.close();
   }
-}
-
-/** Processes that grew, of those that lived for long enough to say so. */
-function grown(lives: readonly MemoryOfLife[]): string[] {
-  return lives
-    .filter(({ name, minutes, early, late }) => {
-      return !name.startsWith("NATS") && minutes >= growth.minutes && late - early > growth.mebibytes;
-    })
-    .map(({ name, minutes, early, late }) => `${name} grew from ${early} to ${late} MiB within ${minutes} minutes`);
 }
 
 function gapsByKind(faults: readonly FaultResult[]): Record<string, KindSummary> {

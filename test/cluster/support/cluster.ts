@@ -17,6 +17,8 @@ export interface ClusterOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Further options of `tailrace serve`. */
   readonly args?: readonly string[];
+  /** Options of Node for them. Given, they have a channel to this process. Default: none. */
+  readonly nodeArgs?: readonly string[];
 }
 
 /** Servers of Tailrace on one log in a cluster of NATS, all of them processes. */
@@ -33,7 +35,7 @@ export interface Cluster {
 
 /** Starts a cluster and waits until it serves. Whoever opens it closes it. */
 export async function openCluster(options: ClusterOptions): Promise<Cluster> {
-  const { directory, config = {}, args = [] } = options;
+  const { directory, config = {}, args = [], nodeArgs } = options;
   // A client that was told of other servers would go past its proxies.
   const nats = await startNatsProcesses(options.nats ?? 3, directory, { advertise: false });
   const namespace = `t${randomBytes(6).toString("hex")}`;
@@ -51,6 +53,7 @@ export async function openCluster(options: ClusterOptions): Promise<Cluster> {
         namespace,
         replicas: nats.length,
         args: ["--config", file, ...args],
+        ...(nodeArgs && { nodeArgs }),
       });
       servers.push(server);
     }

@@ -20,6 +20,8 @@ export interface ServerOptions {
   readonly replicas: number;
   /** Further options of `tailrace serve`. */
   readonly args: readonly string[];
+  /** Options of Node. Given, the process has a channel to its parent. */
+  readonly nodeArgs?: readonly string[];
 }
 
 /**
@@ -62,6 +64,11 @@ export class Server {
   /** Undefined: it does not run now. */
   get pid(): number | undefined {
     return this.#child?.pid;
+  }
+
+  /** The process; undefined: it does not run now. */
+  get process(): ChildProcess | undefined {
+    return this.#child;
   }
 
   /** Bytes of memory; undefined: it does not run now. */
@@ -161,20 +168,21 @@ export class Server {
 
   /** One life of the process, from its start to its end. Gives what it said on stderr. */
   async #live(): Promise<string> {
-    const { natsPorts, namespace, replicas, args } = this.#options;
+    const { natsPorts, namespace, replicas, args, nodeArgs } = this.#options;
     const nats = natsPorts.map((_, index) => `127.0.0.1:${this.#links[index]?.port}`).join(",");
     const log = ["--log", `nats://${nats}`, "--namespace", namespace, "--replicas", String(replicas)];
-    const command = [process.execPath, entry, "serve", "--listen", "127.0.0.1:0", ...log, ...args];
+    const command = [process.execPath, ...(nodeArgs ?? []), entry, "serve", "--listen", "127.0.0.1:0", ...log, ...args];
     // Ends with us however we end, also if we are killed.
     const setpriv = "/usr/bin/setpriv";
     if (existsSync(setpriv)) command.unshift(setpriv, "--pdeathsig", "KILL");
     const [program, ...rest] = command as [string, ...string[]];
-    const child = spawn(program, rest, { cwd: checkout, stdio: ["ignore", "pipe", "pipe"] });
+    const channel = nodeArgs === undefined ? [] : (["ipc"] as const);
+    const child = spawn(program, rest, { cwd: checkout, stdio: ["ignore", "pipe", "pipe", ...channel] });
     this.#child = child;
     this.lives++;
     let stdout = "";
     let stderr = "";
-    child.stdout.on("data", (data: Buffer) => {
+    child.stdout?.on("data", (data: Buffer) => {
       stdout += data.toString();
       const port = /^tailrace ready http:\/\/127\.0\.0\.1:(\d+)\n/m.exec(stdout)?.[1];
       if (port === undefined || this.#ready) return;
@@ -182,7 +190,7 @@ export class Server {
       this.#front.heal();
       this.#ready = true;
     });
-    child.stderr.on("data", (data: Buffer) => {
+    child.stderr?.on("data", (data: Buffer) => {
       stderr = (stderr + data.toString()).slice(-4_096);
     });
     await new Promise((resolve) => child.once("close", resolve));
