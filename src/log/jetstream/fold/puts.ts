@@ -1,11 +1,12 @@
 import { limits } from "../../../base/limits.ts";
+import { isSameServer } from "../stream/writer-name.ts";
 
 /** Who put a key. */
 export interface Put {
   /** Sequence in the stream. */
   readonly at: number;
   readonly writer: string;
-  /** Number of the append among those of its writer. */
+  /** Number of the append among those of its server. */
   readonly number: number;
 }
 
@@ -14,7 +15,7 @@ export interface Dependent {
   readonly writer: string;
   /** Up to where in the stream its writer had seen everything. */
   readonly base: number;
-  /** Number of the append of the same writer that is to have put a key last, by key. */
+  /** Number of the append of the same server that is to have put a key last, by key. */
   readonly after?: ReadonlyMap<string, number>;
 }
 
@@ -48,7 +49,8 @@ export class Puts {
       const put = this.#puts.get(key);
       const own = after?.get(key);
       if (own !== undefined) {
-        if (put?.writer !== writer || put.number !== own) return true;
+        // In whichever life: appends of a server are numbered through all of them.
+        if (put?.number !== own || !isSameServer(put.writer, writer)) return true;
       } else if (put === undefined ? base < this.#floor : put.at > base && put.writer !== writer) return true;
     }
     return false;

@@ -19,7 +19,7 @@ export class NewerFormat extends Error {
 export interface GroupHead {
   /** Who wrote it, as `writerName` has it: a server in another life is another writer. */
   readonly writer: string;
-  /** Number of its first append among those of its writer, or its own where it has none. */
+  /** Number of its first append among those of its server, or its own where it has none. */
   readonly number: number;
   /** When its events were accepted, in milliseconds since the epoch; 0: when the stream took the message. */
   readonly timeMs: number;

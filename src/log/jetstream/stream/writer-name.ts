@@ -12,6 +12,10 @@ export function writerName({ server, life }: Writer): string {
   return `${server}.${life}`;
 }
 
+export function isSameServer(one: string, other: string): boolean {
+  return one === other || parseWriter(one).server === parseWriter(other).server;
+}
+
 /** Whoever has another name than `writerName` gives is in its first life for ever. */
 export function parseWriter(name: string): Writer {
   const dot = name.lastIndexOf(".");

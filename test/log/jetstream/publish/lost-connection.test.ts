@@ -9,7 +9,7 @@ const servers = 2;
 const workers = ["a", "b"];
 
 type Step =
-  | { readonly kind: "say"; readonly at: number; readonly worker: string }
+  | { readonly kind: "say"; readonly at: number; readonly worker: string; readonly puts: boolean }
   | { readonly kind: "beat" | "disconnect" | "reconnect" | "late"; readonly at: number }
   | { readonly kind: "step"; readonly times: number };
 
@@ -17,7 +17,12 @@ const at = fc.nat({ max: servers - 1 });
 const aStep: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 10,
-    arbitrary: fc.record({ kind: fc.constant("say" as const), at, worker: fc.constantFrom(...workers) }),
+    arbitrary: fc.record({
+      kind: fc.constant("say" as const),
+      at,
+      worker: fc.constantFrom(...workers),
+      puts: fc.boolean(),
+    }),
   },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("step" as const), times: fc.nat({ max: 4 }) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("disconnect", "reconnect", "late" as const), at }) },
@@ -54,9 +59,10 @@ test("what a server sends without waiting is there once and in order, whenever c
             const lines = said.get(worker) ?? [];
             said.set(worker, lines);
             lines.push(`${worker}:${lines.length}`);
-            appended.push(
-              log.append({ events: [event(worker, lines.at(-1) as string)], fence: [`worker-end/${worker}`] }),
-            );
+            const batch = { events: [event(worker, lines.at(-1) as string)], fence: [`worker-end/${worker}`] };
+            // Each is decided from the one before, which may be on its way.
+            const state = new Map([[`own/${step.at}`, new Uint8Array(1)]]);
+            appended.push(log.append(step.puts ? { ...batch, state } : batch));
             break;
           }
           case "beat":
