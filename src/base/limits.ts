@@ -137,7 +137,7 @@ export const limits = {
   /** Events that a filtered watch may pass over, and milliseconds at the least, between two bookmarks. */
   bookmarkEvents: 4_096,
   bookmarkMs: 1_000,
-  /** Milliseconds for which live events are gathered into one frame while many come, and at most, where writing takes long. */
+  /** Milliseconds after a flush in which live events are gathered for the next one, and at most, where writing takes long. */
   coalesceMs: 1,
   coalesceMostMs: 10,
   /** Bytes of them, as stored, that are not gathered any longer, so that a frame stays small at saturation. */

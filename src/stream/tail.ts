@@ -1,16 +1,17 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { StreamOpenedSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
-import { type Clock, type StopTimer, systemClock } from "../base/clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import { TailraceError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { type CursorCodec, origin, type Position } from "../events/cursor.ts";
 import { diagnosticOf } from "../events/diagnostics.ts";
-import { type EventBlock, positionAfter, storedBytes } from "../log/block.ts";
+import { positionAfter } from "../log/block.ts";
 import type { EventLog } from "../log/contract.ts";
 import { Channel, type ChannelMember } from "./channel.ts";
 import { EncodingCache } from "./encodings.ts";
 import type { WatchSink, WireForm } from "./form.ts";
+import { Gathering } from "./gathering.ts";
 import { LogOutages } from "./outage.ts";
 import { Passes } from "./passes.ts";
 import { type Selection, Selections } from "./selection.ts";
@@ -34,15 +35,8 @@ export interface TailOptions {
 type AnyWatcher = Watcher<never, never>;
 
 /**
- * How long is gathered after a flush, of the time that the flush took: where writing to all watches takes many milliseconds,
- * flushes that follow each other at once would spend them on a few events each.
- */
-const gatherShare = 0.5;
-
-/**
- * Delivers the log of a runtime to its watches. Committed blocks are gathered, for `limits.coalesceMs` (longer where flushes
- * take long) or up to `limits.coalesceBytes` while many come and not at all while few do, matched and encoded once per selection and form, and written to every watch whose
- * sink takes them. The log is never asked to wait.
+ * Delivers the log of a runtime to its watches. Committed blocks are gathered, matched and encoded once per selection and form,
+ * and written to every watch whose sink takes them. The log is never asked to wait.
  */
 export class Tail {
   readonly #log: EventLog;
@@ -61,16 +55,9 @@ export class Tail {
   #channels = 0;
   /** Watches that go along a channel. */
   #live = 0;
-  #pending: EventBlock[] = [];
-  #pendingBytes = 0;
+  readonly #gathering: Gathering;
   #afterFlush: (() => void)[] = [];
   #flushedHead: Position;
-  #lastFlushMs = Number.NEGATIVE_INFINITY;
-  /** Milliseconds for which is gathered after the last flush. */
-  #gatherMs: number = limits.coalesceMs;
-  #flushNow = false;
-  #flushSoon: NodeJS.Immediate | undefined;
-  #flushLater: StopTimer | undefined;
   #closing: TailraceError | undefined;
   readonly #closedGroups = new WeakMap<object, TailraceError>();
 
@@ -109,7 +96,8 @@ export class Tail {
     };
     this.#outages = new LogOutages(log, this.#clock, this.#readers());
     this.#flushedHead = log.bounds({ kind: "runtime" }).head;
-    this.#unsubscribe = log.subscribe((block) => this.#commit(block));
+    this.#gathering = new Gathering(this.#clock, this.#watches, () => this.flush());
+    this.#unsubscribe = log.subscribe((block) => this.#gathering.add(block));
   }
 
   /** Open watches. */
@@ -199,7 +187,7 @@ export class Tail {
     this.#unsubscribe();
     this.#outages.close();
     this.#catchUps.clear();
-    this.#unschedule();
+    this.#gathering.stop();
   }
 
   /** The open watches, as those who read the log. */
@@ -232,49 +220,11 @@ export class Tail {
     );
   }
 
-  #commit(block: EventBlock): void {
-    this.#pending.push(block);
-    this.#pendingBytes += storedBytes(block);
-    if (this.#flushNow || this.#flushSoon !== undefined) return;
-    if (this.#pendingBytes >= limits.coalesceBytes) this.#flushInNextPhase();
-    else if (this.#flushLater !== undefined) return;
-    else if (this.#clock.monotonic() - this.#lastFlushMs < this.#gatherMs) {
-      this.#flushLater = this.#clock.after(this.#gatherMs, () => this.flush());
-    } else if (this.#watches.size > limits.promptWatches) this.#flushInNextPhase();
-    else {
-      this.#flushNow = true;
-      // Behind the answers to publishers, which are promises.
-      process.nextTick(this.#flushPrompt);
-    }
-  }
-
-  #flushInNextPhase(): void {
-    this.#flushLater?.();
-    this.#flushLater = undefined;
-    this.#flushSoon = setImmediate(() => this.flush());
-  }
-
-  readonly #flushPrompt = (): void => {
-    // Something else may have flushed meanwhile.
-    if (this.#flushNow) this.flush();
-  };
-
-  #unschedule(): void {
-    this.#flushNow = false;
-    if (this.#flushSoon !== undefined) clearImmediate(this.#flushSoon);
-    this.#flushSoon = undefined;
-    this.#flushLater?.();
-    this.#flushLater = undefined;
-  }
-
   /** Hands everything that was committed to the watches. */
   flush(): void {
-    this.#unschedule();
-    const blocks = this.#pending;
+    const blocks = this.#gathering.take();
     const newest = blocks.at(-1);
     if (newest === undefined) return;
-    this.#pending = [];
-    this.#pendingBytes = 0;
     const beganMs = this.#clock.monotonic();
 
     const before = this.#flushedHead;
@@ -303,10 +253,7 @@ export class Tail {
     const waiting = this.#afterFlush;
     this.#afterFlush = [];
     for (const callback of waiting) callback();
-    // From its end: writing to many sockets may take longer than what is waited for more to gather.
-    this.#lastFlushMs = this.#clock.monotonic();
-    const shareMs = (this.#lastFlushMs - beganMs) * gatherShare;
-    this.#gatherMs = Math.min(limits.coalesceMostMs, Math.max(limits.coalesceMs, shareMs));
+    this.#gathering.flushed(beganMs);
   }
 
   #join<Entries, Frame>(

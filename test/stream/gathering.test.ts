@@ -71,11 +71,35 @@ test("many watches do not hold up the turn that commits", async () => {
 });
 
 test.each([
-  { tookMs: limits.coalesceMs * 6, gathersMs: limits.coalesceMs * 3 },
-  { tookMs: limits.coalesceMostMs * 10, gathersMs: limits.coalesceMostMs },
-])("after a flush of $tookMs ms is gathered for $gathersMs ms", async ({ tookMs, gathersMs }) => {
+  { tookMs: limits.coalesceMs * 3, restMs: limits.coalesceMs * 6 },
+  { tookMs: limits.coalesceMostMs * 10, restMs: limits.coalesceMostMs },
+])("after a flush of $tookMs ms the tail rests for $restMs ms", async ({ tookMs, restMs }) => {
   const { world, open } = await idle();
   const sink = open[0]?.sink as OpenWatch["sink"];
+  await slowFlush(world, sink, tookMs);
+  world.clock.advance(restMs / 2);
+  // The rest is no longer for what comes late in it.
+  await world.publish("a");
+  await turn();
+  world.clock.advance(restMs / 2 - limits.coalesceMs);
+  await world.publish("a");
+  expect(sink.sequences).toEqual([1]);
+  world.clock.advance(limits.coalesceMs);
+  expect(sink.sequences).toEqual([1, 2, 3]);
+});
+
+test("what comes when a long rest is over is written in its turn", async () => {
+  const { world, open } = await idle();
+  const sink = open[0]?.sink as OpenWatch["sink"];
+  await slowFlush(world, sink, limits.coalesceMs * 3);
+  world.clock.advance(limits.coalesceMs * 6);
+  await world.publish("a");
+  await restOfTurn();
+  expect(sink.sequences).toEqual([1, 2]);
+});
+
+/** Writes one event, for so long. */
+async function slowFlush(world: TailWorld, sink: OpenWatch["sink"], tookMs: number): Promise<void> {
   const write = sink.write.bind(sink);
   let isSlow = true;
   sink.write = (chunk) => {
@@ -85,11 +109,4 @@ test.each([
   };
   await world.publish("a");
   await restOfTurn();
-  await world.publish("a");
-  await turn();
-  world.clock.advance(gathersMs - limits.coalesceMs);
-  await world.publish("a");
-  expect(sink.sequences).toEqual([1]);
-  world.clock.advance(limits.coalesceMs);
-  expect(sink.sequences).toEqual([1, 2, 3]);
-});
+}
