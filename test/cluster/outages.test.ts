@@ -2,12 +2,15 @@ import { expect, test } from "vitest";
 import { Severity } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import type { Event } from "../../gen/tailrace/v1/event_pb.ts";
 import { PublisherService } from "../../gen/tailrace/v1/publisher_service_pb.ts";
+import { limits } from "../../src/base/limits.ts";
 import { connectHttp1 } from "../conformance/edges/connect.ts";
 import { edges } from "../conformance/edges/index.ts";
 import { RpcFailure } from "../conformance/edges/rpc.ts";
 import { resumeFrom, type Viewer, view } from "../conformance/viewer.ts";
 import type { Direction } from "../support/open-tcp-proxy.ts";
-import { eventually } from "../support/until.ts";
+import { eventually, until } from "../support/until.ts";
+import { countingServers } from "./support/counting.ts";
+import type { Counts } from "./support/counts.ts";
 import { numberOf } from "./support/ledger.ts";
 import { Scene } from "./support/scene.ts";
 import type { Server } from "./support/server.ts";
@@ -19,6 +22,18 @@ const pauseMs = 20_000;
 
 /** Bytes that a server may take while it can write nothing, whatever it is asked to. */
 const roomBytes = 256 * 1024 * 1024;
+
+/** Calls that are refused before a server is asked what it counts: what each of them left behind would show. */
+const refusals = 1_000;
+
+/** What may come on top while nothing can be written, however many calls were refused: it is of the log, and of each watch. */
+const moreTimers = 100;
+const moreHandles = 100;
+
+/** Probes of a log whose writes fail wait for their answers beside whatever else is on its way. */
+const probes = 32;
+
+let countsOf: ReturnType<typeof countingServers>;
 
 const passed = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -37,24 +52,58 @@ async function publish(server: Server): Promise<RpcFailure | undefined> {
   }
 }
 
-/** Publishes as fast as a server answers, many at once, until it is stopped. Gives the refusals, by reason. */
-function flood(server: Server): () => Promise<Map<string, number>> {
+interface Flood {
+  /** Calls that were refused so far. */
+  readonly refused: number;
+  /** Gives the refusals, by reason. */
+  stop(): Promise<Map<string, number>>;
+}
+
+/** Publishes as fast as a server answers, many at once, until it is stopped. */
+function flood(server: Server): Flood {
   const reasons = new Map<string, number>();
+  let refused = 0;
   let stopped = false;
   const run = async (): Promise<void> => {
     while (!stopped) {
       const refusal = await publish(server);
       const reason = refusal === undefined ? "none" : `${refusal.code} ${refusal.detail?.reason.case}`;
       reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+      if (refusal !== undefined) refused++;
       await passed(20);
     }
   };
   const running = Promise.all(Array.from({ length: 50 }, run));
-  return async () => {
-    stopped = true;
-    await running;
-    return reasons;
+  return {
+    get refused() {
+      return refused;
+    },
+    async stop() {
+      stopped = true;
+      await running;
+      return reasons;
+    },
   };
+}
+
+/** Lets a flood be refused often enough, ends it, and checks that a server which can't write holds no more for that. */
+async function nothingGrew({ pid, name }: Server, before: Counts, ofServer: Flood): Promise<Map<string, number>> {
+  await until(() => ofServer.refused >= refusals, `${name} to refuse ${refusals} calls`);
+  const reasons = await ofServer.stop();
+  // What was on its way when the flood ended is over within some seconds.
+  await eventually(async () => {
+    const { most, now, timers, handles, unsentBytes, warnings } = await countsOf(pid as number);
+    expect(most.appendBytes).toBeLessThanOrEqual(limits.maxPendingAppendBytes + limits.urgentAppendBytes);
+    expect(most.groupsInFlight).toBeLessThanOrEqual(limits.natsGroupsInFlight + probes);
+    expect(most.bytesInFlight).toBeLessThanOrEqual(limits.natsBytesInFlight + limits.natsMessageBytes);
+    expect(now.appendBytes).toBeLessThanOrEqual(limits.urgentAppendBytes);
+    expect(now.groupsInFlight).toBeLessThanOrEqual(probes);
+    expect(timers).toBeLessThanOrEqual(before.timers + moreTimers);
+    expect(handles).toBeLessThanOrEqual(before.handles + moreHandles);
+    expect(unsentBytes).toBeLessThanOrEqual(limits.maxFrameBytes);
+    expect(warnings).toEqual(before.warnings);
+  });
+  return reasons;
 }
 
 /** Watches of one server over every edge, which stay with it. */
@@ -129,15 +178,16 @@ async function partition(scene: Scene, direction?: Direction): Promise<void> {
   const [apart, other] = scene.cluster.servers as [Server, Server];
   const viewers = await stayingWith(apart);
   const before = apart.memory as number;
+  const counted = await countsOf(apart.pid as number);
   apart.loseNats(direction);
-  const stopFlood = flood(apart);
+  const flooding = flood(apart);
   await Promise.all([hearOf(viewers), saysWhy(apart)]);
   await scene.more(100);
   expect((await other.readiness())?.status).toBe(200);
   const refusal = await publish(apart);
   expect([refusal?.code, refusal?.detail?.reason.case]).toEqual(["unavailable", "logUnavailable"]);
   expect(apart.memory as number).toBeLessThan(before + roomBytes);
-  const reasons = await stopFlood();
+  const reasons = await nothingGrew(apart, counted, flooding);
   reasons.delete("none");
   expect([...reasons.keys()]).toEqual(["unavailable logUnavailable"]);
   apart.healNats();
@@ -149,6 +199,7 @@ async function allGone(scene: Scene): Promise<void> {
   const { servers, nats } = scene.cluster;
   const viewers = (await Promise.all(servers.map(stayingWith))).flat();
   const before = servers.map(({ memory }) => memory as number);
+  const counted = await Promise.all(servers.map(({ pid }) => countsOf(pid as number)));
   await Promise.all(nats.map((node) => node.kill()));
   const floods = servers.map(flood);
   await Promise.all([hearOf(viewers), ...servers.map(saysWhy)]);
@@ -156,8 +207,8 @@ async function allGone(scene: Scene): Promise<void> {
   for (const [index, { memory }] of servers.entries()) {
     expect(memory as number).toBeLessThan((before[index] as number) + roomBytes);
   }
-  for (const stopFlood of floods) {
-    const reasons = await stopFlood();
+  for (const [index, server] of servers.entries()) {
+    const reasons = await nothingGrew(server, counted[index] as Counts, floods[index] as Flood);
     expect([...reasons.keys()]).toEqual(["unavailable logUnavailable"]);
   }
   await Promise.all(nats.map((node) => node.start()));
@@ -181,6 +232,7 @@ async function losses(): Promise<void> {
 test("while NATS stands still, can't be reached or is gone publishers and watchers are told, and nothing is lost", {
   timeout: 900_000,
 }, async () => {
+  countsOf = countingServers();
   // Each waits most of the time, and has a cluster of its own.
   await Promise.all([standStill(), losses()]);
 });
