@@ -133,16 +133,7 @@ export class CursorCodec {
 
   /** The cursor of a position. `closing`: of a terminal diagnostic, so that asking again with it ends at once. */
   encode(position: Position, closing = false): string {
-    this.encodeInto(
-      this.#text,
-      0,
-      position.sequence,
-      position.ordinal,
-      position.workerHash,
-      position.workerOrdinal,
-      position.jobHash,
-      position.jobOrdinal,
-    );
+    this.encodePositionInto(this.#text, 0, position);
     if (closing) this.#encoder.repeatWithFlags(this.#text, formatVersion | closingFlag);
     return this.#decoder.decode(this.#text);
   }
@@ -161,6 +152,12 @@ export class CursorCodec {
     const { after, through } = this.#epoch;
     if (sequence <= after || sequence > through) this.#enter(sequence);
     this.#encoder.encodeInto(target, at, sequence, ordinal, workerHash, workerOrdinal, jobHash, jobOrdinal);
+  }
+
+  /** The same for a position that there is as an object. */
+  encodePositionInto(target: Uint8Array, at: number, position: Position): void {
+    const { sequence, ordinal, workerHash, workerOrdinal, jobHash, jobOrdinal } = position;
+    this.encodeInto(target, at, sequence, ordinal, workerHash, workerOrdinal, jobHash, jobOrdinal);
   }
 
   /**

@@ -1,36 +1,31 @@
 import { create, toJsonString } from "@bufbuild/protobuf";
 import { WatchEventsResponseSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { type CursorCodec, cursorLength, type Position } from "../events/cursor.ts";
-import type { EventBlock } from "../log/block.ts";
-import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
-import { allocateFrame, reuseFrame } from "./chunk.ts";
+import type { ControlFrame, EventRun } from "../stream/form.ts";
+import { allocateFrame } from "./chunk.ts";
 import { envelope, envelopeHeaderBytes, writeEnvelopeHeader } from "./envelope.ts";
 import { forEachEvent } from "./event-runs.ts";
 import { ascii } from "./json-writer.ts";
 import type { TextEncodings } from "./text-encodings.ts";
 import type { TextEntries } from "./text-entries.ts";
+import { TextForm } from "./text-form.ts";
 
 const open = ascii('{"events":{"events":[');
 const openCursor = ascii('],"cursor":"');
 const comma = 0x2c;
 
 /** Frames as a stream of Connect and gRPC carries them in JSON: `WatchEventsResponse` in an envelope. */
-export class JsonForm implements WireForm<TextEntries, Uint8Array> {
+export class JsonForm extends TextForm {
   readonly name = "connect+json";
   readonly #cursors: CursorCodec;
-  readonly #texts: TextEncodings;
   /** What follows the cursor of a batch. */
   readonly #close: Uint8Array;
 
   constructor(cursors: CursorCodec, texts: TextEncodings) {
+    super(texts);
     this.#cursors = cursors;
-    this.#texts = texts;
     const { runtimeId } = cursors;
     this.#close = Buffer.from(runtimeId === "" ? '"}}' : `","runtimeId":${JSON.stringify(runtimeId)}}}`);
-  }
-
-  encode(block: EventBlock, whole?: boolean): TextEntries {
-    return this.#texts.of(block, whole);
   }
 
   entrySize(entries: TextEntries, index: number): number {
@@ -60,16 +55,7 @@ export class JsonForm implements WireForm<TextEntries, Uint8Array> {
     at--;
     frame.set(openCursor, at);
     at += openCursor.length;
-    this.#cursors.encodeInto(
-      frame,
-      at,
-      through.sequence,
-      through.ordinal,
-      through.workerHash,
-      through.workerOrdinal,
-      through.jobHash,
-      through.jobOrdinal,
-    );
+    this.#cursors.encodePositionInto(frame, at, through);
     frame.set(this.#close, at + cursorLength);
     return frame;
   }
@@ -77,17 +63,5 @@ export class JsonForm implements WireForm<TextEntries, Uint8Array> {
   control(frame: ControlFrame): Uint8Array {
     const message = create(WatchEventsResponseSchema, { frame });
     return envelope(0, Buffer.from(toJsonString(WatchEventsResponseSchema, message)));
-  }
-
-  frameSize(frame: Uint8Array): number {
-    return frame.length;
-  }
-
-  release(entries: TextEntries): void {
-    this.#texts.release(entries);
-  }
-
-  reuse(frame: Uint8Array): void {
-    reuseFrame(frame);
   }
 }

@@ -97,16 +97,7 @@ export class ProtobufForm implements WireForm<ProtobufEntries, Uint8Array> {
     for (const run of runs) at = this.#copyRun(run, frame, at);
     frame[at] = batchCursorTag;
     frame[at + 1] = cursorLength;
-    this.#cursors.encodeInto(
-      frame,
-      at + 2,
-      through.sequence,
-      through.ordinal,
-      through.workerHash,
-      through.workerOrdinal,
-      through.jobHash,
-      through.jobOrdinal,
-    );
+    this.#cursors.encodePositionInto(frame, at + 2, through);
     frame.set(this.#runtimeIdField, at + cursorFieldBytes);
     return frame;
   }

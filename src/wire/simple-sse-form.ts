@@ -2,31 +2,26 @@ import { toJsonString } from "@bufbuild/protobuf";
 import { Severity, type StreamDiagnostic, StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import { JobState, type JobStateChanged } from "../../gen/tailrace/v1/payloads_pb.ts";
 import type { CursorCodec } from "../events/cursor.ts";
-import type { EventBlock } from "../log/block.ts";
-import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
-import { allocateFrame, reuseFrame } from "./chunk.ts";
+import type { ControlFrame, EventRun } from "../stream/form.ts";
+import { allocateFrame } from "./chunk.ts";
 import { forEachEvent } from "./event-runs.ts";
 import { idField } from "./sse-form.ts";
 import type { TextEncodings } from "./text-encodings.ts";
 import { dataFieldBytes, type TextEntries } from "./text-entries.ts";
+import { TextForm } from "./text-form.ts";
 
 /**
  * The frames of a job for readers who know nothing but `data:` lines (docs/protocol.md, "The simple stream of a job"): an
  * event is one line of JSON, the end is a marker. A marker is never JSON and JSON has no line ends, so no text of a job can
  * forge one.
  */
-export class SimpleSseForm implements WireForm<TextEntries, Uint8Array> {
+export class SimpleSseForm extends TextForm {
   readonly name = "sse-simple";
   readonly #cursors: CursorCodec;
-  readonly #texts: TextEncodings;
 
   constructor(cursors: CursorCodec, texts: TextEncodings) {
+    super(texts);
     this.#cursors = cursors;
-    this.#texts = texts;
-  }
-
-  encode(block: EventBlock, whole?: boolean): TextEntries {
-    return this.#texts.of(block, whole);
   }
 
   entrySize(entries: TextEntries, index: number): number {
@@ -56,18 +51,6 @@ export class SimpleSseForm implements WireForm<TextEntries, Uint8Array> {
     return Buffer.from(
       frame.case === "diagnostic" ? diagnosticText(frame.value, this.#cursors) : `: ${frame.case}\n\n`,
     );
-  }
-
-  frameSize(frame: Uint8Array): number {
-    return frame.length;
-  }
-
-  release(entries: TextEntries): void {
-    this.#texts.release(entries);
-  }
-
-  reuse(frame: Uint8Array): void {
-    reuseFrame(frame);
   }
 }
 

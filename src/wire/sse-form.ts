@@ -1,27 +1,17 @@
 import { toJsonString } from "@bufbuild/protobuf";
 import { StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import { BookmarkSchema, StreamOpenedSchema } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
-import type { EventBlock } from "../log/block.ts";
-import type { ControlFrame, EventRun, WireForm } from "../stream/form.ts";
-import { allocateFrame, reuseFrame } from "./chunk.ts";
-import type { TextEncodings } from "./text-encodings.ts";
+import type { ControlFrame, EventRun } from "../stream/form.ts";
+import { allocateFrame } from "./chunk.ts";
 import type { TextEntries } from "./text-entries.ts";
+import { TextForm } from "./text-form.ts";
 
 /**
  * Frames as server-sent events (docs/protocol.md, "SSE"). The id is the last line of an event, so that one that was cut
  * never moves the reader on. A batch is its events and nothing else: each has its own cursor.
  */
-export class SseForm implements WireForm<TextEntries, Uint8Array> {
+export class SseForm extends TextForm {
   readonly name = "sse";
-  readonly #texts: TextEncodings;
-
-  constructor(texts: TextEncodings) {
-    this.#texts = texts;
-  }
-
-  encode(block: EventBlock, whole?: boolean): TextEntries {
-    return this.#texts.of(block, whole);
-  }
 
   entrySize(entries: TextEntries, index: number): number {
     return entries.end(index) - entries.start(index);
@@ -42,18 +32,6 @@ export class SseForm implements WireForm<TextEntries, Uint8Array> {
 
   control(frame: ControlFrame): Uint8Array {
     return Buffer.from(`event: ${frame.case}\ndata: ${jsonOf(frame)}\n${idField(frame.value.cursor)}\n`);
-  }
-
-  frameSize(frame: Uint8Array): number {
-    return frame.length;
-  }
-
-  release(entries: TextEntries): void {
-    this.#texts.release(entries);
-  }
-
-  reuse(frame: Uint8Array): void {
-    reuseFrame(frame);
   }
 }
 
