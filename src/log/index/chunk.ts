@@ -1,21 +1,12 @@
+import type { EventArrays } from "./staged.ts";
+
 /** Rows of a full chunk. Small enough that compacting one never holds up a commit for long. */
 export const rowsPerChunk = 8192;
 
-/** Some rows, as arrays side by side of at least `length`. */
-export interface Rows {
-  readonly length: number;
-  readonly sequences: Float64Array;
-  readonly ordinals: Float64Array;
-  readonly workers: Uint32Array;
-  readonly workerOrdinals: Float64Array;
-  readonly kinds: Uint32Array;
-  readonly times: Float64Array;
+/** Some rows, as arrays side by side of at least `length`: events, and where their stored bytes lie. */
+export interface Rows extends Readonly<EventArrays> {
   readonly segments: Uint32Array;
   readonly offsets: Uint32Array;
-  readonly sizes: Uint32Array;
-  /** Undefined: none of the rows is of a job. */
-  readonly jobs: Uint32Array | undefined;
-  readonly jobOrdinals: Float64Array | undefined;
 }
 
 /**
