@@ -1,54 +1,25 @@
-import type { WatchEventsRequest } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
-import type {
-  CancelJobRequest,
-  CancelJobResponse,
-  GetJobRequest,
-  GetJobResponse,
-  ListJobsRequest,
-  ListJobsResponse,
-  StartJobRequest,
-  StartJobResponse,
-  SubmitJobRequest,
-  SubmitJobResponse,
-} from "../../gen/tailrace/v1/job_service_pb.ts";
-import type {
-  GetTranscriptRequest,
-  GetTranscriptResponse,
-  GetWorkerRequest,
-  GetWorkerResponse,
-  ListWorkersRequest,
-  ListWorkersResponse,
-} from "../../gen/tailrace/v1/worker_service_pb.ts";
 import type { Clock } from "../base/clock.ts";
 import type { ReportError } from "../base/incident.ts";
 import type { ServiceName } from "../base/services.ts";
-import type { CursorCodec } from "../events/cursor.ts";
-import type { LogHealth } from "../log/contract.ts";
-import type { WatchSink, WireForm } from "../stream/form.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 
 /** What the gateway needs of a runtime. */
-export interface GatewayRuntime {
-  readonly cursors: CursorCodec;
-  /** What time it is for the times of events, in milliseconds since the epoch. */
-  readonly timeMs: number;
-  openWatch<Entries, Frame>(
-    request: WatchEventsRequest,
-    form: WireForm<Entries, Frame>,
-    sink: WatchSink<Frame>,
-    signal: AbortSignal,
-    group?: object,
-  ): Promise<{ resume(): void }>;
-  listWorkers(request: ListWorkersRequest): ListWorkersResponse;
-  getWorker(request: GetWorkerRequest): GetWorkerResponse;
-  lookUp<T>(read: () => T): Promise<T>;
-  getTranscript(request: GetTranscriptRequest): Promise<GetTranscriptResponse>;
-  submitJob(request: SubmitJobRequest): Promise<SubmitJobResponse>;
-  startJob(request: StartJobRequest): Promise<StartJobResponse>;
-  cancelJob(request: CancelJobRequest): Promise<CancelJobResponse>;
-  getJob(request: GetJobRequest): GetJobResponse;
-  listJobs(request: ListJobsRequest): ListJobsResponse;
-  health(): LogHealth;
-}
+export type GatewayRuntime = Pick<
+  Runtime,
+  | "cursors"
+  | "timeMs"
+  | "health"
+  | "openWatch"
+  | "lookUp"
+  | "listWorkers"
+  | "getWorker"
+  | "getTranscript"
+  | "submitJob"
+  | "startJob"
+  | "cancelJob"
+  | "getJob"
+  | "listJobs"
+>;
 
 /** What every route works with. */
 export interface GatewayContext {

@@ -1,67 +1,30 @@
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
-import {
-  EventStreamService,
-  type ListEventsRequest,
-  type ListEventsResponse,
-  type WatchEventsRequest,
-} from "../../gen/tailrace/v1/event_stream_service_pb.ts";
-import {
-  type CancelJobRequest,
-  type CancelJobResponse,
-  type GetJobRequest,
-  type GetJobResponse,
-  JobService,
-  type ListJobsRequest,
-  type ListJobsResponse,
-  type StartJobRequest,
-  type StartJobResponse,
-  type SubmitJobRequest,
-  type SubmitJobResponse,
-} from "../../gen/tailrace/v1/job_service_pb.ts";
-import {
-  PublishEventsRequestSchema,
-  type PublishEventsResponse,
-  PublisherService,
-} from "../../gen/tailrace/v1/publisher_service_pb.ts";
-import {
-  type GetTranscriptRequest,
-  type GetTranscriptResponse,
-  type GetWorkerRequest,
-  type GetWorkerResponse,
-  type ListWorkersRequest,
-  type ListWorkersResponse,
-  WorkerService,
-} from "../../gen/tailrace/v1/worker_service_pb.ts";
+import { EventStreamService } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
+import { JobService } from "../../gen/tailrace/v1/job_service_pb.ts";
+import { PublishEventsRequestSchema, PublisherService } from "../../gen/tailrace/v1/publisher_service_pb.ts";
+import { WorkerService } from "../../gen/tailrace/v1/worker_service_pb.ts";
 import type { ServiceName } from "../base/services.ts";
-import type { CursorCodec } from "../events/cursor.ts";
 import { withRawField } from "../events/raw-schema.ts";
-import type { PublishRequest } from "../runtime/prepared-batch.ts";
-import type { WatchSink, WireForm } from "../stream/form.ts";
-import type { Watch } from "../stream/watch.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { callKey } from "./call.ts";
 
 /** What the services need of a runtime. */
-export interface RpcRuntime {
-  readonly cursors: CursorCodec;
-  openWatch<Entries, Frame>(
-    request: WatchEventsRequest,
-    form: WireForm<Entries, Frame>,
-    sink: WatchSink<Frame>,
-    signal: AbortSignal,
-    group?: object,
-  ): Promise<Watch>;
-  listEvents(request: ListEventsRequest): Promise<ListEventsResponse>;
-  listWorkers(request: ListWorkersRequest): ListWorkersResponse;
-  getWorker(request: GetWorkerRequest): GetWorkerResponse;
-  lookUp<T>(read: () => T): Promise<T>;
-  getTranscript(request: GetTranscriptRequest): Promise<GetTranscriptResponse>;
-  publishEvents(request: PublishRequest, options: { readonly jobToken?: string }): Promise<PublishEventsResponse>;
-  submitJob(request: SubmitJobRequest): Promise<SubmitJobResponse>;
-  startJob(request: StartJobRequest): Promise<StartJobResponse>;
-  cancelJob(request: CancelJobRequest): Promise<CancelJobResponse>;
-  getJob(request: GetJobRequest): GetJobResponse;
-  listJobs(request: ListJobsRequest): ListJobsResponse;
-}
+export type RpcRuntime = Pick<
+  Runtime,
+  | "cursors"
+  | "openWatch"
+  | "lookUp"
+  | "listEvents"
+  | "listWorkers"
+  | "getWorker"
+  | "getTranscript"
+  | "publishEvents"
+  | "submitJob"
+  | "startJob"
+  | "cancelJob"
+  | "getJob"
+  | "listJobs"
+>;
 
 /** Puts these services of a runtime on a router. */
 export function addServices(router: ConnectRouter, runtime: RpcRuntime, services: ReadonlySet<ServiceName>): void {
