@@ -204,6 +204,8 @@ class World {
     for (const server of this.#running) this.#resume(server);
     await this.all.lose();
     for (const { log } of this.all.servers) log.sendLate();
+    // A beat of one that is gone may have been among that.
+    await this.all.lose();
     const [first] = this.#running as [ServerInMemory];
     for (let i = 0; i < 50; i++) {
       const open = listJobs(first.runtime, { pageSize: 1000 }).jobs.filter(({ state }) => !isTerminal(state));
