@@ -4,7 +4,7 @@ import { PendingAppends } from "../../src/log/commit/pending.ts";
 import type { AppendBatch, AppendResult, LogIdentity } from "../../src/log/contract.ts";
 import type { Layout } from "../../src/log/index/extents.ts";
 import { resolveRetention } from "../../src/log/index/retention.ts";
-import { Fold } from "../../src/log/jetstream/fold/fold.ts";
+import { Fold, type StreamMessage } from "../../src/log/jetstream/fold/fold.ts";
 import type { Control } from "../../src/log/jetstream/publish/groups.ts";
 import { Publisher } from "../../src/log/jetstream/publish/publisher.ts";
 import { Reader } from "../../src/log/jetstream/read/reader.ts";
@@ -16,10 +16,9 @@ type NatsAnswer = (error: Error | null, message: { readonly subject: string; rea
 /** A group of messages that goes into the stream whole. */
 interface Outgoing {
   readonly payloads: readonly Uint8Array[];
-  readonly stored: () => void;
+  /** @param last sequence of its last message. */
+  readonly stored: (last: number) => void;
 }
-
-const acknowledgement = new TextEncoder().encode("{}");
 
 /** A log on a shared stream, as one server has it, and what may happen to that server. */
 export class SharedLog extends ReadableLog {
@@ -38,6 +37,8 @@ export class SharedLog extends ReadableLog {
   #said: number | undefined;
   #reaching: { readonly heard: number; readonly resolve: () => void }[] = [];
   #isPaused = false;
+  /** What it was answered while it stood still. */
+  #answers: (() => void)[] = [];
   #isMuted = false;
   #isGone = false;
   #losesAnswers = false;
@@ -55,6 +56,10 @@ export class SharedLog extends ReadableLog {
     const pending = new PendingAppends<never>(fold.index);
     this.#publisher = new Publisher(this.#link() as never, "test", pending, stream.clock, false, {
       folded: () => fold.last,
+      streamTimeMs: () => stream.clock.now(),
+      stored: (sequence, payload) => {
+        if (fold.isNext(sequence)) this.#take({ sequence, timeMs: undefined, payload });
+      },
       assertUsable: () => this.assertUsable(),
       assertReachable: () => undefined,
       acknowledged: () => undefined,
@@ -98,7 +103,10 @@ export class SharedLog extends ReadableLog {
     const next = this.outgoing.shift();
     if (next === undefined) return;
     this.#stream.store(next.payloads);
-    next.stored();
+    const { length } = this.#stream.messages;
+    const answer = () => next.stored(length);
+    if (this.#isPaused) this.#answers.push(answer);
+    else answer();
   }
 
   /** Takes in the next message. False: there is none, or it stands still. */
@@ -106,15 +114,7 @@ export class SharedLog extends ReadableLog {
     const message = this.#stream.messages[this.#heard];
     if (message === undefined || !this.canHear) return false;
     this.#heard++;
-    const wasKeeper = this.isKeeper;
-    const folded = this.#fold.take(
-      message,
-      (block) => this.tell(block),
-      (state) => this.tellState(state),
-    );
-    if (folded !== undefined) this.#publisher.folded(folded);
-    // It may have moved since it said that it takes over.
-    if (!wasKeeper) this.#sayHold();
+    this.#take(message);
     for (const { heard, resolve } of this.#reaching) if (heard <= this.#heard) resolve();
     this.#reaching = this.#reaching.filter(({ heard }) => heard > this.#heard);
     return true;
@@ -133,6 +133,7 @@ export class SharedLog extends ReadableLog {
 
   resume(): void {
     this.#isPaused = false;
+    for (const answer of this.#answers.splice(0)) answer();
     while (this.canSend) this.send();
   }
 
@@ -200,6 +201,18 @@ export class SharedLog extends ReadableLog {
     return this.#reader.fetch(layout, memory);
   }
 
+  #take(message: StreamMessage): void {
+    const wasKeeper = this.isKeeper;
+    const folded = this.#fold.take(
+      message,
+      (block) => this.tell(block),
+      (state) => this.tellState(state),
+    );
+    if (folded !== undefined) this.#publisher.folded(folded);
+    // It may have moved since it said that it takes over.
+    if (!wasKeeper) this.#sayHold();
+  }
+
   #sayHold(): void {
     const hold = this.#hold;
     if (hold === undefined || !this.isKeeper || this.closed) return;
@@ -231,7 +244,8 @@ export class SharedLog extends ReadableLog {
         throw new Error("no answer");
       }
       if (!this.#isGone) {
-        this.outgoing.push({ payloads, stored: () => answer(null, { subject: reply, data: acknowledgement }) });
+        const stored = (seq: number) => answer(null, { subject: reply, data: Buffer.from(JSON.stringify({ seq })) });
+        this.outgoing.push({ payloads, stored });
       }
     };
     const awaySinceMs = () => this.#awaySinceMs;

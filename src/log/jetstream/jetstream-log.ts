@@ -15,6 +15,7 @@ import { Progress } from "./fold/progress.ts";
 import { StreamTail } from "./fold/tail.ts";
 import { Health } from "./health/health.ts";
 import { Publisher } from "./publish/publisher.ts";
+import { StreamTime } from "./publish/stream-time.ts";
 import { DirectGets } from "./read/direct-gets.ts";
 import { MissingMessages, Reader } from "./read/reader.ts";
 import { streamOf } from "./stream/subjects.ts";
@@ -50,6 +51,7 @@ export class JetStreamLog extends ReadableLog {
   readonly #maintenance: Maintenance;
   readonly #losses: Losses;
   readonly #progress = new Progress(() => this.unavailable("This server is behind the log. Try again."));
+  readonly #time = new StreamTime(systemClock);
   readonly #tell = (block: EventBlock) => this.tell(block);
   readonly #tellState = (puts: ReadonlyMap<string, Uint8Array | null>) => this.tellState(puts);
   #tail: StreamTail | undefined;
@@ -64,6 +66,11 @@ export class JetStreamLog extends ReadableLog {
     const pending = new PendingAppends<never>(this.index);
     this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, {
       folded: () => fold.last,
+      streamTimeMs: () => this.#time.nowMs,
+      stored: (sequence, payload) => {
+        // Everyone folds it there, whatever comes before it: else that comes first, by the tail.
+        if (fold.isNext(sequence)) this.#take({ sequence, timeMs: undefined, payload });
+      },
       assertUsable: () => this.assertUsable(),
       assertReachable: () => this.#health.assertWritable(),
       acknowledged: (kind) => this.#health.acknowledged(kind),
@@ -109,7 +116,10 @@ export class JetStreamLog extends ReadableLog {
   async follow(through: number, there: number): Promise<void> {
     const { link, client, namespace, fold } = this.#parts;
     this.#tail = await StreamTail.open(link, client, streamOf(namespace), fold.last + 1, {
-      take: (message) => this.#take(message),
+      take: (message) => {
+        this.#time.heard(message.timeMs);
+        this.#take(message);
+      },
       onRunning: (isRunning) => this.#health.tail(isRunning),
     });
     const isReached = () => fold.last >= Math.min(through, there);

@@ -15,8 +15,8 @@ import { RecentMessages } from "./recent.ts";
 export interface StreamMessage {
   /** Its sequence in the stream. */
   readonly sequence: number;
-  /** When the stream took it, in milliseconds since the epoch. */
-  readonly timeMs: number;
+  /** When the stream took it, in milliseconds since the epoch; undefined: not known yet of what this server has sent itself. */
+  readonly timeMs: number | undefined;
   readonly payload: Uint8Array;
 }
 
@@ -56,8 +56,8 @@ export class Fold {
   readonly recent = new RecentMessages();
   /** Sequence in the stream up to which everything is in. */
   last = 0;
-  /** The newest message that was taken, in a group that may not be whole yet; undefined: none since a snapshot. */
-  newest: Pick<StreamMessage, "sequence" | "timeMs"> | undefined;
+  /** The newest message whose time is known, in a group that may not be whole yet; undefined: none since a snapshot. */
+  newest: { readonly sequence: number; readonly timeMs: number } | undefined;
   /** Id of the server that says what retention is; empty: nobody does, and what was said last goes on. */
   keeper = "";
   readonly #baseSequence: number;
@@ -80,6 +80,11 @@ export class Fold {
     this.#toleratedThrough = toleratedThrough;
   }
 
+  /** Whether a message follows what was taken. */
+  isNext(sequence: number): boolean {
+    return sequence === this.#newest + 1;
+  }
+
   /** Goes on after a snapshot. */
   resumeAfter(sequence: number): void {
     this.last = sequence;
@@ -92,11 +97,11 @@ export class Fold {
    * @throws StreamGap if messages are missing before it, NewerFormat for one that a newer release wrote.
    */
   take(message: StreamMessage, tell: TellBlock, tellState: TellState = () => undefined): FoldedGroup | undefined {
+    this.#note(message);
     if (message.sequence <= this.#newest) return undefined;
     if (message.sequence !== this.#newest + 1 && message.sequence - 1 > this.#toleratedThrough) {
       throw new StreamGap(`messages ${this.#newest + 1} to ${message.sequence - 1} of the stream are missing`);
     }
-    this.newest = { sequence: message.sequence, timeMs: message.timeMs };
     const decoded = read(() => decodeMessage(message.payload));
     if (decoded === undefined) {
       this.#skip(message.sequence);
@@ -148,6 +153,10 @@ export class Fold {
     return this.last - ((this.last - segment) >>> 0);
   }
 
+  #note({ sequence, timeMs }: StreamMessage): void {
+    if (timeMs !== undefined && sequence > (this.newest?.sequence ?? 0)) this.newest = { sequence, timeMs };
+  }
+
   /** A message that is not ours says nothing, to any server. */
   #skip(sequence: number): void {
     this.#parts = [];
@@ -159,7 +168,7 @@ export class Fold {
     head: GroupHead,
     events: readonly PendingEvent[],
     parts: readonly { sequence: number; message: GroupMessage }[],
-    takenAtMs: number,
+    takenAtMs: number | undefined,
     tell: TellBlock,
     tellState: TellState,
   ): FoldedGroup {
@@ -175,7 +184,7 @@ export class Fold {
       index,
       accepted.appends,
       Math.max(this.#baseSequence, index.head.sequence) + 1,
-      head.timeMs === 0 ? takenAtMs : head.timeMs,
+      head.timeMs === 0 ? (takenAtMs ?? 0) : head.timeMs,
       () => ({ segment: at >>> 0, offset: 0 }),
       head.trimsAll === true,
     );

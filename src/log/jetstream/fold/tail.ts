@@ -7,9 +7,11 @@ import type { StreamMessage } from "./fold.ts";
 const askMs = 3_000;
 const againMs = 250;
 
+type TimedMessage = StreamMessage & { readonly timeMs: number };
+
 /** Hears of a tail, and must not throw. */
 export interface TailListener {
-  take(message: StreamMessage): void;
+  take(message: TimedMessage): void;
   /** Whether NATS sends what comes. */
   onRunning(isRunning: boolean): void;
 }
@@ -24,7 +26,7 @@ export interface TailListener {
 export class StreamTail {
   readonly #client: JetStreamClient;
   readonly #stream: string;
-  readonly #take: (message: StreamMessage) => void;
+  readonly #take: (message: TimedMessage) => void;
   readonly #onRunning: (isRunning: boolean) => void;
   readonly #stopListening: () => void;
   /** Sequence of the message that comes next at the earliest. */

@@ -10,8 +10,10 @@ export interface Refusal {
 
 /** Hears of answers, and must not throw. */
 export interface AnswerListener {
-  /** The stream took a group that was sent in a life, or refused it. */
-  answered(number: number, life: number, refusal: Refusal | undefined): void;
+  /** The stream took a group that was sent in a life; its last message has a sequence there. */
+  taken(number: number, life: number, sequence: number): void;
+  /** The stream refused a group. */
+  refused(number: number, life: number, refusal: Refusal): void;
   /** Nobody is there who could take a group. */
   unheard(number: number, life: number, error: Error): void;
   /** This server may not publish to a subject. */
@@ -19,7 +21,12 @@ export interface AnswerListener {
 }
 
 const noResponders = 503;
-const errorField = Buffer.from('"error"');
+
+/** What the stream says to a group. */
+interface Answer {
+  readonly error?: Refusal;
+  readonly seq?: number;
+}
 
 /**
  * What NATS answers to groups that were published, each on a subject of its own below one subscription. The client's own
@@ -56,20 +63,15 @@ export class Answers {
       this.#listener.unheard(number, life, new natsErrors.NoRespondersError("the log's stream"));
       return;
     }
-    const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
-    // Nearly all say where the group went, which the tail says as well.
-    if (!bytes.includes(errorField)) {
-      this.#listener.answered(number, life, undefined);
-      return;
-    }
-    let answer: { readonly error?: Refusal };
+    let answer: Answer;
     try {
-      answer = JSON.parse(bytes.toString());
+      answer = JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.length).toString());
     } catch {
       // Whoever said that, it was not the stream.
       return;
     }
-    this.#listener.answered(number, life, answer.error);
+    if (answer.error !== undefined) this.#listener.refused(number, life, answer.error);
+    else this.#listener.taken(number, life, answer.seq ?? 0);
   }
 
   async #watch(statuses: ReturnType<NatsLink["connection"]["status"]>): Promise<void> {

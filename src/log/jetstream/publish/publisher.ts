@@ -30,12 +30,18 @@ interface SentGroup extends Group {
   readonly kind: WriteKind;
   /** Of its last message, which is answered. */
   readonly subject: string;
+  /** Its only message, where that says all that everyone folds but for where it is in the stream. */
+  readonly whole: Uint8Array | undefined;
 }
 
 /** What the publisher asks of its log. */
 export interface PublishingLog {
   /** Sequence of the stream up to which it is folded. */
   folded(): number;
+  /** About what time it is in the stream, in milliseconds since the epoch; undefined: nobody knows. */
+  streamTimeMs(): number | undefined;
+  /** The stream has a message of this server at a sequence. The tail brings it as well, earlier or later. */
+  stored(sequence: number, payload: Uint8Array): void;
   /** @throws TailraceError if it is closed or failed. */
   assertUsable(): void;
   /** @throws TailraceError if nothing can be sent now. */
@@ -50,14 +56,15 @@ export interface PublishingLog {
 
 /**
  * Sends appends to the stream, in the order of the calls, many at once. Those of one turn of the event loop go as one
- * group, and those of several turns while `natsPromptGroups` are on their way. An append settles when its group comes back by the tail, whatever became of the acknowledgement.
+ * group, and those of several turns while `natsPromptGroups` are on their way. An append settles when its group
+ * is folded: when it comes back by the tail, or before, when it is acknowledged and everything before it is folded.
  */
 export class Publisher {
   readonly #link: NatsLink;
   readonly #namespace: string;
   readonly #pending: PendingAppends<WaitingAppend>;
   readonly #clock: Clock;
-  /** Whether events are of the time that the clock says; else of that when the stream takes them. */
+  /** Whether events are of the time that the clock says; else of the stream's. */
   readonly #saysTime: boolean;
   readonly #log: PublishingLog;
   readonly #server = randomUUID();
@@ -96,7 +103,8 @@ export class Publisher {
     this.#saysTime = saysTime;
     this.#log = log;
     this.#answers = new Answers(link, {
-      answered: (number, life, refusal) => this.#answered(number, life, refusal),
+      taken: (number, life, sequence) => this.#acknowledged(number, life, sequence),
+      refused: (number, life, refusal) => this.#refused(number, life, refusal),
       unheard: (number, life, error) => this.#unheard(number, life, error),
       denied: (subject, error) => {
         for (const group of this.#sent.groups()) if (group.subject === subject) this.#sent.failed(group.number, error);
@@ -146,7 +154,7 @@ export class Publisher {
     this.#send({ ...probe, number: this.#nextAlone() });
   }
 
-  /** A group came by the tail: if it is one of ours, its appends are over. */
+  /** A group was folded: if it is one of ours, its appends are over. */
   folded({ head, results }: FoldedGroup): void {
     if (this.#waits) this.#learn(parseWriter(head.writer));
     const group = this.#sent.get(head.number);
@@ -269,11 +277,12 @@ export class Publisher {
   #send(group: Group): void {
     const { number } = group;
     const writer = this.#writer;
-    const timeMs = this.#saysTime ? Math.max(1, Math.floor(this.#clock.now())) : 0;
+    const timeMs = this.#timeOf(group);
     const { kind, messages } = encodeGroup(this.#namespace, group, writer, timeMs);
     const { subject } = messages.at(-1) as OutgoingMessage;
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
-    this.#sent.add({ ...group, writer, life: this.#life, bytes, kind, subject });
+    const whole = messages.length === 1 && timeMs > 0 ? messages[0]?.payload : undefined;
+    this.#sent.add({ ...group, writer, life: this.#life, bytes, kind, subject, whole });
     try {
       const reply = this.#answers.subjectFor(number, this.#life);
       publishGroup(this.#link.connection, messages, `${writer}.${number}`, reply);
@@ -282,15 +291,25 @@ export class Publisher {
     }
   }
 
-  #answered(number: number, life: number, refusal: Refusal | undefined): void {
+  /** When what is sent now was accepted; 0: when the stream takes it. */
+  #timeOf({ appends }: Group): number {
+    if (this.#saysTime) return Math.max(1, Math.floor(this.#clock.now()));
+    // What is no append tells everyone what time it is.
+    return appends.length === 0 ? 0 : (this.#log.streamTimeMs() ?? 0);
+  }
+
+  #acknowledged(number: number, life: number, sequence: number): void {
     const group = this.#sent.get(number);
     // What comes for one that was given up, or is sent again, says nothing of those that are on their way.
     if (group?.life !== life) return;
-    if (refusal === undefined) {
-      this.#sent.acknowledged(number);
-      this.#log.acknowledged(group.kind);
-      return;
-    }
+    this.#sent.acknowledged(number);
+    this.#log.acknowledged(group.kind);
+    if (group.whole !== undefined) this.#log.stored(sequence, group.whole);
+  }
+
+  #refused(number: number, life: number, refusal: Refusal): void {
+    const group = this.#sent.get(number);
+    if (group?.life !== life) return;
     this.#take(group);
     // Refused: it was not written, and what comes after it may be.
     const error = appendErrorOf(new JetStreamApiError(refusal), this.#clock.now());

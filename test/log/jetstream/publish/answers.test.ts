@@ -25,7 +25,8 @@ test("what is answered to each group is told: it was taken, or why not, or that 
   onTestFinished(() => link.close());
   const told: unknown[] = [];
   const heard = new Answers(link, {
-    answered: (number, life, why) => told.push([number, life, why]),
+    taken: (number, life, sequence) => told.push([number, life, sequence]),
+    refused: (number, life, why) => told.push([number, life, why]),
     unheard: (number, life, { name }) => told.push([number, life, name]),
     denied: (subject, { name }) => told.push([subject, name]),
   });
@@ -41,7 +42,7 @@ test("what is answered to each group is told: it was taken, or why not, or that 
   publish("denied", 5);
   await until(() => told.length === 4, "to hear that it is not allowed");
   expect(told).toEqual([
-    [1, 10, undefined],
+    [1, 10, 7],
     [3, 30, refusal],
     [4, 40, "NoResponders"],
     ["denied", "PermissionViolationError"],
