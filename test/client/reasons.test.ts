@@ -324,6 +324,24 @@ describe("notices", () => {
       "ended",
     ]);
   });
+
+  it("that the position is lost lets events come under sequences that were seen before", async () => {
+    const value = { fromCursor: "", toCursor: log.cursor(0) };
+    const server = await startScriptedServer({
+      async *watch() {
+        yield log.opened(0);
+        yield log.batch(0, 3);
+        // What a relay repeats is seen once.
+        yield log.batch(1, 2);
+        yield { case: "diagnostic", value: { severity: Severity.NOTICE, reason: { case: "gap", value } } };
+        yield log.batch(0, 2);
+        yield terminal({ reason: { case: "streamEnded", value: {} } });
+      },
+    });
+    const seen: bigint[] = [];
+    for await (const event of watch({ baseUrl: server.url })) seen.push(event.sequence);
+    expect(seen).toEqual([1n, 2n, 3n, 1n, 2n]);
+  });
 });
 
 // biome-ignore lint/correctness/useYield: it fails before its first frame.

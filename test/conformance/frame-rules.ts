@@ -2,6 +2,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Severity } from "../../gen/tailrace/v1/diagnostic_pb.ts";
 import type { Event } from "../../gen/tailrace/v1/event_pb.ts";
 import { CursorCodec, decodeCursor, hashId } from "../../src/events/cursor.ts";
+import type { Epochs } from "../../src/events/epochs.ts";
 import type { Frame, WatchRequest } from "./edges/edge.ts";
 
 /** What every stream of frames keeps to, whatever it carries. `take` throws at the first frame that does not. */
@@ -116,9 +117,11 @@ export class FrameRules {
 
   /** Sequence of a cursor, which must be written as its codec writes it. */
   #position(cursor: string): number {
-    const { position, closing, generation } = decodeCursor(cursor);
+    const { position, closing, generation, epoch } = decodeCursor(cursor);
     if (!/^[\w-]{1,64}$/.test(cursor)) throw new Error(`${cursor} can't stand in a URL or is too long`);
-    if (this.#runtimeId !== "" && new CursorCodec(this.#runtimeId, generation).encode(position, closing) !== cursor) {
+    const epochs = { at: () => ({ after: -1, through: Number.POSITIVE_INFINITY, tag: epoch }) } as unknown as Epochs;
+    const codec = new CursorCodec(this.#runtimeId, generation, epochs);
+    if (this.#runtimeId !== "" && codec.encode(position, closing) !== cursor) {
       throw new Error(`${cursor} is not the canonical text of its position`);
     }
     return position.sequence;

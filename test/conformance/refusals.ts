@@ -2,7 +2,9 @@ import { EventKind } from "../../gen/tailrace/v1/event_pb.ts";
 import { type IfMissing, OnExpired, type StartAt } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { TailraceError } from "../../src/base/errors.ts";
 import { limits } from "../../src/base/limits.ts";
-import { CursorCodec, origin } from "../../src/events/cursor.ts";
+import { CursorCodec, origin, type Position } from "../../src/events/cursor.ts";
+import { Epochs } from "../../src/events/epochs.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
 import type { WatchRequest } from "./edges/edge.ts";
 import type { FaultyLog } from "./faulty-log.ts";
 import type { RefusalReason } from "./reasons.ts";
@@ -34,6 +36,13 @@ export const retentionOfRefusals = { workerEvents: 3 };
 
 /** Faults of the log must not leak their words. */
 export const secretOfTheHost = "/var/lib/secret-path";
+
+/** The cursor of a position where somebody else wrote. */
+function lostCursor({ id, cursors }: Runtime, at: Position): string {
+  const epochs = new Epochs();
+  epochs.begin(0, "of the history that was lost");
+  return new CursorCodec(id, cursors.generation, epochs).encode(at);
+}
 
 function field(name: string, path: string, request: WatchRequest, more: Partial<Refusal> = {}): Refusal {
   const startInUrl = request.start !== undefined;
@@ -86,6 +95,21 @@ export const refusals: readonly Refusal[] = [
     reason: "cursorUnknown",
     details: { cause: "CURSOR_UNKNOWN_CAUSE_OTHER_GENERATION" },
     request: ({ runtime }) => resumeFrom(new CursorCodec(runtime.id, runtime.cursors.generation ^ 1n).encode(position)),
+  },
+  {
+    name: "a cursor of a history that was lost",
+    reason: "cursorUnknown",
+    details: { cause: "CURSOR_UNKNOWN_CAUSE_OTHER_HISTORY" },
+    request: async ({ runtime }) => {
+      await publishBatch(runtime, "w", idsOf("now", 3));
+      return resumeFrom(lostCursor(runtime, position));
+    },
+  },
+  {
+    name: "a cursor of a history that was lost, beyond the head",
+    reason: "cursorUnknown",
+    details: { cause: "CURSOR_UNKNOWN_CAUSE_OTHER_HISTORY" },
+    request: ({ runtime }) => resumeFrom(lostCursor(runtime, { ...origin, sequence: 1e9, ordinal: 1e9 })),
   },
   {
     name: "a cursor beyond the head",

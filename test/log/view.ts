@@ -6,6 +6,7 @@ export async function viewOf(log: EventLog, scopes: readonly Scope[]) {
   const events = [];
   for (const scope of scopes) events.push(await readAll(log, { scope }));
   return {
+    epochs: [...log.epochs.beginnings()],
     bounds: scopes.map((scope) => log.bounds(scope)),
     events,
     workers: [...log.workers()].sort((one, other) => compare(one.workerId, other.workerId)),

@@ -85,7 +85,7 @@ test("a server that runs through it sees that NATS has forgotten the newest of t
   expect(again.bounds(runtimeScope).head.sequence).toBeGreaterThan(last.sequence);
 });
 
-test("where nobody runs through it, cursors of what NATS has forgotten are unknown until as much is there again", async () => {
+test("where nobody runs through it, cursors of what NATS has forgotten are unknown, also once as much is there again", async () => {
   const nats = await startNats();
   const options = { servers: [nats.url], namespace: freshNamespace() };
   const open = async () => new Runtime({ log: await openJetStreamLog(options) });
@@ -113,10 +113,19 @@ test("where nobody runs through it, cursors of what NATS has forgotten are unkno
     eventsIn([frame]).some(({ payload }) => payload.case === "custom" && payload.value.type === type);
   const resume = (receipt: PublishReceipt | undefined) =>
     framesUntil(after.watch({ start: { case: "cursor", value: receipt?.cursor ?? "" } }), isEvent("again"));
-  // Nothing in NATS shows it: the generation is the same. The guide says what follows, and what to do.
+  // Nothing in NATS shows it: the generation is the same.
   expect(after.log.identity).toEqual(before.log.identity);
   await publish(after, "again");
   await expect(resume(forgotten.at(-1))).rejects.toMatchObject({ reason: "cursor_unknown" });
   const missed = eventsIn(await resume(kept)).map(({ payload }) => payload.case);
   expect(missed).toEqual(["runtimeStopped", "runtimeStarted", "custom"]);
+  for (const _ of forgotten) await publish(after, "again");
+  for (const receipt of forgotten) {
+    await expect(resume(receipt)).rejects.toMatchObject({ details: { cause: "other_history" } });
+  }
+  expect(
+    eventsIn(await resume(kept))
+      .slice(0, 3)
+      .map(({ payload }) => payload.case),
+  ).toEqual(missed);
 });

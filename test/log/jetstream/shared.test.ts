@@ -63,7 +63,8 @@ describe("two servers of one log", () => {
     for (const scope of scopes) {
       await expectExactExpiry(two, scope);
       const { runtimeId, generation } = one.identity;
-      const cursor = (log: EventLog) => new CursorCodec(runtimeId, generation).encode(log.bounds(scope).head);
+      const cursor = (log: EventLog) =>
+        new CursorCodec(runtimeId, generation, log.epochs).encode(log.bounds(scope).head);
       expect(cursor(two)).toBe(cursor(one));
     }
     const three = await server(namespace, { retention });

@@ -90,8 +90,9 @@ class World {
   constructor(seed: number, retention = {}) {
     this.stream = new SharedStream({ seed, retention });
     const { runtimeId, generation } = this.stream.identity;
-    const cursors = new CursorCodec(runtimeId, generation);
-    this.stream.open().subscribe((block) => this.events.push(...decodeEvents(block, cursors)));
+    const witness = this.stream.open();
+    const cursors = new CursorCodec(runtimeId, generation, witness.epochs);
+    witness.subscribe((block) => this.events.push(...decodeEvents(block, cursors)));
     for (let i = 0; i < servers; i++) this.members.push(this.#member());
     this.members[0]?.log.takeOver();
   }
