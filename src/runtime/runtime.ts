@@ -27,49 +27,27 @@ import type {
   ListWorkersRequest,
   ListWorkersResponse,
 } from "../../gen/tailrace/v1/worker_service_pb.ts";
-import { type Clock, systemClock } from "../base/clock.ts";
-import { hasReason, TailraceError } from "../base/errors.ts";
-import { type ReportError, safeReport, toTailraceError } from "../base/incident.ts";
-import { CursorCodec } from "../events/cursor.ts";
+import { TailraceError } from "../base/errors.ts";
+import type { CursorCodec } from "../events/cursor.ts";
 import type { EventLog, LogHealth } from "../log/contract.ts";
 import type { WatchSink, WireForm } from "../stream/form.ts";
-import { Tail } from "../stream/tail.ts";
 import type { Watch } from "../stream/watch.ts";
-import { ageTime, caughtUp } from "./decided.ts";
-import { Jobs } from "./jobs/jobs.ts";
-import type { JobMemoryOptions } from "./jobs/memory.ts";
+import { ageTime } from "./decided.ts";
+import type { Jobs } from "./jobs/jobs.ts";
 import type { JobHandler, OperationOptions, SubmitOptions } from "./jobs/operation.ts";
 import { listEvents } from "./list-events.ts";
-import { requireWhole } from "./migration/unfinished.ts";
+import { lookUp } from "./look-up.ts";
 import { objectForm, type WatchFrame, watchFrames } from "./object-form.ts";
+import { makeParts, type RuntimeOptions, type RuntimeParts } from "./parts.ts";
 import type { PublishRequest } from "./prepared-batch.ts";
-import { EventPublisher } from "./publisher.ts";
-import { Publishing, type PublishReceipt } from "./publishing.ts";
+import type { PublishReceipt } from "./publishing.ts";
 import { checkId, type RequestContext, watchSpec } from "./requests.ts";
 import { submitRequest } from "./requests-jobs.ts";
-import { scopeEnds } from "./scope-ends.ts";
 import { getTranscript } from "./transcripts/get-transcript.ts";
-import { type TranscriptOptions, Transcripts } from "./transcripts/transcripts.ts";
 import { Worker } from "./worker.ts";
-import { WorkerMemory } from "./worker-memory.ts";
-import { WorkerProjection } from "./worker-projection.ts";
 import { getWorker, listWorkers } from "./workers.ts";
 
-export interface RuntimeOptions {
-  /** Where events are kept. The runtime closes it. */
-  readonly log: EventLog;
-  /** Default: the system's. */
-  readonly clock?: Clock;
-  /** Bounds of transcripts. Default: those of `limits` (docs/protocol.md, "Transcript"). */
-  readonly transcripts?: Partial<TranscriptOptions>;
-  /**
-   * Takes faults of the runtime itself, with the incident id that a client was told. What it throws goes to standard error.
-   * Default: standard error.
-   */
-  readonly onError?: ReportError;
-  /** What bounds the memory of jobs. Default: limits.maxJobs, limits.jobMemoryMs. */
-  readonly jobs?: JobMemoryOptions;
-}
+export type { RuntimeOptions };
 
 /**
  * A worker runtime that can be watched: workers publish into its log, any number of watches follow it, each from any
@@ -79,61 +57,24 @@ export class Runtime {
   readonly log: EventLog;
   /** Writes and reads this runtime's cursors. */
   readonly cursors: CursorCodec;
-  readonly #clock: Clock;
-  readonly #report: ReportError;
-  readonly #projection: WorkerProjection;
-  readonly #transcripts: Transcripts;
-  readonly #publishing: Publishing;
-  readonly #jobs: Jobs;
-  readonly #tail: Tail;
+  readonly #parts: RuntimeParts;
   readonly #objects: ReturnType<typeof objectForm>;
-  readonly #stopProjection: () => void;
-  readonly #workerMemory: WorkerMemory;
   #advertised: string | undefined;
   #closing: TailraceError | undefined;
   #closed: Promise<void> | undefined;
 
   /** @throws TailraceError `log_open_failed` for a log that was not copied to its end. */
   constructor(options: RuntimeOptions) {
-    const { log } = options;
-    requireWhole(log);
-    this.log = log;
-    this.#clock = options.clock ?? systemClock;
-    this.#report = safeReport(options.onError);
-    this.cursors = new CursorCodec(log.identity.runtimeId, log.identity.generation, log.epochs);
-    this.#projection = new WorkerProjection(log, this.cursors);
-    this.#transcripts = new Transcripts(log, this.#clock, this.#report, options.transcripts);
-    // Before the tail: when a watch hears of an event, the projections have folded it.
-    this.#stopProjection = log.subscribe((block) => {
-      this.#projection.commit(block);
-      this.#transcripts.commit(block);
-      this.#jobs.commit(block);
-    });
-    const publisher = new EventPublisher(log, this.#projection, (jobId, again) => this.#jobs.admit(jobId, again));
-    this.#publishing = new Publishing(log, this.cursors, this.#clock, publisher, () => this.#requireOpen());
-    this.#jobs = new Jobs({
+    this.#parts = makeParts(options, {
       runtime: this,
-      log,
-      cursors: this.cursors,
-      clock: this.#clock,
-      publisher,
-      memory: options.jobs ?? {},
-      report: this.#report,
-      publish: (event) => this.#publishing.ofJob(event),
       advertised: () => this.#advertised,
       requireOpen: () => this.#requireOpen(),
     });
+    this.log = this.#parts.log;
+    this.cursors = this.#parts.cursors;
     this.#objects = objectForm(this.cursors);
-    this.#tail = new Tail({
-      log,
-      cursors: this.cursors,
-      clock: this.#clock,
-      endOf: scopeEnds(this.#projection, this.#jobs),
-      internal: (cause) => toTailraceError(cause, this.#report),
-    });
-    this.#workerMemory = new WorkerMemory(log, this.#projection, this.#clock, this.#report);
     void this.#say({ case: "runtimeStarted", value: {} });
-    this.#jobs.recover();
+    this.#parts.jobs.recover();
   }
 
   /** Id of the runtime, which cursors carry. */
@@ -143,17 +84,17 @@ export class Runtime {
 
   /** Open watches. */
   get watches(): number {
-    return this.#tail.size;
+    return this.#parts.tail.size;
   }
 
   /** Open watches that were not yet handed everything that is committed: whoever is about to close may wait for them. */
   get watchesBehind(): number {
-    return this.#tail.behind;
+    return this.#parts.tail.behind;
   }
 
   /** Transcripts in memory, and about as many bytes as they take there. Others are read again when they are needed. */
   get transcripts(): { readonly count: number; readonly bytes: number } {
-    return this.#transcripts.residents;
+    return this.#parts.transcripts.residents;
   }
 
   /** A handle to publish for a worker. @throws TailraceError `invalid_request` for an id that is empty or too long. */
@@ -168,7 +109,7 @@ export class Runtime {
    * @throws TailraceError `invalid_request`, `limit_exceeded`, `log_unavailable`, `server_closing`.
    */
   publish(events: readonly MessageInitShape<typeof NewEventSchema>[]): Promise<PublishReceipt> {
-    return this.#publishing.inProcess(events);
+    return this.#parts.publishing.inProcess(events);
   }
 
   /**
@@ -180,8 +121,8 @@ export class Runtime {
    */
   publishEvents(request: PublishRequest, options: { readonly jobToken?: string } = {}): Promise<PublishEventsResponse> {
     const { jobToken } = options;
-    return this.#publishing.fromOutside(request, (events) =>
-      jobToken === undefined ? events : this.#jobs.asJob(jobToken, events),
+    return this.#parts.publishing.fromOutside(request, (events) =>
+      jobToken === undefined ? events : this.#parts.jobs.asJob(jobToken, events),
     );
   }
 
@@ -210,7 +151,7 @@ export class Runtime {
     signal: AbortSignal,
     group?: object,
   ): Promise<Watch> {
-    return this.#tail.open(watchSpec(request, this.#requestContext()), form, sink, signal, group);
+    return this.#parts.tail.open(watchSpec(request, this.#requestContext()), form, sink, signal, group);
   }
 
   /** A page of events. @throws TailraceError. */
@@ -221,12 +162,12 @@ export class Runtime {
 
   /** A page of workers. @throws TailraceError `invalid_request`. */
   listWorkers(request: ListWorkersRequest): ListWorkersResponse {
-    return listWorkers(this.log, this.cursors, this.#projection, request);
+    return listWorkers(this.log, this.cursors, this.#parts.workers, request);
   }
 
   /** One worker. @throws TailraceError `worker_not_found`. */
   getWorker(request: GetWorkerRequest): GetWorkerResponse {
-    return getWorker(this.log, this.cursors, this.#projection, request);
+    return getWorker(this.log, this.cursors, this.#parts.workers, request);
   }
 
   /**
@@ -235,7 +176,7 @@ export class Runtime {
    */
   async getTranscript(request: GetTranscriptRequest): Promise<GetTranscriptResponse> {
     const { log, cursors } = this;
-    return getTranscript({ log, cursors, workers: this.#projection, transcripts: this.#transcripts }, request);
+    return getTranscript({ log, cursors, workers: this.#parts.workers, transcripts: this.#parts.transcripts }, request);
   }
 
   /**
@@ -243,7 +184,7 @@ export class Runtime {
    * @throws TailraceError `invalid_request` for a name that is taken, or for options that make no sense.
    */
   operation<Params = JsonObject>(name: string, options: OperationOptions<Params>, handler: JobHandler<Params>): void {
-    this.#jobs.operation(name, options, handler);
+    this.#parts.jobs.operation(name, options, handler);
   }
 
   /** `submitJob`, as code in the process says it. @throws as `submitJob`. */
@@ -258,13 +199,13 @@ export class Runtime {
    */
   async submitJob(request: SubmitJobRequest): Promise<SubmitJobResponse> {
     this.#requireOpen();
-    return this.#jobs.submit(request);
+    return this.#parts.jobs.submit(request);
   }
 
   /** Starts a deferred job; of a job that started or ended, changes nothing. @throws TailraceError `job_not_found`. */
   async startJob(request: StartJobRequest): Promise<StartJobResponse> {
     this.#requireOpen();
-    return this.#jobs.start(request);
+    return this.#parts.jobs.start(request);
   }
 
   /**
@@ -273,17 +214,17 @@ export class Runtime {
    */
   async cancelJob(request: CancelJobRequest): Promise<CancelJobResponse> {
     this.#requireOpen();
-    return this.#jobs.cancel(request);
+    return this.#parts.jobs.cancel(request);
   }
 
   /** One job. @throws TailraceError `job_not_found`, `invalid_request`. */
   getJob(request: GetJobRequest): GetJobResponse {
-    return this.#jobs.get(request);
+    return this.#parts.jobs.get(request);
   }
 
   /** A page of jobs, newest first. @throws TailraceError `invalid_request`. */
   listJobs(request: ListJobsRequest): ListJobsResponse {
-    return this.#jobs.list(request);
+    return this.#parts.jobs.list(request);
   }
 
   /**
@@ -291,15 +232,8 @@ export class Runtime {
    * it a moment ago: then it reads again as soon as this one knows all that was committed before the call.
    * @throws TailraceError what `read` throws, `log_unavailable`.
    */
-  async lookUp<T>(read: () => T): Promise<T> {
-    try {
-      return read();
-    } catch (error) {
-      const isMissing = hasReason(error, "job_not_found") || hasReason(error, "worker_not_found");
-      if (!isMissing || !this.log.isShared) throw error;
-      await caughtUp(this.log);
-      return read();
-    }
+  lookUp<T>(read: () => T): Promise<T> {
+    return lookUp(this.log, read);
   }
 
   /** Says where this runtime is served, so that child processes of jobs find it (TAILRACE_SERVER). */
@@ -314,12 +248,12 @@ export class Runtime {
 
   /** How many jobs are remembered, places are held for them in lists, jobs run, and job tokens are good. */
   get jobsHeld(): Jobs["held"] {
-    return this.#jobs.held;
+    return this.#parts.jobs.held;
   }
 
   /** What time it is for the times of events, in milliseconds since the epoch: of a log that servers share, the log's. */
   get timeMs(): number {
-    return ageTime(this.log, this.#clock);
+    return ageTime(this.log, this.#parts.clock);
   }
 
   /** Whether the log can be used. */
@@ -329,7 +263,7 @@ export class Runtime {
 
   /** Ends the watches of a group with `server_closing`, and refuses new ones: one of several servers closes. */
   closeGroup(group: object, retryAfterMs: number): void {
-    this.#tail.closeGroup(group, retryAfterMs);
+    this.#parts.tail.closeGroup(group, retryAfterMs);
   }
 
   /** Ends every watch with `server_closing`, and refuses new watches and publishes. `retryAfterMs`: when to come back. */
@@ -339,8 +273,8 @@ export class Runtime {
       { retryAfterMs },
       "The runtime is closing. Come back to it after a while.",
     );
-    this.#jobs.beginClosing();
-    this.#tail.beginClosing(retryAfterMs);
+    this.#parts.jobs.beginClosing();
+    this.#parts.tail.beginClosing(retryAfterMs);
   }
 
   /**
@@ -353,13 +287,13 @@ export class Runtime {
   }
 
   async #close(): Promise<void> {
-    this.#workerMemory.stop();
+    this.#parts.workerMemory.stop();
     this.#closing ??= new TailraceError("server_closing", { retryAfterMs: 0 }, "The runtime is closed.");
-    await this.#jobs.close();
+    await this.#parts.jobs.close();
     await this.#say({ case: "runtimeStopped", value: {} });
-    this.#tail.close();
-    await this.#transcripts.close();
-    this.#stopProjection();
+    this.#parts.tail.close();
+    await this.#parts.transcripts.close();
+    this.#parts.stopProjections();
     await this.log.close();
   }
 
@@ -374,9 +308,9 @@ export class Runtime {
   /** Says something of the runtime itself. That it could not be said is no reason to fail. */
   async #say(payload: NonNullable<MessageInitShape<typeof NewEventSchema>["payload"]>): Promise<void> {
     try {
-      await this.#publishing.ofRuntime(payload);
+      await this.#parts.publishing.ofRuntime(payload);
     } catch (error) {
-      this.#report(error);
+      this.#parts.report(error);
     }
   }
 }
