@@ -176,6 +176,13 @@ export function openErrorOf(servers: string, error: unknown, replicas = 1): Tail
       error,
     );
   }
+  if (isTlsFailure(error)) {
+    return openFailed(
+      "denied",
+      `TLS with NATS at ${servers} fails (${(error as Error).message}). Name the file of who signed its certificate, or the address that the certificate is for, and tls:// only where NATS has TLS.`,
+      error,
+    );
+  }
   if (isUnreachable(error)) {
     return openFailed(
       "unreachable",
@@ -281,7 +288,14 @@ function isUnreachable(error: unknown): boolean {
   );
 }
 
+/** What Node finds wrong with a certificate, or OpenSSL with anything; the client of NATS has no code for a server without TLS. */
+function isTlsFailure(error: unknown): boolean {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return /CERT|SIGNATURE|^ERR_(TLS|SSL|OSSL)/.test(code ?? "") || message === "server does not support 'tls'";
+}
+
 function reasonOf(error: unknown): string {
-  if (error instanceof natsErrors.TimeoutError) return "no answer in time";
+  // One that asks for a certificate hangs up only after the handshake, and the client of NATS does not notice.
+  if (error instanceof natsErrors.TimeoutError) return "no answer in time, or it does not take our certificate";
   return (error as Error).message;
 }

@@ -151,11 +151,26 @@ test("TLS, with a certificate that must be known", async () => {
   const server = await startNats({ config: [`tls { cert_file: "${certFile}", key_file: "${keyFile}" }`] });
   const link = await open({ servers: [`tls://127.0.0.1:${server.port}`], tls: { caFile: certFile } });
   expect(link.connection.info?.tls_required).toBe(true);
-  expect(await refusal({ servers: [server.url] }, "unreachable")).toMatch(/self-signed certificate/);
+  expect(await refusal({ servers: [server.url] }, "denied")).toMatch(
+    /^TLS with NATS at .* fails \(self-signed certificate/,
+  );
+  const other = selfSigned();
+  const otherFile = file("other.pem", other.cert);
+  expect(await refusal({ servers: [server.url], tls: { caFile: otherFile } }, "denied")).toMatch(/^TLS with NATS/);
   expect(await refusal({ servers: [server.url], tls: { caFile: `${certFile}.none` } }, "denied")).toMatch(/ENOENT/);
   const plain = await startNats();
-  expect(await refusal({ servers: [`tls://127.0.0.1:${plain.port}`] }, "unreachable")).toMatch(
-    /does not support 'tls'/,
+  expect(await refusal({ servers: [`tls://127.0.0.1:${plain.port}`] }, "denied")).toMatch(/does not support 'tls'/);
+});
+
+test("a server that asks for our certificate", async () => {
+  const { cert, key } = selfSigned();
+  const certFile = file("cert.pem", cert);
+  const keyFile = file("key.pem", key);
+  const files = `cert_file: "${certFile}", key_file: "${keyFile}", ca_file: "${certFile}", verify: true`;
+  const server = await startNats({ config: [`tls { ${files} }`] });
+  await open({ servers: [server.url], tls: { caFile: certFile, certFile, keyFile } });
+  expect(await refusal({ servers: [server.url], tls: { caFile: certFile } }, "unreachable")).toMatch(
+    /does not take our certificate/,
   );
 });
 
