@@ -22,7 +22,7 @@ const closeAwayMs = 3_000;
 
 /** NATS does not say which interval it has, nor that it has forgotten something. */
 const oneReplica =
-  "one replica: a loss of power takes what was acknowledged in the last two minutes, and nobody is told, unless NATS has sync_interval: always";
+  "one replica: a loss of power takes what was acknowledged in the last two minutes, and only who has read it is told, unless NATS has sync_interval: always";
 
 /** `tailrace serve`: a runtime, with operations that jobs run, until someone says stop. */
 export async function serve(settings: RuntimeSettings, operations: readonly OperationConfig[]): Promise<number> {
