@@ -37,6 +37,7 @@ export class SharedLog extends ReadableLog {
   #said: number | undefined;
   #reaching: { readonly heard: number; readonly resolve: () => void }[] = [];
   #isPaused = false;
+  #isDeaf = false;
   /** What it was answered while it stood still. */
   #answers: (() => void)[] = [];
   #isMuted = false;
@@ -95,7 +96,8 @@ export class SharedLog extends ReadableLog {
   }
 
   get canHear(): boolean {
-    return this.#heard < this.#stream.messages.length && !this.#isPaused && this.#awaySinceMs === undefined;
+    const isHeld = this.#isPaused || this.#isDeaf || this.#awaySinceMs !== undefined;
+    return this.#heard < this.#stream.messages.length && !isHeld;
   }
 
   /** Stores the oldest of what it sent, also while it is muted or stands still: that may have been on its way already. */
@@ -137,6 +139,11 @@ export class SharedLog extends ReadableLog {
     while (this.canSend) this.send();
   }
 
+  /** What it says is stored and answered, and it hears nothing: its tail stands still. */
+  deafen(isDeaf: boolean): void {
+    this.#isDeaf = isDeaf;
+  }
+
   /** It hears everything, and what it says waits. */
   mute(isMuted: boolean): void {
     this.#isMuted = isMuted;
@@ -147,9 +154,12 @@ export class SharedLog extends ReadableLog {
     this.#losesAnswers = isLost;
   }
 
-  /** Its server loses the connection: it hears nothing, and nobody knows what becomes of what is on its way. */
-  disconnect(): void {
-    for (const { payloads } of this.outgoing.splice(0)) this.#late.push(payloads);
+  /**
+   * Its server loses the connection: it hears nothing, and nobody knows what becomes of what is on its way. `arriving`: so many
+   * groups of it, the oldest, may still arrive (default: all), and the others never.
+   */
+  disconnect(arriving = this.outgoing.length): void {
+    for (const { payloads } of this.outgoing.splice(0).slice(0, arriving)) this.#late.push(payloads);
     this.#awaySinceMs = 0;
     this.#onConnected(false);
   }

@@ -1,3 +1,4 @@
+import { onTestFinished, vi } from "vitest";
 import { ManualClock } from "../../../src/base/clock.ts";
 import { limits } from "../../../src/base/limits.ts";
 import type { JobMemoryOptions } from "../../../src/runtime/jobs/memory.ts";
@@ -6,6 +7,17 @@ import { Runtime, type RuntimeOptions } from "../../../src/runtime/runtime.ts";
 import type { SharedLog } from "../../support/shared-log.ts";
 import { SharedStream } from "../../support/shared-stream.ts";
 import { controlledHandler, settled } from "./support.ts";
+
+/** Milliseconds between two looks at writes that are on their way. */
+const lookMs = 250;
+
+/** From now on the time by which processes look after their writes stands still, but for `passLooks`. Until the test is over. */
+export function processTimeStandsStill(): void {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+}
 
 /** One server: its clock stands still with it when it is paused or gone. */
 export class ServerInMemory {
@@ -82,8 +94,21 @@ export class ServersInMemory {
     for (let left = ms; left > 0; left -= limits.serverPresenceMs) {
       const step = Math.min(left, limits.serverPresenceMs);
       this.clock.advance(step);
+      await this.passLooks(step);
       for (const { isRunning, clock } of this.servers) if (isRunning) clock.advance(step);
       await this.turn(6);
+    }
+  }
+
+  /**
+   * Moves the time of the process, if that is not the real one: what looks after writes on their way goes by it. What one look
+   * finds is told before anything else happens, as it is between two turns of the event loop.
+   */
+  async passLooks(ms: number): Promise<void> {
+    if (!vi.isFakeTimers()) return;
+    for (let left = ms; left > 0; left -= lookMs) {
+      vi.advanceTimersByTime(Math.min(left, lookMs));
+      await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
