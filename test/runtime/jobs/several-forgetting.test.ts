@@ -69,25 +69,30 @@ test("servers that make room at once forget the same jobs once, and as many as t
   expect(servers.faults).toEqual([]);
 });
 
-test("what is old is so by the log's time, whatever the clock of whoever forgets it says, or of whoever ended it", async () => {
-  const servers = new ServersInMemory(options, { memoryMs });
-  const [a, b] = [servers.start(), servers.start()];
-  // The clock of the one is right, the other's ahead.
-  b.log.takeOver();
-  b.clock.advance(10 * memoryMs);
-  const forgotten = forgottenBy(b);
-  const jobs = [await run(servers, a, "k"), await run(servers, b, "k2")];
-  await servers.advance(memoryMs - 6_000);
-  expect(forgotten).toEqual([]);
-  await servers.advance(12_000);
-  expect(forgotten).toEqual(jobs);
-  // And now the other's is behind.
-  servers.clock.advance(10 * memoryMs);
-  b.clock.advance(10 * memoryMs);
-  const late = await run(servers, a, "k");
-  const lateToo = await run(servers, b, "k2");
-  await servers.advance(memoryMs - 6_000);
-  expect(forgotten).toEqual(jobs);
-  await servers.advance(12_000);
-  expect(forgotten).toEqual([...jobs, late, lateToo]);
-});
+test.each([
+  ["ahead", 10 * memoryMs, 0],
+  ["behind", 0, 10 * memoryMs],
+])(
+  "what is old is so by the log's time, also where the clock of whoever forgets it is %s",
+  async (_, aheadMs, behindMs) => {
+    const servers = new ServersInMemory(options, { memoryMs });
+    const [a, b] = [servers.start(), servers.start()];
+    b.log.takeOver();
+    await servers.turn();
+    // A clock that is behind is one that all others are ahead of.
+    b.clock.advance(aheadMs);
+    for (const clock of [servers.clock, a.clock]) clock.advance(behindMs);
+    const forgotten = forgottenBy(b);
+    const first = [await run(servers, a, "k1"), await run(servers, b, "k2")];
+    await servers.advance(memoryMs / 2);
+    const second = [await run(servers, a, "k3"), await run(servers, b, "k4")];
+    await servers.advance(memoryMs / 2 - 6_000);
+    expect(forgotten).toEqual([]);
+    await servers.advance(12_000);
+    expect(forgotten).toEqual(first);
+    await servers.advance(memoryMs / 2 - 12_000);
+    expect(forgotten).toEqual(first);
+    await servers.advance(12_000);
+    expect(forgotten).toEqual([...first, ...second]);
+  },
+);
