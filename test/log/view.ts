@@ -6,7 +6,7 @@ export async function viewOf(log: EventLog, scopes: readonly Scope[]) {
   const events = [];
   for (const scope of scopes) events.push(await readAll(log, { scope }));
   return {
-    epochs: [...log.epochs.beginnings()],
+    epochs: events.map((seen) => seen.map(({ sequence }) => log.epochs.at(sequence).tag)),
     bounds: scopes.map((scope) => log.bounds(scope)),
     events,
     workers: [...log.workers()].sort((one, other) => compare(one.workerId, other.workerId)),

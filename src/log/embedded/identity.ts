@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import type { EpochBeginning } from "../../events/epochs.ts";
 import { codeOf, type FileSystem } from "./file-system.ts";
 import { corrupt, newerFormat } from "./open-errors.ts";
 
@@ -27,6 +28,14 @@ export interface IdentityRecord {
   readonly bootId: string;
   /** When the lock's file was created; empty: not known. A copy of the directory has another. */
   readonly birthTime: string;
+  readonly epochs: KeptEpochs;
+}
+
+/** The epochs of a log. One began whenever it was opened, and is left out if nothing came. */
+export interface KeptEpochs {
+  readonly beginnings: readonly EpochBeginning[];
+  /** Sequence up to which there were more. */
+  readonly forgottenThrough: number;
 }
 
 /** The identity of the log in `directory`; undefined if it has none. @throws TailraceError `log_open_failed`. */
@@ -61,6 +70,7 @@ export async function readIdentity(fileSystem: FileSystem, directory: string): P
     durability: fields["durability"] as Durability,
     bootId: fields["bootId"] as string,
     birthTime: fields["birthTime"] as string,
+    epochs: fields["epochs"] as KeptEpochs,
   };
 }
 

@@ -3,12 +3,13 @@ import { join } from "node:path";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { invalidRequest } from "../../base/errors.ts";
 import { limits, type RetentionLimits } from "../../base/limits.ts";
+import type { EpochBeginning } from "../../events/epochs.ts";
 import type { EventLog } from "../contract.ts";
 import { LogIndex } from "../index/log-index.ts";
 import { resolveRetention } from "../index/retention.ts";
 import { EmbeddedLog } from "./embedded-log.ts";
 import { type FileSystem, nodeFileSystem } from "./file-system.ts";
-import { currentBootId, type Durability, type IdentityRecord, readIdentity } from "./identity.ts";
+import { currentBootId, type Durability, type IdentityRecord, type KeptEpochs, readIdentity } from "./identity.ts";
 import { type Lock, takeLock } from "./lock.ts";
 import { openErrorOf, openFailed } from "./open-errors.ts";
 import { recover, type Tail } from "./recover.ts";
@@ -109,6 +110,7 @@ async function openLocked(
       durability,
       bootId,
       birthTime,
+      epochs: beginEpoch(index, keeps ? before.epochs : undefined),
       nextSequence: firstSequence,
       headSequence: index.head.sequence,
     });
@@ -144,6 +146,16 @@ async function openLocked(
     for (const segment of opened) segment.drop();
     throw error;
   }
+}
+
+/** What comes from now on is of an epoch that no log had which this one may have been put back in place of. Gives all epochs. */
+function beginEpoch({ epochs, head }: LogIndex, before: KeptEpochs | undefined): KeptEpochs {
+  if (before !== undefined) {
+    const hasEvents = ({ after }: EpochBeginning) => after < head.sequence;
+    epochs.restore(before.beginnings.filter(hasEvents), before.forgottenThrough);
+  }
+  epochs.begin(head.sequence, randomUUID());
+  return { beginnings: [...epochs.beginnings()], forgottenThrough: epochs.forgottenThrough };
 }
 
 /** A directory without an identity may only become a log if it is empty. */

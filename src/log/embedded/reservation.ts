@@ -1,5 +1,5 @@
 import type { FileSystem } from "./file-system.ts";
-import { type Durability, type IdentityRecord, writeIdentity } from "./identity.ts";
+import { type Durability, type IdentityRecord, type KeptEpochs, writeIdentity } from "./identity.ts";
 
 /** Sequences reserved at once: what an unclean end may skip, and what one synced write is spent on. */
 const reservationStep = 1 << 20;
@@ -30,6 +30,7 @@ export class Reservation {
       durability: Durability;
       bootId: string;
       birthTime: string;
+      epochs: KeptEpochs;
       nextSequence: number;
       headSequence: number;
     },
