@@ -107,9 +107,9 @@ export class Fold {
       this.#skip(message.sequence);
       return undefined;
     }
-    if (decoded.index === 1) this.#parts = [];
-    // The rest of a group whose beginning is missing, which may be below the tolerated part only.
-    else if (this.#parts.length !== decoded.index - 1) this.#parts = [];
+    // Those of a group follow each other. What is missing, which may be below the tolerated part only, may be the rest of one
+    // group and the beginning of another, whose own rest must not count as that of the first.
+    if (decoded.index === 1 || message.sequence !== this.#newest + 1) this.#parts = [];
     this.#newest = message.sequence;
     if (decoded.index > 1 && this.#parts.length === 0) {
       this.#skip(message.sequence);

@@ -3,6 +3,7 @@ import { defaultRetention } from "../../../../src/base/limits.ts";
 import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
 import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
 import type { GroupAppend, GroupHead, KeeperRole } from "../../../../src/log/jetstream/stream/messages.ts";
+import { setLimit } from "../../../conformance/set-limit.ts";
 import { event } from "../../harness.ts";
 
 /** A stream that is folded as it is written. */
@@ -65,4 +66,33 @@ test("an append is left out with the one before it on the same key of which it w
   expect(write({ number: 8, appends: [put(after(6)), put(after(8))] })).toEqual([false, false]);
   expect(write({ number: 10, appends: [put({ base: 4 })] })).toEqual([true]);
   expect(fold.index.head.ordinal).toBe(6);
+});
+
+test("a group of which messages are missing is left out, also where the rest of another one fits its beginning", () => {
+  setLimit("natsMessageBytes", 100);
+  const pieces = (writer: string, text: string) => {
+    const events = [event("a", text.repeat(60)), event("a", text.repeat(60))];
+    const head = { writer, number: 1, timeMs: 0, appends: [{ count: 2, base: 0 }] };
+    return messagesOf("n", head, events).map(({ payload }) => payload);
+  };
+  const [x, y, z] = [pieces("v", "x"), pieces("w", "y"), pieces("w", "z")];
+  expect([x, y, z].map(({ length }) => length)).toEqual([3, 3, 3]);
+  const all = [...x, ...y, ...z];
+  const foldedWithout = (missing: readonly number[]): number => {
+    const fold = new Fold(defaultRetention, 0, all.length);
+    for (const [i, payload = new Uint8Array()] of all.entries()) {
+      if (missing.includes(i + 1)) continue;
+      fold.take({ sequence: i + 1, timeMs: 1_700_000_000_000, payload }, () => undefined);
+    }
+    return fold.index.head.ordinal;
+  };
+  expect(foldedWithout([])).toBe(6);
+  for (let first = 1; first <= 6; first++) {
+    for (let last = first; last <= 6; last++) {
+      const missing = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+      // The last group is whole, and so may be one before or after what is missing.
+      const whole = [first > 3, last < 4, true].filter(Boolean).length;
+      expect([missing, foldedWithout(missing)]).toEqual([missing, 2 * whole]);
+    }
+  }
 });
