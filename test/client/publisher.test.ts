@@ -1,9 +1,84 @@
-import { Code, ConnectError } from "@connectrpc/connect";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Reason, TailraceError } from "../../src/base/errors.ts";
-import { createPublisher } from "../../src/client/index.ts";
+import { StreamDiagnosticSchema } from "../../gen/tailrace/v1/diagnostic_pb.ts";
+import { NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
+import type { PublishEventsRequest } from "../../gen/tailrace/v1/publisher_service_pb.ts";
+import { ManualClock } from "../../src/base/clock.ts";
+import { type ProblemDetails, type Reason, TailraceError } from "../../src/base/errors.ts";
+import { limits } from "../../src/base/limits.ts";
+import { createPublisher, type NewEventInit, type NodePublisherOptions } from "../../src/client/index.ts";
+import { messageSizeAtMost } from "../../src/client/message-size.ts";
+import { diagnosticOf } from "../../src/events/diagnostics.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
-import { refusal, say, started, texts } from "./producing-server.ts";
+import { eventually } from "../support/until.ts";
+import { startScriptedServer } from "./scripted-server.ts";
+
+function say(text: string): NewEventInit {
+  return { workerId: "w", payload: { case: "narration", value: { action: "say", message: text } } };
+}
+
+function refusal<R extends Reason>(reason: R, details: ProblemDetails[R]): ConnectError {
+  const value = diagnosticOf(new TailraceError(reason, details, `about ${reason}`));
+  return new ConnectError(reason, Code.Aborted, undefined, [{ desc: StreamDiagnosticSchema, value }]);
+}
+
+type Intervene = (request: PublishEventsRequest, attempt: number, context: HandlerContext) => unknown;
+
+/** A server that keeps producers apart as the protocol says. `intervene` may throw, before or after the commit. */
+async function started(
+  options: Partial<NodePublisherOptions> = {},
+  intervene: { before?: Intervene; after?: Intervene; added?: number } = {},
+) {
+  const log: string[] = [];
+  const requests: PublishEventsRequest[] = [];
+  const producers = new Map<string, { next: bigint; answers: Map<bigint, bigint> }>();
+  const server = await startScriptedServer({
+    async publish(request, context) {
+      requests.push(request);
+      await intervene.before?.(request, requests.length, context);
+      let producer = producers.get(request.producerId);
+      if (producer === undefined) {
+        if (request.firstProducerSequence !== 1n) {
+          throw refusal("producer_unknown", { producerId: request.producerId });
+        }
+        producer = { next: 1n, answers: new Map() };
+        producers.set(request.producerId, producer);
+      }
+      let first = producer.answers.get(request.firstProducerSequence);
+      if (first === undefined) {
+        if (request.firstProducerSequence !== producer.next) {
+          const details = { expectedProducerSequence: Number(producer.next), description: "a gap" };
+          throw refusal("producer_conflict", details);
+        }
+        first = BigInt(log.length + 1);
+        for (let added = 0; added < (intervene.added ?? 0); added++) log.push("added");
+        for (const event of request.events) log.push(event.payload.value?.["message" as never] ?? "");
+        producer.answers.set(producer.next, first);
+        producer.next += BigInt(request.events.length);
+      }
+      await intervene.after?.(request, requests.length, context);
+      const lastSequence = first + BigInt(request.events.length + (intervene.added ?? 0)) - 1n;
+      return { cursor: `c${lastSequence}`, firstSequence: first, lastSequence };
+    },
+  });
+  const retries: number[] = [];
+  const clock = new ManualClock();
+  const publisher = createPublisher({
+    baseUrl: server.url,
+    clock,
+    backoff: { random: () => 0.5 },
+    onRetry({ delayMs }) {
+      retries.push(delayMs);
+      queueMicrotask(() => clock.advance(delayMs));
+    },
+    ...options,
+  });
+  return { publisher, server, log, requests, retries, clock, producers };
+}
+
+const texts = (count: number) => Array.from({ length: count }, (_, i) => `text ${i}`);
 
 describe("publishing", () => {
   it("commits in the order of the calls, and answers each with its own sequences", async () => {
@@ -202,5 +277,81 @@ describe("publishing", () => {
     expect(proxy.accepted).toBe(2);
     expect(log).toEqual([]);
     await publisher.close();
+  });
+});
+
+describe("the queue of a publisher", () => {
+  it("is bounded: more is limit_exceeded until there is room again", async () => {
+    let release: (() => void) | undefined;
+    const { publisher, log } = await started(
+      {},
+      {
+        before: (_request, attempt) =>
+          attempt === 1 &&
+          new Promise<void>((resolve) => {
+            release = resolve;
+          }),
+      },
+    );
+    const big = say("x".repeat(400_000));
+    const receipts: Promise<unknown>[] = [];
+    let full: unknown;
+    while (full === undefined && receipts.length < 100) {
+      const receipt = publisher.publish(big);
+      receipts.push(receipt);
+      receipt.catch((error: unknown) => {
+        full = error;
+      });
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await expect(receipts.pop()).rejects.toBe(full);
+    expect(full).toMatchObject({ reason: "limit_exceeded", details: { maximum: limits.publisherQueueBytes } });
+    const ready = publisher.ready();
+    await eventually(() => expect(release).toBeDefined());
+    release?.();
+    await ready;
+    receipts.push(publisher.publish(big));
+    await publisher.flush();
+    await Promise.all(receipts);
+    expect(log).toHaveLength(receipts.length);
+    await publisher.close();
+  });
+
+  it("takes no call that could never be sent", async () => {
+    const { publisher, requests } = await started();
+    await expect(publisher.publish([])).rejects.toMatchObject({ reason: "invalid_request" });
+    await expect(publisher.publish(texts(limits.maxPublishEvents + 1).map(say))).rejects.toMatchObject({
+      reason: "invalid_request",
+    });
+    const tooBig = Array.from({ length: 20 }, () => say("x".repeat(300_000)));
+    await expect(publisher.publish(tooBig)).rejects.toMatchObject({ reason: "invalid_request" });
+    expect(requests).toHaveLength(0);
+    // Too big by the estimate, and not in truth.
+    await publisher.publish(tooBig.slice(0, 10));
+    await publisher.close();
+    await expect(publisher.publish(say("late"))).rejects.toMatchObject({ reason: "invalid_request" });
+  });
+
+  it("never takes a message for smaller than it is", () => {
+    const payload = fc.oneof(
+      fc
+        .record({ message: fc.string({ maxLength: 40 }), action: fc.string({ unit: "grapheme", maxLength: 40 }) })
+        .map((value) => ({ case: "narration" as const, value })),
+      fc
+        .record({ data: fc.uint8Array({ maxLength: 40 }), offset: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) })
+        .map((value) => ({ case: "output" as const, value })),
+      fc
+        .record({ done: fc.double({ min: 0, noNaN: true }), total: fc.double({ min: 0, noNaN: true }) })
+        .map((value) => ({ case: "progress" as const, value })),
+    );
+    const event = fc.record({ workerId: fc.string(), correlationId: fc.string(), payload });
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 5 }), (inits) => {
+        const events = inits.map((init) => create(NewEventSchema, init));
+        const exact = events.reduce((sum, one) => sum + toBinary(NewEventSchema, one).length + 6, 0);
+        expect(messageSizeAtMost(events)).toBeGreaterThanOrEqual(exact);
+      }),
+      { numRuns: 300 },
+    );
   });
 });

@@ -79,7 +79,8 @@ export class SharedStream {
 
   store(payloads: readonly Uint8Array[]): void {
     for (const payload of payloads) {
-      this.messages.push({ sequence: this.messages.length + 1, timeMs: this.clock.now(), payload });
+      // Who sent it may write another one there as soon as it hears that it is stored.
+      this.messages.push({ sequence: this.messages.length + 1, timeMs: this.clock.now(), payload: payload.slice() });
     }
   }
 

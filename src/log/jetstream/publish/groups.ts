@@ -1,5 +1,6 @@
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { limits } from "../../../base/limits.ts";
+import type { BinaryWriter } from "../../binary.ts";
 import type { PendingAppend } from "../../commit/pending.ts";
 import type { PendingEvent } from "../../contract.ts";
 import type { WriteKind } from "../health/write-check.ts";
@@ -37,12 +38,16 @@ export interface OutgoingMessage {
   readonly payload: Uint8Array;
 }
 
-/** The messages of a group as it goes out now. `timeMs`: when its events were accepted; 0: when the stream takes them. */
+/**
+ * The messages of a group as it goes out now. `timeMs`: when its events were accepted; 0: when the stream takes them.
+ * `memory`: where the message lies if there is only one.
+ */
 export function encodeGroup(
   namespace: string,
   { number, appends, control, probes }: Group,
   writer: string,
   timeMs: number,
+  memory: BinaryWriter,
 ): { readonly kind: WriteKind; readonly messages: readonly OutgoingMessage[] } {
   const head: GroupHead = {
     ...control,
@@ -57,7 +62,7 @@ export function encodeGroup(
   const [first] = appends;
   const events =
     first !== undefined && appends.length === 1 ? first.batch.events : appends.flatMap(({ batch }) => batch.events);
-  const messages = messagesOf(namespace, head, events);
+  const messages = messagesOf(namespace, head, events, memory);
   if (probes === undefined) return { kind: events.length > 0 ? "events" : "changes", messages };
   if (probes === "changes") return { kind: probes, messages };
   return { kind: probes, messages: messages.map((one) => ({ ...one, subject: eventSubject(namespace, "", "") })) };
@@ -90,14 +95,19 @@ function batchHeaders(id: string, number: number, isLast: boolean) {
 
 /**
  * The messages of a group. Mostly one: the stream takes a message at once, but several of them as one only through a
- * store of its own on disk, which takes it some fifty times as long.
+ * store of its own on disk, which takes it some fifty times as long. `memory`: where that one lies.
  */
-export function messagesOf(namespace: string, head: GroupHead, events: readonly PendingEvent[]): OutgoingMessage[] {
+export function messagesOf(
+  namespace: string,
+  head: GroupHead,
+  events: readonly PendingEvent[],
+  memory?: BinaryWriter,
+): OutgoingMessage[] {
   const encoded = encodeHead(head);
   let bytes = encoded.length;
   for (const event of events) bytes += sizeOf(event);
   if (bytes <= limits.natsMessageBytes) {
-    const payload = encodeMessage({ index: 1, of: 1, head: encoded, events });
+    const payload = encodeMessage({ index: 1, of: 1, head: encoded, events }, memory);
     return [{ subject: subjectOf(namespace, events), payload }];
   }
   const pieces: { head: Uint8Array; events: PendingEvent[]; bytes: number }[] = [];

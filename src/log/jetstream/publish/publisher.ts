@@ -3,6 +3,7 @@ import { JetStreamApiError } from "@nats-io/jetstream";
 import type { Clock } from "../../../base/clock.ts";
 import type { TailraceError } from "../../../base/errors.ts";
 import { limits } from "../../../base/limits.ts";
+import type { BinaryWriter } from "../../binary.ts";
 import type { PendingAppends } from "../../commit/pending.ts";
 import { type AppendBatch, type AppendResult, isUrgent } from "../../contract.ts";
 import type { NatsLink } from "../connection/connect.ts";
@@ -20,6 +21,7 @@ import {
   type WaitingAppend,
 } from "./groups.ts";
 import { GroupsInFlight, NoAcknowledgement } from "./in-flight.ts";
+import { MessageMemory } from "./message-memory.ts";
 import { Putting } from "./putting.ts";
 
 interface SentGroup extends Group {
@@ -32,6 +34,8 @@ interface SentGroup extends Group {
   readonly subject: string;
   /** Its only message, where that says all that everyone folds but for where it is in the stream. */
   readonly whole: Uint8Array | undefined;
+  /** Where its only message lies; undefined: it has several. */
+  readonly memory: BinaryWriter | undefined;
 }
 
 /** What the publisher asks of its log. */
@@ -85,6 +89,7 @@ export class Publisher {
     },
   });
   readonly #answers: Answers;
+  readonly #memory = new MessageMemory();
   #starting = false;
   #idle: (() => void)[] = [];
 
@@ -160,6 +165,7 @@ export class Publisher {
     const group = this.#sent.get(head.number);
     if (group === undefined || group.writer !== head.writer) return;
     this.#take(group);
+    if (group.memory !== undefined) this.#memory.giveBack(group.memory);
     const { appends } = group;
     for (let i = 0; i < appends.length; i++) {
       const { resolve, reject } = appends[i] as WaitingAppend;
@@ -278,11 +284,22 @@ export class Publisher {
     const { number } = group;
     const writer = this.#writer;
     const timeMs = this.#timeOf(group);
-    const { kind, messages } = encodeGroup(this.#namespace, group, writer, timeMs);
+    const memory = this.#memory.take();
+    const { kind, messages } = encodeGroup(this.#namespace, group, writer, timeMs, memory);
     const { subject } = messages.at(-1) as OutgoingMessage;
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
-    const whole = messages.length === 1 && timeMs > 0 ? messages[0]?.payload : undefined;
-    this.#sent.add({ ...group, writer, life: this.#life, bytes, kind, subject, whole });
+    const isOne = messages.length === 1;
+    const whole = isOne && timeMs > 0 ? messages[0]?.payload : undefined;
+    this.#sent.add({
+      ...group,
+      writer,
+      life: this.#life,
+      bytes,
+      kind,
+      subject,
+      whole,
+      memory: isOne ? memory : undefined,
+    });
     try {
       const reply = this.#answers.subjectFor(number, this.#life);
       publishGroup(this.#link.connection, messages, `${writer}.${number}`, reply);

@@ -67,12 +67,11 @@ export interface GroupMessage {
 }
 
 /** Written to again and again: memory of its own takes each of them longer than the writing. */
-const messageWriter = new BinaryWriter();
 const headWriter = new BinaryWriter();
 
-export function encodeMessage(message: GroupMessage): Uint8Array {
+/** Writes a message. What is returned lies in the memory of `writer`, which nobody may write to as long as that is needed. */
+export function encodeMessage(message: GroupMessage, writer = new BinaryWriter()): Uint8Array {
   const { events } = message;
-  const writer = messageWriter;
   writer.clear();
   for (const byte of magic) writer.u8(byte);
   writer.u8(formatVersion);
@@ -92,7 +91,7 @@ export function encodeMessage(message: GroupMessage): Uint8Array {
       writer.data(body);
     }
   }
-  return writer.take();
+  return writer.bytes;
 }
 
 /** @throws NewerFormat, or another error where the bytes are none that `encodeMessage` wrote. */
