@@ -1,7 +1,5 @@
 import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
-import { WireType } from "@bufbuild/protobuf/wire";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { createParser, type EventSourceMessage } from "eventsource-parser";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { EventSchema, type NewEvent, NewEventSchema } from "../../gen/tailrace/v1/event_pb.ts";
@@ -12,71 +10,26 @@ import {
   WatchEventsResponseSchema,
 } from "../../gen/tailrace/v1/event_stream_service_pb.ts";
 import { TailraceError } from "../../src/base/errors.ts";
-import { CursorCodec, type Position } from "../../src/events/cursor.ts";
+import type { CursorCodec } from "../../src/events/cursor.ts";
 import { diagnosticOf, notice } from "../../src/events/diagnostics.ts";
 import { kindName } from "../../src/events/kinds.ts";
 import { decodeEvents } from "../../src/events/stored.ts";
-import { type EventBlock, positionAfter } from "../../src/log/block.ts";
+import type { EventBlock } from "../../src/log/block.ts";
 import type { ControlFrame, EventRun, WireForm } from "../../src/stream/form.ts";
 import { chunkOf } from "../../src/wire/chunk.ts";
 import { createForms } from "../../src/wire/forms.ts";
 import { anyMessageWith } from "./arbitrary.ts";
-import { blockOf, blockOfPending } from "./blocks.ts";
+import { blockOf } from "./blocks.ts";
+import { end, newForms, output, parseSse, runtimeId, textIn, unwrap, wholeRun } from "./frames.ts";
 
 const payloadFields = NewEventSchema.fields.filter((field) => field.oneof !== undefined);
-const runtimeId = 'runtime "1"\n';
-const generation = 0x1234_5678_9abc_def0n;
 const mostUsed = new Set(["output", "narration", "custom", "textDelta"]);
-
-function newForms() {
-  const cursors = new CursorCodec(runtimeId, generation);
-  return { cursors, ...createForms(cursors) };
-}
-
-function wholeRun<E, F>(form: WireForm<E, F>, block: EventBlock): EventRun<E> {
-  return { entries: form.encode(block), from: 0, to: block.length };
-}
-
-function end(block: EventBlock): Position {
-  return positionAfter(block, block.length - 1);
-}
-
-/** What follows the header of an envelope, after the header was checked. */
-function unwrap(frame: Uint8Array): Uint8Array {
-  const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.length);
-  expect(bytes[0]).toBe(0);
-  expect(bytes.readUInt32BE(1)).toBe(frame.length - 5);
-  return Uint8Array.from(bytes.subarray(5));
-}
-
-function textIn(frame: Uint8Array): string {
-  return Buffer.from(unwrap(frame)).toString("utf8");
-}
 
 /** The batch that protobuf-es makes of a block. */
 function expectedBatch(block: EventBlock, cursors: CursorCodec, indices?: readonly number[]) {
   const events = decodeEvents(block, cursors);
   const chosen = indices === undefined ? events : indices.map((index) => events[index] as (typeof events)[number]);
   return create(EventBatchSchema, { events: chosen, cursor: cursors.encode(end(block)), runtimeId });
-}
-
-function parseSse(bytes: Uint8Array): EventSourceMessage[] {
-  const messages: EventSourceMessage[] = [];
-  const parser = createParser({
-    onEvent: (message) => messages.push(message),
-    onError: (error) => {
-      throw error;
-    },
-  });
-  parser.feed(Buffer.from(bytes).toString("utf8"));
-  return messages;
-}
-
-function output(workerId: string, data: string): NewEvent {
-  return create(NewEventSchema, {
-    workerId,
-    payload: { case: "output", value: { stream: 1, data: Buffer.from(data), offset: 5n } },
-  });
 }
 
 describe("every kind, whatever is in it", () => {
@@ -245,75 +198,6 @@ describe("runs", () => {
   });
 });
 
-describe("what the schema does not know", () => {
-  test("a kind passes unharmed in binary and is shown without its payload in JSON", () => {
-    const { cursors, protobuf, json, sse } = newForms();
-    const event = create(NewEventSchema, { workerId: "w" });
-    event.$unknown = [{ no: 9999, wireType: WireType.LengthDelimited, data: new Uint8Array([2, 8, 1]) }];
-    const block = blockOf([event, output("w", "after")]);
-    expect(block.kinds[0]).toBe(9999);
-
-    const response = fromBinary(
-      WatchEventsResponseSchema,
-      unwrap(protobuf.events([wholeRun(protobuf, block)], end(block))),
-    );
-    if (response.frame.case !== "events") throw new Error("no batch");
-    expect(response.frame.value.events[0]?.$unknown).toEqual(event.$unknown);
-
-    const [first, second] = parseSse(sse.events([wholeRun(sse, block)]));
-    const shown = {
-      cursor: cursors.encode(positionAfter(block, 0)),
-      sequence: "1",
-      workerSequence: "1",
-      time: "2026-09-21T14:13:20Z",
-      workerId: "w",
-    };
-    expect(first?.event).toBe("unknown");
-    expect(JSON.parse(first?.data ?? "")).toEqual(shown);
-    expect(second?.event).toBe("output");
-    const message = JSON.parse(textIn(json.events([wholeRun(json, block)], end(block))));
-    expect(message.events.events[0]).toEqual(shown);
-  });
-
-  test("fields inside and beside a payload pass unharmed in binary", () => {
-    const { protobuf, json } = newForms();
-    const event = output("w", "x");
-    const unknown = [{ no: 14, wireType: WireType.Varint, data: new Uint8Array([7]) }];
-    event.$unknown = unknown;
-    if (event.payload.case === "output") event.payload.value.$unknown = unknown;
-    const block = blockOf([event]);
-    const { frame } = fromBinary(
-      WatchEventsResponseSchema,
-      unwrap(protobuf.events([wholeRun(protobuf, block)], end(block))),
-    );
-    const seen = frame.case === "events" ? frame.value.events[0] : undefined;
-    expect(seen?.$unknown).toEqual(unknown);
-    expect(seen?.payload.value?.$unknown).toEqual(unknown);
-    const message = JSON.parse(textIn(json.events([wholeRun(json, block)], end(block))));
-    expect(message.events.events[0].output).toEqual({ stream: "OUTPUT_STREAM_STDOUT", data: "eA==", offset: "5" });
-  });
-
-  test("a payload that JSON can't say is left out, and the events around it are not", () => {
-    const { sse } = newForms();
-    const event = create(NewEventSchema, {
-      payload: { case: "narration", value: { message: "m", emitTime: { seconds: 2n ** 50n, nanos: 0 } } },
-    });
-    const block = blockOf([output("w", "1"), event, output("w", "2")]);
-    const messages = parseSse(sse.events([wholeRun(sse, block)]));
-    expect(messages.map(({ event }) => event)).toEqual(["output", "unknown", "output"]);
-    expect(JSON.parse(messages[1]?.data ?? "").narration).toBeUndefined();
-  });
-
-  test("stored bytes that no longer decode end nothing", () => {
-    const { sse } = newForms();
-    const body = new Uint8Array([0xd2, 0x05, 0x05, 0x0a]);
-    const block = blockOfPending([{ workerId: "", jobId: "", kind: 90, body }]);
-    const [message] = parseSse(sse.events([wholeRun(sse, block)]));
-    expect(message?.event).toBe("unknown");
-    expect(Object.keys(JSON.parse(message?.data ?? ""))).toEqual(["cursor", "sequence"]);
-  });
-});
-
 describe("control frames", () => {
   const { protobuf, json, sse, cursors } = newForms();
   const cursor = cursors.encode({ ...end(blockOf([output("w", "x")])) });
@@ -367,4 +251,5 @@ function entriesOf<E, F>(form: WireForm<E, F>, block: EventBlock): E {
   if (!byForm.has(form)) byForm.set(form, form.encode(block));
   return byForm.get(form) as E;
 }
+
 const cache = new WeakMap<EventBlock, Map<unknown, unknown>>();

@@ -3,7 +3,14 @@ import { origin } from "../../events/cursor.ts";
 import type { AppendResult } from "../contract.ts";
 import type { LogIndex } from "../index/log-index.ts";
 import type { ScopeEntry } from "../index/scope-entry.ts";
-import { type EventArrays, newEventArrays, type Placement, type StagedGroup, setJob } from "../index/staged.ts";
+import {
+  type EventArrays,
+  newEventArrays,
+  type Placement,
+  type StagedGroup,
+  setJob,
+  shortLength,
+} from "../index/staged.ts";
 import { valueToPut } from "../state-put.ts";
 import type { PendingAppend } from "./pending.ts";
 import { encodeTime } from "./time.ts";
@@ -240,8 +247,7 @@ export function writeStoredBytes(group: PreparedGroup, target: Uint8Array, offse
 /** Where the stored bytes of a group's events begin and end, the first at `offset`. */
 export function boundsOfStoredBytes(group: PreparedGroup, offset: number): { starts: Uint32Array; ends: Uint32Array } {
   const { length, sizes } = group.events;
-  const starts = new Uint32Array(length);
-  const ends = new Uint32Array(length);
+  const { starts, ends } = newBounds(length);
   let at = offset;
   for (let i = 0; i < length; i++) {
     starts[i] = at;
@@ -249,6 +255,16 @@ export function boundsOfStoredBytes(group: PreparedGroup, offset: number): { sta
     ends[i] = at;
   }
   return { starts, ends };
+}
+
+function newBounds(length: number): { starts: Uint32Array; ends: Uint32Array } {
+  if (length <= shortLength) return { starts: new Uint32Array(length), ends: new Uint32Array(length) };
+  // Each event begins where the one before it ends, so both lie in the same memory.
+  const memory = new ArrayBuffer(Uint32Array.BYTES_PER_ELEMENT * (length + 1));
+  return {
+    starts: new Uint32Array(memory, 0, length),
+    ends: new Uint32Array(memory, Uint32Array.BYTES_PER_ELEMENT, length),
+  };
 }
 
 /** Bytes of one commit, at the most, unless a single batch is larger: more would keep the first ones waiting. */

@@ -47,7 +47,8 @@ export class EventColumns {
     const chunks = this.#chunks;
     const recent = chunks[this.#recent];
     if (recent !== undefined && recent.length > 0 && sequence < recent.lastSequence) {
-      const before = chunks[this.#recent - 1];
+      // Not -1, which is looked for like a name.
+      const before = this.#recent > 0 ? chunks[this.#recent - 1] : undefined;
       if (before === undefined || before.lastSequence <= sequence) return this.#recent;
     }
     let low = 0;

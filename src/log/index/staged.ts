@@ -43,17 +43,39 @@ export interface StagedGroup extends PlannedGroup {
   readonly state: ReadonlyMap<string, Uint8Array | null>;
 }
 
+/** Length up to which V8 has typed arrays in its own heap, where several take less than one memory for all of them. */
+export const shortLength = 8;
+
 /** Room for `length` events. */
 export function newEventArrays(length: number): EventArrays {
+  if (length <= shortLength) {
+    return {
+      length,
+      sequences: new Float64Array(length),
+      ordinals: new Float64Array(length),
+      workers: new Uint32Array(length),
+      workerOrdinals: new Float64Array(length),
+      kinds: new Uint32Array(length),
+      times: new Float64Array(length),
+      sizes: new Uint32Array(length),
+      jobs: undefined,
+      jobOrdinals: undefined,
+    };
+  }
+  // One memory for all of them: what takes long is to get memory, and to let go of it, however little it is.
+  const bytesOfNumbers = Float64Array.BYTES_PER_ELEMENT * length;
+  const bytesOfIntegers = Uint32Array.BYTES_PER_ELEMENT * length;
+  const memory = new ArrayBuffer(4 * bytesOfNumbers + 3 * bytesOfIntegers);
+  const integersFrom = 4 * bytesOfNumbers;
   return {
     length,
-    sequences: new Float64Array(length),
-    ordinals: new Float64Array(length),
-    workers: new Uint32Array(length),
-    workerOrdinals: new Float64Array(length),
-    kinds: new Uint32Array(length),
-    times: new Float64Array(length),
-    sizes: new Uint32Array(length),
+    sequences: new Float64Array(memory, 0, length),
+    ordinals: new Float64Array(memory, bytesOfNumbers, length),
+    workers: new Uint32Array(memory, integersFrom, length),
+    workerOrdinals: new Float64Array(memory, 2 * bytesOfNumbers, length),
+    kinds: new Uint32Array(memory, integersFrom + bytesOfIntegers, length),
+    times: new Float64Array(memory, 3 * bytesOfNumbers, length),
+    sizes: new Uint32Array(memory, integersFrom + 2 * bytesOfIntegers, length),
     jobs: undefined,
     jobOrdinals: undefined,
   };

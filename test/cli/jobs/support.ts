@@ -1,7 +1,9 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { killGroup } from "../../support/processes.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
-import { entry, type ServeProcess, startServe, tailrace } from "../support.ts";
+import { entry, type ServeProcess, type Started, startServe, tailrace } from "../support.ts";
 
 /** Starts `tailrace serve` with operations. What a script in one of them needs to use our own command line is in its environment. */
 export async function serveOperations(
@@ -49,3 +51,23 @@ function commandLineOf(pid: number): string {
     return "";
   }
 }
+
+/** Starts `tailrace submit`. */
+export const submit = (server: string, ...args: string[]) => tailrace(["submit", "--server", server, ...args]);
+
+/** The group of a job's command, which its script says as "group $$". */
+export async function groupOf(following: Started): Promise<number> {
+  const [, group] = await following.until("stdout", /^group (\d+)\n/m);
+  const id = Number(group);
+  onTestFinished(() => killGroup(id));
+  return id;
+}
+
+/** The id that it says. */
+export async function idOf(following: Started): Promise<string> {
+  const [, id] = await following.until("stderr", /^tailrace: job (\S+)\n/m);
+  return id as string;
+}
+
+/** Never ends by itself, and not by SIGTERM either. */
+export const stubborn = 'trap "" TERM; echo group $$; sleep 1000 & sleep 1000';

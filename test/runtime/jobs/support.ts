@@ -100,3 +100,7 @@ export function controlledHandler() {
     });
   return { calls, handler };
 }
+
+/** What `nameOf` says of the events of a job that did what it was to do, and of one whose handler threw. */
+export const complete = ["queued", "running", "execute", "execute_complete", "succeeded"];
+export const failed = ["queued", "running", "execute", "execute_error", "failed"];
