@@ -48,7 +48,8 @@ test("lines that nobody waits for are in order for everyone, where the connectio
     await proxy.release();
     await eventually(() => log.append({ events: [event("goes on", `${round}`)] }));
   }
-  await until(() => seen.every((own) => own.at(-1)?.text === "2"), "everyone to have seen everything");
+  const isLast = ({ workerId, text }: Seen) => workerId === "goes on" && text === "2";
+  await until(() => seen.every((own) => own.some(isLast)), "everyone to have seen everything");
   for (const own of seen) {
     for (const worker of workers) {
       const texts = own.filter(({ workerId }) => workerId === worker).map(({ text }) => text);
