@@ -6,7 +6,8 @@ import { type AppendResult, holdKey, type PendingEvent } from "../../contract.ts
 import { LogIndex } from "../../index/log-index.ts";
 import type { ScopeEntry } from "../../index/scope-entry.ts";
 import { SegmentUses } from "../../index/segment-uses.ts";
-import { decodeHead, decodeMessage, type GroupHead, type GroupMessage, NewerFormat } from "../stream/messages.ts";
+import { decodeHead, type GroupHead } from "../stream/heads.ts";
+import { decodeMessage, type GroupMessage, NewerFormat } from "../stream/messages.ts";
 import { Lives } from "./lives.ts";
 import { Puts } from "./puts.ts";
 import { RecentMessages } from "./recent.ts";

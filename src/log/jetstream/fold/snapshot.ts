@@ -5,7 +5,8 @@ import type { LogIndex } from "../../index/log-index.ts";
 import { restoreEvent, settle } from "../../index/restore.ts";
 import { type Floor, noFloor, type ScopeEntry } from "../../index/scope-entry.ts";
 import { newEventArrays, setJob } from "../../index/staged.ts";
-import { NewerFormat, readRetention, writeRetention } from "../stream/messages.ts";
+import { readRetention, writeRetention } from "../stream/heads.ts";
+import { NewerFormat } from "../stream/messages.ts";
 import type { Fold } from "./fold.ts";
 import type { Put } from "./puts.ts";
 

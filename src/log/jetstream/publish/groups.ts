@@ -4,7 +4,8 @@ import type { BinaryWriter } from "../../binary.ts";
 import type { PendingAppend } from "../../commit/pending.ts";
 import type { PendingEvent } from "../../contract.ts";
 import type { WriteKind } from "../health/write-check.ts";
-import { encodeHead, encodeMessage, type GroupHead } from "../stream/messages.ts";
+import { encodeHead, type GroupHead } from "../stream/heads.ts";
+import { encodeMessage } from "../stream/messages.ts";
 import { changeSubject, eventSubject } from "../stream/subjects.ts";
 
 /** Bytes that an event takes beside its body, about. */

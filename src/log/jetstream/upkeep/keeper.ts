@@ -7,7 +7,7 @@ import { isNoRoom } from "../errors.ts";
 import type { Fold } from "../fold/fold.ts";
 import type { Control } from "../publish/groups.ts";
 import type { Publisher } from "../publish/publisher.ts";
-import type { KeeperRole } from "../stream/messages.ts";
+import type { KeeperRole } from "../stream/heads.ts";
 
 /** Age is looked after at most this often, in milliseconds: events that fall due together go together. */
 const minAgeCheckMs = 1_000;

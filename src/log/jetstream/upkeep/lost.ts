@@ -1,5 +1,5 @@
 import type { Fold } from "../fold/fold.ts";
-import type { GroupHead } from "../stream/messages.ts";
+import type { GroupHead } from "../stream/heads.ts";
 
 type Lost = NonNullable<GroupHead["lost"]>;
 

@@ -6,12 +6,8 @@ import { Fold, StreamGap } from "../../../../src/log/jetstream/fold/fold.ts";
 import { Puts } from "../../../../src/log/jetstream/fold/puts.ts";
 import { restoreSnapshot, SnapshotCut } from "../../../../src/log/jetstream/fold/snapshot.ts";
 import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
-import {
-  decodeHead,
-  decodeMessage,
-  encodeHead,
-  type GroupHead,
-} from "../../../../src/log/jetstream/stream/messages.ts";
+import { decodeHead, encodeHead, type GroupHead } from "../../../../src/log/jetstream/stream/heads.ts";
+import { decodeMessage } from "../../../../src/log/jetstream/stream/messages.ts";
 import { eventSubject } from "../../../../src/log/jetstream/stream/subjects.ts";
 import { resultBytes } from "../../../../src/log/state-put.ts";
 import { event, type Seen, seenOf } from "../../harness.ts";

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { defaultRetention } from "../../../../src/base/limits.ts";
 import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
 import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
-import type { GroupAppend, GroupHead, KeeperRole } from "../../../../src/log/jetstream/stream/messages.ts";
+import type { GroupAppend, GroupHead, KeeperRole } from "../../../../src/log/jetstream/stream/heads.ts";
 import { setLimit } from "../../../conformance/set-limit.ts";
 import { event } from "../../harness.ts";
 
@@ -95,4 +95,16 @@ test("a group of which messages are missing is left out, also where the rest of 
       expect([missing, foldedWithout(missing)]).toEqual([missing, 2 * whole]);
     }
   }
+});
+
+test("nothing counts that a server sent in a life before, be it an append or what a keeper says", () => {
+  const { fold, write } = stream();
+  const append: GroupAppend = { count: 1, base: 0 };
+  const keeper = { id: "one", role: "takes" } as const;
+  expect(write({ writer: "s.0", appends: [append] })).toEqual([true]);
+  expect(write({ writer: "s.1", appends: [append] })).toEqual([true]);
+  expect(write({ writer: "s.0", appends: [append], keeper, hold: 1 })).toEqual([]);
+  expect([fold.index.head.ordinal, fold.keeper, fold.last]).toEqual([2, "", 3]);
+  expect(write({ writer: "s.1", appends: [append], keeper })).toEqual([true]);
+  expect([fold.index.head.ordinal, fold.keeper]).toEqual([3, "one"]);
 });

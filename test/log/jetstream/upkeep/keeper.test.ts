@@ -6,7 +6,7 @@ import type { Meta } from "../../../../src/log/jetstream/bucket/meta.ts";
 import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
 import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
 import type { Publisher } from "../../../../src/log/jetstream/publish/publisher.ts";
-import type { GroupHead } from "../../../../src/log/jetstream/stream/messages.ts";
+import type { GroupHead } from "../../../../src/log/jetstream/stream/heads.ts";
 import { Keeper } from "../../../../src/log/jetstream/upkeep/keeper.ts";
 import { events } from "../../harness.ts";
 

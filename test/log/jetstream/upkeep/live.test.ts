@@ -3,7 +3,7 @@ import { defaultRetention } from "../../../../src/base/limits.ts";
 import type { PendingEvent } from "../../../../src/log/contract.ts";
 import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
 import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
-import type { GroupHead } from "../../../../src/log/jetstream/stream/messages.ts";
+import type { GroupHead } from "../../../../src/log/jetstream/stream/heads.ts";
 import { liveSequences, stepsPerTurn, visitLive } from "../../../../src/log/jetstream/upkeep/live.ts";
 import { lostRows } from "../../../../src/log/jetstream/upkeep/lost.ts";
 import { event, events, jobEvents } from "../../harness.ts";
