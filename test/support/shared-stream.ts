@@ -3,7 +3,7 @@ import { ManualClock } from "../../src/base/clock.ts";
 import type { RetentionLimits } from "../../src/base/limits.ts";
 import type { LogIdentity } from "../../src/log/contract.ts";
 import { resolveRetention } from "../../src/log/index/retention.ts";
-import type { StreamMessage } from "../../src/log/jetstream/fold/fold.ts";
+import type { StreamMessage } from "../../src/log/jetstream/fold/assembly.ts";
 import { randomOf } from "./random.ts";
 import { SharedLog } from "./shared-log.ts";
 

@@ -9,8 +9,8 @@ import type { AppendBatch, AppendResult, LogHealth, LogIdentity } from "../contr
 import type { Layout } from "../index/extents.ts";
 import { type FetchedBytes, ReadableLog } from "../readable-log.ts";
 import { isNoRoom, silent } from "./errors.ts";
+import type { StreamMessage } from "./fold/assembly.ts";
 import { catchUp } from "./fold/catch-up.ts";
-import type { StreamMessage } from "./fold/fold.ts";
 import { Progress } from "./fold/progress.ts";
 import { StreamTail } from "./fold/tail.ts";
 import { Health } from "./health/health.ts";

@@ -6,20 +6,11 @@ import { type AppendResult, holdKey, type PendingEvent } from "../../contract.ts
 import { LogIndex } from "../../index/log-index.ts";
 import type { ScopeEntry } from "../../index/scope-entry.ts";
 import { SegmentUses } from "../../index/segment-uses.ts";
-import { decodeHead, type GroupHead } from "../stream/heads.ts";
-import { decodeMessage, type GroupMessage, NewerFormat } from "../stream/messages.ts";
+import type { GroupHead } from "../stream/heads.ts";
+import { Assembly, type GroupPart, type StreamMessage, type WholeGroup } from "./assembly.ts";
 import { Lives } from "./lives.ts";
 import { Puts } from "./puts.ts";
 import { RecentMessages } from "./recent.ts";
-
-/** A message as the stream has it. */
-export interface StreamMessage {
-  /** Its sequence in the stream. */
-  readonly sequence: number;
-  /** When the stream took it, in milliseconds since the epoch; undefined: not known yet of what this server has sent itself. */
-  readonly timeMs: number | undefined;
-  readonly payload: Uint8Array;
-}
 
 /** A group that was folded. */
 export interface FoldedGroup {
@@ -33,11 +24,6 @@ export interface FoldedGroup {
 
 type TellBlock = (block: EventBlock) => void;
 type TellState = (puts: ReadonlyMap<string, Uint8Array | null>) => void;
-
-/** Messages of the stream are missing that nobody may have removed before everyone had folded them. */
-export class StreamGap extends Error {
-  override readonly name = "StreamGap";
-}
 
 /** Where messages lie is told from the messages themselves, so nothing is counted. */
 class NoUses extends SegmentUses {
@@ -57,16 +43,10 @@ export class Fold {
   readonly recent = new RecentMessages();
   /** Sequence in the stream up to which everything is in. */
   last = 0;
-  /** The newest message whose time is known, in a group that may not be whole yet; undefined: none since a snapshot. */
-  newest: { readonly sequence: number; readonly timeMs: number } | undefined;
   /** Id of the server that says what retention is; empty: nobody does, and what was said last goes on. */
   keeper = "";
   readonly #baseSequence: number;
-  readonly #toleratedThrough: number;
-  /** Messages of a group that is not whole yet. */
-  #parts: { sequence: number; message: GroupMessage }[] = [];
-  /** Sequence in the stream of the newest message, in a group that may not be whole yet. */
-  #newest = 0;
+  readonly #assembly: Assembly;
   /** Who wrote events last. */
   #writer = "";
 
@@ -78,18 +58,23 @@ export class Fold {
   constructor(retention: RetentionLimits, baseSequence: number, toleratedThrough: number) {
     this.index = new LogIndex(retention, new NoUses());
     this.#baseSequence = baseSequence;
-    this.#toleratedThrough = toleratedThrough;
+    this.#assembly = new Assembly(toleratedThrough);
+  }
+
+  /** The newest message whose time is known, in a group that may not be whole yet; undefined: none since a snapshot. */
+  get newest(): Assembly["newest"] {
+    return this.#assembly.newest;
   }
 
   /** Whether a message follows what was taken. */
   isNext(sequence: number): boolean {
-    return sequence === this.#newest + 1;
+    return this.#assembly.isNext(sequence);
   }
 
   /** Goes on after a snapshot. */
   resumeAfter(sequence: number): void {
+    this.#assembly.resumeAfter(sequence);
     this.last = sequence;
-    this.#newest = sequence;
   }
 
   /**
@@ -98,42 +83,15 @@ export class Fold {
    * @throws StreamGap if messages are missing before it, NewerFormat for one that a newer release wrote.
    */
   take(message: StreamMessage, tell: TellBlock, tellState: TellState = () => undefined): FoldedGroup | undefined {
-    this.#note(message);
-    if (message.sequence <= this.#newest) return undefined;
-    if (message.sequence !== this.#newest + 1 && message.sequence - 1 > this.#toleratedThrough) {
-      throw new StreamGap(`messages ${this.#newest + 1} to ${message.sequence - 1} of the stream are missing`);
+    const group = this.#assembly.take(message);
+    let folded: FoldedGroup | undefined;
+    if (group !== undefined) {
+      const { head } = group;
+      folded = this.lives.isOver(head.writer)
+        ? { head, results: [] }
+        : this.#fold(group, message.timeMs, tell, tellState);
     }
-    const decoded = read(() => decodeMessage(message.payload));
-    if (decoded === undefined) {
-      this.#skip(message.sequence);
-      return undefined;
-    }
-    // Those of a group follow each other. What is missing, which may be below the tolerated part only, may be the rest of one
-    // group and the beginning of another, whose own rest must not count as that of the first.
-    if (decoded.index === 1 || message.sequence !== this.#newest + 1) this.#parts = [];
-    this.#newest = message.sequence;
-    if (decoded.index > 1 && this.#parts.length === 0) {
-      this.#skip(message.sequence);
-      return undefined;
-    }
-    this.#parts.push({ sequence: message.sequence, message: decoded });
-    if (decoded.index < decoded.of) {
-      // What is read is not the stream's memory any more when the rest comes.
-      for (const event of decoded.events) (event as { body: Uint8Array }).body = event.body.slice();
-      return undefined;
-    }
-    const parts = this.#parts;
-    this.#parts = [];
-    const events = parts.length === 1 ? decoded.events : parts.flatMap((part) => part.message.events);
-    const head = read(() => decodeHead(concat(parts.map((part) => part.message.head))));
-    if (head === undefined || head.appends.reduce((sum, { count }) => sum + count, 0) !== events.length) {
-      this.#skip(message.sequence);
-      return undefined;
-    }
-    const folded = this.lives.isOver(head.writer)
-      ? { head, results: [] }
-      : this.#fold(head, events, parts, message.timeMs, tell, tellState);
-    this.last = message.sequence;
+    this.last = this.#assembly.through;
     return folded;
   }
 
@@ -142,11 +100,8 @@ export class Fold {
    * @throws StreamGap if something should.
    */
   passOver(through: number): void {
-    if (through <= this.#newest) return;
-    if (through > this.#toleratedThrough) {
-      throw new StreamGap(`messages ${this.#newest + 1} to ${through} of the stream are missing`);
-    }
-    this.#skip(through);
+    this.#assembly.passOver(through);
+    this.last = this.#assembly.through;
   }
 
   /** The sequence in the stream that a row of the index has in short form. */
@@ -154,21 +109,8 @@ export class Fold {
     return this.last - ((this.last - segment) >>> 0);
   }
 
-  #note({ sequence, timeMs }: StreamMessage): void {
-    if (timeMs !== undefined && sequence > (this.newest?.sequence ?? 0)) this.newest = { sequence, timeMs };
-  }
-
-  /** A message that is not ours says nothing, to any server. */
-  #skip(sequence: number): void {
-    this.#parts = [];
-    this.#newest = sequence;
-    this.last = sequence;
-  }
-
   #fold(
-    head: GroupHead,
-    events: readonly PendingEvent[],
-    parts: readonly { sequence: number; message: GroupMessage }[],
+    { head, events, parts }: WholeGroup,
     takenAtMs: number | undefined,
     tell: TellBlock,
     tellState: TellState,
@@ -238,11 +180,7 @@ export class Fold {
   }
 
   /** Notes for each event in which message it lies, and where among the stored bytes of that. */
-  #place(
-    group: PreparedGroup,
-    parts: readonly { sequence: number; message: GroupMessage }[],
-    kept: ReadonlySet<PendingEvent> | undefined,
-  ): void {
+  #place(group: PreparedGroup, parts: readonly GroupPart[], kept: ReadonlySet<PendingEvent> | undefined): void {
     let i = 0;
     for (const { sequence, message } of parts) {
       let offset = 0;
@@ -273,7 +211,7 @@ export class Fold {
     };
   }
 
-  #keep(block: EventBlock, prefixBytes: number, parts: readonly { sequence: number; message: GroupMessage }[]): void {
+  #keep(block: EventBlock, prefixBytes: number, parts: readonly GroupPart[]): void {
     let from = 0;
     for (const { sequence, message } of parts) {
       const length = message.events.reduce((sum, { body }) => sum + prefixBytes + body.length, 0);
@@ -308,25 +246,4 @@ export class Fold {
 
 function nothing(): void {
   // Who waits for an append is told otherwise.
-}
-
-/** What bytes say; undefined: they are not ours. @throws NewerFormat */
-function read<T>(decode: () => T): T | undefined {
-  try {
-    return decode();
-  } catch (error) {
-    if (error instanceof NewerFormat) throw error;
-    return undefined;
-  }
-}
-
-function concat(pieces: readonly Uint8Array[]): Uint8Array {
-  if (pieces.length === 1) return pieces[0] as Uint8Array;
-  const whole = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }

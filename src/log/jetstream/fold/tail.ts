@@ -1,7 +1,7 @@
 import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JsMsg } from "@nats-io/jetstream";
 import { limits } from "../../../base/limits.ts";
 import type { NatsLink } from "../connection/connect.ts";
-import type { StreamMessage } from "./fold.ts";
+import type { StreamMessage } from "./assembly.ts";
 
 /** Milliseconds that a question for messages stands. NATS says that it lives twice in that time; silence twice is too long. */
 const askMs = 3_000;
