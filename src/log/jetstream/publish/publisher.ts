@@ -23,6 +23,7 @@ import {
 import { GroupsInFlight, NoAcknowledgement } from "./in-flight.ts";
 import { MessageMemory } from "./message-memory.ts";
 import { Putting } from "./putting.ts";
+import { WaitingGroups } from "./waiting.ts";
 
 interface SentGroup extends Group {
   readonly writer: string;
@@ -76,11 +77,8 @@ export class Publisher {
   #writer = writerName({ server: this.#server, life: 0 });
   /** Whether something may be on its way that was sent in a life before. */
   #waits = false;
-  #lastNumber = 0;
   readonly #putting = new Putting();
-  readonly #queue: Group[] = [];
-  /** What goes before the queue, and is few: also when nothing else may be sent, because what was sent is not back yet. */
-  readonly #urgent: Group[] = [];
+  readonly #waiting: WaitingGroups;
   readonly #sent = new GroupsInFlight<SentGroup>({
     silent: ({ kind }, sentAtMs) => this.#log.unanswered({ kind, sentAtMs }, false),
     late: (group, error, sentAtMs) => {
@@ -104,6 +102,7 @@ export class Publisher {
     this.#link = link;
     this.#namespace = namespace;
     this.#pending = pending;
+    this.#waiting = new WaitingGroups(pending);
     this.#clock = clock;
     this.#saysTime = saysTime;
     this.#log = log;
@@ -130,16 +129,14 @@ export class Publisher {
       const bytes = this.#pending.admit(batch);
       const base = this.#log.folded();
       if (isUrgent(batch)) {
-        const number = this.#nextAlone();
+        const number = this.#waiting.nextAlone();
         // Whoever put the same keys before it on this server may come after it, so it can't depend on that, nor that on it.
-        const appends = this.#pending.takeAtOnce({ batch, bytes, number, base, after: undefined, resolve, reject });
-        this.#urgent.push({ number, appends, control: {}, resolve: nothing, reject: nothing });
-        this.#start();
-        return;
+        this.#waiting.pushUrgent({ batch, bytes, number, base, after: undefined, resolve, reject });
+      } else {
+        const number = this.#waiting.nextNumber();
+        const after = this.#putting.begin(number, batch);
+        this.#waiting.push({ batch, bytes, number, base, after, resolve, reject });
       }
-      const number = ++this.#lastNumber;
-      const after = this.#putting.begin(number, batch);
-      this.#pending.push({ batch, bytes, number, base, after, resolve, reject });
       this.#start();
     });
   }
@@ -148,7 +145,7 @@ export class Publisher {
   async control(control: Control): Promise<void> {
     this.#log.assertReachable();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#queue.push({ number: this.#nextAlone(), appends: [], control, resolve, reject });
+    this.#waiting.pushGroup({ number: this.#waiting.nextAlone(), appends: [], control, resolve, reject });
     this.#start();
     await promise;
   }
@@ -156,7 +153,7 @@ export class Publisher {
   /** Sends what says nothing, before all that waits and whether or not anything else may be sent. */
   probe(kind: WriteKind): void {
     const probe = { appends: [], control: {}, probes: kind, resolve: nothing, reject: nothing };
-    this.#send({ ...probe, number: this.#nextAlone() });
+    this.#send({ ...probe, number: this.#waiting.nextAlone() });
   }
 
   /** A group was folded: if it is one of ours, its appends are over. */
@@ -194,15 +191,8 @@ export class Publisher {
 
   /** Rejects what was not sent yet. */
   refuse(error: unknown): void {
-    while (this.#pending.length > 0) this.#gather();
-    for (const group of [...this.#urgent.splice(0), ...this.#queue.splice(0)]) this.#settle(group, error);
+    for (const group of this.#waiting.takeAll()) this.#settle(group, error);
     this.#pump();
-  }
-
-  /** The number of a group that shares none with the appends before it: the numbers of a group follow each other. */
-  #nextAlone(): number {
-    while (this.#pending.length > 0) this.#gather();
-    return ++this.#lastNumber;
   }
 
   #start(): void {
@@ -225,15 +215,16 @@ export class Publisher {
   }
 
   get #isIdle(): boolean {
-    const waiting = this.#pending.length + this.#queue.length + this.#urgent.length;
-    return waiting + this.#sent.size === 0;
+    return this.#waiting.isEmpty && this.#sent.size === 0;
   }
 
   #sendAll(): void {
-    for (let group = this.#urgent.shift(); group !== undefined; group = this.#urgent.shift()) this.#send(group);
+    for (let group = this.#waiting.takeUrgent(); group !== undefined; group = this.#waiting.takeUrgent()) {
+      this.#send(group);
+    }
     while (!this.#sent.isFull && !this.#isHeld) {
-      if (this.#queue.length === 0 && this.#pending.length > 0 && !this.#gathers) this.#gather();
-      const group = this.#queue.shift();
+      // While enough is on its way for NATS to be busy: what a message costs is more than appends do.
+      const group = this.#waiting.take(this.#sent.size >= limits.natsPromptGroups);
       if (group === undefined) break;
       this.#send(group);
     }
@@ -265,19 +256,8 @@ export class Publisher {
     if (server !== this.#server) return;
     const lost = this.#sent.groups().filter(({ life }) => life < heard);
     for (const { number } of lost) this.#sent.take(number);
-    this.#queue.unshift(...lost.filter(({ probes }) => probes === undefined));
+    this.#waiting.again(lost.filter(({ probes }) => probes === undefined));
     this.#start();
-  }
-
-  /** Whether appends wait for others, while enough is on its way for NATS to be busy: what a message costs is more than they do. */
-  get #gathers(): boolean {
-    return this.#sent.size >= limits.natsPromptGroups && this.#pending.waitingBytes < limits.natsGroupBytes;
-  }
-
-  #gather(): void {
-    const appends = this.#pending.take(limits.natsGroupBytes);
-    const { number } = appends[0] as WaitingAppend;
-    this.#queue.push({ number, appends, control: {}, resolve: nothing, reject: nothing });
   }
 
   #send(group: Group): void {
