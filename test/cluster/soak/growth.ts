@@ -7,10 +7,10 @@ import type { MemoryOfLife } from "./memory.ts";
  */
 const allowed = { heap: 2.5, external: 4, minutes: 40 };
 
-/** Says which servers hold more and more. `load`: with more of it as much happens in less time. */
-export function grown(lives: readonly MemoryOfLife[], load: number): string[] {
+/** Says which servers hold more and more. */
+export function grown(lives: readonly MemoryOfLife[]): string[] {
   return lives.flatMap(({ name, minutes, held }) => {
-    if (held === undefined || minutes * load < allowed.minutes) return [];
+    if (held === undefined || minutes < allowed.minutes) return [];
     return (["heap", "external"] as const)
       .filter((kind) => held[kind].late - held[kind].early > allowed[kind])
       .map((kind) => `${name} holds ${held[kind].late} MiB of ${kind} memory, and held ${held[kind].early} before`);

@@ -6,5 +6,7 @@
 export const lowered = {
   maxJobs: 500,
   natsRememberedKeys: 2_000,
+  natsRecentBytes: 2 * 1024 * 1024,
+  maxTranscriptEntries: 2_000,
   tailFrameBytes: 256 * 1024,
 } as const;

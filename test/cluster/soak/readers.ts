@@ -5,7 +5,7 @@ import { type Lane, type Ledger, numberOf } from "../support/ledger.ts";
 import { isPassing } from "./jobs.ts";
 
 /** Positions that are remembered to come back to: the newest, of which retention keeps everything that follows. */
-const maxPositions = 3_000;
+const maxPositions = 1_000;
 
 /** Milliseconds that a visitor has; with an outage in between it sees less. */
 const visitMs = 5_000;

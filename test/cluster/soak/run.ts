@@ -65,7 +65,7 @@ export interface SoakResult {
 }
 
 /** What retention keeps: few enough to be met within minutes, since memory grows until then. */
-const retention = ["--retain-events", "40000", "--retain-worker-events", "10000"];
+const retention = ["--retain-events", "20000", "--retain-worker-events", "5000"];
 
 /** A failed publish may say one of these. Anything else is no answer for a client to try again by. */
 const knownRefusals = /^(log_unavailable|server_closing|limit_exceeded|connection_failed .+)$/;
@@ -155,7 +155,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     // One that can't go on says so and ends with 1, for its supervisor to start it again. Anything else is a crash.
     for (const said of endedByItself) if (!/^t\d+ 1: (.|\n)*tailrace: /.test(said)) problems.push(`crashed: ${said}`);
     const lives = memory.stop();
-    problems.push(...grown(lives, load));
+    problems.push(...grown(lives));
     return {
       seed,
       minutes: Math.round((performance.now() - began) / 6_000) / 10,
