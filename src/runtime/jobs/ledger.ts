@@ -94,12 +94,12 @@ export class JobLedger {
     });
   }
 
-  /** Commits that the server which runs a job is to cancel it. The job's end takes this back. */
+  /** Commits that the server which runs a job is to cancel it. The job's end takes this back, also if it comes first. */
   asked(jobId: string, message: string): Promise<unknown> {
     return this.#put("asked", jobId, ({ header }) => {
       const key = `${askPrefix}${jobId}`;
       if (header.state !== JobState.RUNNING || this.#log.state(key) !== undefined) return undefined;
-      return { state: new Map([[key, new TextEncoder().encode(message)]]), fence: [recordKey(jobId)] };
+      return { state: new Map([[key, new TextEncoder().encode(message)]]) };
     });
   }
 

@@ -157,3 +157,20 @@ test.each(["its own", "another"])(
     expect((await startJob(runtime, jobId)).job?.state).toBe(JobState.SUCCEEDED);
   },
 );
+
+test("a cancel that is on its way to a job's server when the job ends leaves nothing behind", async () => {
+  const world = new ServersInMemory();
+  const [owner, other] = [world.start(), world.start()];
+  const jobId = await world.submit(owner, "work");
+  await world.turn();
+  other.log.mute(true);
+  const cancelled = cancelJob(other.runtime, jobId);
+  await world.turn();
+  expect(other.log.outgoing).toHaveLength(1);
+  owner.calls[0]?.finish();
+  await world.turn();
+  other.log.mute(false);
+  await world.turn();
+  expect((await cancelled).job).toMatchObject({ state: JobState.SUCCEEDED, cancelRequested: false });
+  for (const { log } of [owner, other]) expect([...log.stateEntries("job-ask/")]).toEqual([]);
+});
