@@ -144,3 +144,20 @@ test("a server that is heard again while another one has it dropped as lost is n
   await servers.turn();
   expect(said(await eventsOfJob(b.runtime, id))).toEqual(ran);
 });
+
+test("a server that ends a job of another one takes nothing more of the job from then on", async () => {
+  const servers = new ServersInMemory();
+  const [a, b] = [servers.start(), servers.start()];
+  const id = await servers.submit(a, "work");
+  await servers.turn();
+  a.crash();
+  b.log.mute(true);
+  await findLost(servers, id);
+  expect(b.log.outgoing).toHaveLength(1);
+  const publish = () => b.runtime.publish([{ jobId: id, payload: { case: "progress", value: { done: 1 } } }]);
+  await expect(publish()).rejects.toMatchObject({ reason: "job_ended" });
+  b.log.mute(false);
+  await servers.turn();
+  await expect(publish()).rejects.toMatchObject({ reason: "job_ended" });
+  expect(said(await eventsOfJob(b.runtime, id)).at(-1)).toBe("failed");
+});
