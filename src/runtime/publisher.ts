@@ -8,7 +8,7 @@ import { AppendOrder, everything } from "./append-order.ts";
 import { appendDecided, caughtUp } from "./decided.ts";
 import { recordKey } from "./jobs/record.ts";
 import type { PreparedBatch } from "./prepared-batch.ts";
-import { encodeFacts, endKey, factsKey, factsPrefix, type WorkerProjection } from "./worker-projection.ts";
+import { encodeFacts, endKey, factsKey, type WorkerProjection } from "./worker-projection.ts";
 
 /** What to append, decided from the state of the log as it is. */
 export interface Decision {
@@ -115,7 +115,8 @@ export class EventPublisher {
     const first = decide();
     if (first === undefined) return undefined;
     const { events } = first.batch;
-    const place = this.#order.enter(new Set(lanesOf(events)), memoryOf(events));
+    // By these batches are kept in order.
+    const place = this.#order.enter(keysOf(events, factsKey), memoryOf(events));
     let said = nothingSaid;
     let again = false;
     const decideAgain = () => {
@@ -247,17 +248,19 @@ export class EventPublisher {
   }
 }
 
-/** The keys by which batches are kept in order: those of their workers and jobs. */
-function* lanesOf(events: readonly PendingEvent[]): Generator<string> {
+/** A key for each worker of events, which `ofWorker` gives, and for each job that of its record. */
+function keysOf(events: readonly PendingEvent[], ofWorker: (workerId: string) => string): Set<string> {
+  const keys = new Set<string>();
   let lastWorker = "";
   let lastJob = "";
   for (const { workerId, jobId } of events) {
     // Most batches are of one worker, and of one job or none.
-    if (workerId !== "" && workerId !== lastWorker) yield factsKey(workerId);
-    if (jobId !== "" && jobId !== lastJob) yield recordKey(jobId);
+    if (workerId !== "" && workerId !== lastWorker) keys.add(ofWorker(workerId));
+    if (jobId !== "" && jobId !== lastJob) keys.add(recordKey(jobId));
     lastWorker = workerId;
     lastJob = jobId;
   }
+  return keys;
 }
 
 /** Bytes that events hold in memory while they wait. */
@@ -271,12 +274,12 @@ export function memoryOf(events: readonly PendingEvent[]): number {
  */
 function fenced({ said, batch }: Planned, more: readonly string[] = []): AppendBatch {
   const { events } = batch;
+  const fence = keysOf(events, endKey);
+  for (const key of more) fence.add(key);
+  // Most batches put nothing.
+  if (said.size === 0 && batch.state === undefined) return { events, fence: [...fence] };
   const state = new Map(batch.state);
   for (const [workerId, { facts }] of said) if (facts.ended !== undefined) state.set(endKey(workerId), null);
-  const fence = new Set(more);
-  for (const lane of lanesOf(events)) {
-    fence.add(lane.startsWith(factsPrefix) ? endKey(lane.slice(factsPrefix.length)) : lane);
-  }
   for (const key of state.keys()) fence.delete(key);
   return { events, state, fence: [...fence] };
 }

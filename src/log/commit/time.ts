@@ -6,9 +6,20 @@ const nanosTag = 2 << 3;
 /** Bytes that the longest encoding of a time takes. */
 export const maxTimeBytes = 2 + 1 + 10 + 1 + 5;
 
-/** Field `time` of an event as encoded in front of what its producer published. Milliseconds since the epoch, from 0. */
+/** What was encoded last: many groups are of the same millisecond, and it takes longer than anything else in a small one. */
+let lastTime = { whole: Number.NaN, bytes: new Uint8Array(0) };
+
+/**
+ * Field `time` of an event as encoded in front of what its producer published. Milliseconds since the epoch, from 0. The bytes
+ * are not to be changed.
+ */
 export function encodeTime(timeMs: number): Uint8Array {
   const whole = Math.max(0, Math.floor(timeMs));
+  if (whole !== lastTime.whole) lastTime = { whole, bytes: encode(whole) };
+  return lastTime.bytes;
+}
+
+function encode(whole: number): Uint8Array<ArrayBuffer> {
   const bytes = [timeTag, 0];
   const seconds = Math.floor(whole / 1000);
   const nanos = (whole % 1000) * 1_000_000;

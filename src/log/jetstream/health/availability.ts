@@ -20,6 +20,8 @@ const needs = {
 
 export type Need = keyof typeof needs;
 
+const available: LogHealth = { available: true };
+
 interface Missing {
   readonly sinceMs: number;
   readonly message: string;
@@ -45,6 +47,8 @@ export class Availability {
   }
 
   health(): LogHealth {
+    // Each append asks, and mostly nothing is missing.
+    if (this.#missing.size === 0) return available;
     for (const need of Object.keys(needs) as Need[]) {
       const missing = this.#missing.get(need);
       if (missing?.isSaid !== true) continue;
@@ -52,7 +56,7 @@ export class Availability {
       const error = unavailable(sinceMs, message);
       return { available: false, sinceMs, error, ...("reads" in needs[need] ? { reads: true } : {}) };
     }
-    return { available: true };
+    return available;
   }
 
   /** It is missing from now on, unless it is already. `message`: says more than what is said without it. */
