@@ -3,6 +3,7 @@ import type { Implementation } from "./harness.ts";
 import { appendSuite } from "./suite/append.ts";
 import { followSuite } from "./suite/follow.ts";
 import { holdSuite } from "./suite/hold.ts";
+import { jobRetentionSuite } from "./suite/job-retention.ts";
 import { jobsSuite } from "./suite/jobs.ts";
 import { modelSuite } from "./suite/model.ts";
 import { readSuite } from "./suite/read.ts";
@@ -19,6 +20,7 @@ export function logSuite(implementation: Implementation): void {
     seekSuite(implementation);
     retentionSuite(implementation);
     jobsSuite(implementation);
+    jobRetentionSuite(implementation);
     holdSuite(implementation);
     stateSuite(implementation);
     followSuite(implementation);
