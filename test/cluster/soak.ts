@@ -75,7 +75,10 @@ function print(result: SoakResult): void {
   console.log("memory in MiB (median of the second quarter, of the last one, per minute between them):");
   for (const { name, minutes: lived, resident, held } of memory) {
     const text = ({ early, late, slope }: Course): string => `${early} to ${late}, ${slope}`;
-    const holds = held === undefined ? "" : `holds ${text(held.heap)} in the heap, ${text(held.external)} outside; `;
+    const holds =
+      held === undefined
+        ? ""
+        : `holds ${text(held.heap)} in the heap, ${text(held.external)} outside; V8 took ${text(held.taken)}; `;
     console.log(`  ${name}, ${lived} min: ${holds}has ${text(resident)}, most ${resident.most}`);
   }
   for (const said of endedByItself) console.log(`ended by itself: ${said}`);

@@ -22,7 +22,12 @@ function life(held: { heap?: number; external?: number } | undefined, minutes = 
   const resident = course(1_000_000, minutes);
   if (held === undefined) return { name: "one", minutes, resident, held };
   const { heap = 0, external = 0 } = held;
-  return { name: "one", minutes, resident, held: { heap: course(heap, minutes), external: course(external, minutes) } };
+  return {
+    name: "one",
+    minutes,
+    resident,
+    held: { heap: course(heap, minutes), external: course(external, minutes), taken: resident },
+  };
 }
 
 describe("whether servers hold more and more", () => {

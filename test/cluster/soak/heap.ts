@@ -10,10 +10,12 @@ export interface HeapQuestion {
   readonly snapshot?: string;
 }
 
-/** Bytes that a process holds once its garbage was collected: in the heap of V8, and what that knows of outside of it. */
+/** Bytes that a process holds once its garbage was collected: in the heap of V8, and what V8 knows of outside of that. */
 export interface HeapUse {
   readonly heapUsed: number;
   readonly external: number;
+  /** What V8 had taken for its heap before, garbage included. */
+  readonly heapTotal: number;
 }
 
 /** Milliseconds that a process may take to answer. It may be stopped for that long. */

@@ -23,8 +23,8 @@ export interface Course {
   readonly slope: number;
 }
 
-/** What is held, by where it lies: what V8 has in its heap, and what it knows of outside of that. */
-type Held = Record<"heap" | "external", Sample[]>;
+/** What is held, by where it lies: what V8 has in its heap, what it knows of outside of that, and what it took for its heap. */
+type Held = Record<"heap" | "external" | "taken", Sample[]>;
 
 /** Memory of one life of a process. */
 export interface MemoryOfLife {
@@ -32,8 +32,11 @@ export interface MemoryOfLife {
   readonly minutes: number;
   /** What the system has given it, which depends on when garbage is collected and on what the allocator keeps for later. */
   readonly resident: Course;
-  /** What a server holds once its garbage was collected, in V8's heap and outside of it. Undefined: nobody asked it. */
-  readonly held: { readonly heap: Course; readonly external: Course } | undefined;
+  /**
+   * What a server holds once its garbage was collected, in V8's heap and outside of it, and what V8 had taken for its heap
+   * before. Undefined: nobody asked it.
+   */
+  readonly held: Readonly<Record<keyof Held, Course>> | undefined;
 }
 
 /** What a file for a heap snapshot is called, of a server and a life of it. */
@@ -70,7 +73,11 @@ export class MemoryWatch {
         name,
         minutes: round((resident.at(-1)?.minute ?? 0) - (resident[0]?.minute ?? 0)),
         resident: courseOf(resident),
-        held: held && { heap: courseOf(held.heap), external: courseOf(held.external) },
+        held: held && {
+          heap: courseOf(held.heap),
+          external: courseOf(held.external),
+          taken: courseOf(held.taken),
+        },
       };
     });
   }
@@ -108,11 +115,12 @@ export class MemoryWatch {
     if (use !== undefined) this.#note(lifeOf(name, lives), use);
   }
 
-  #note(name: string, { heapUsed, external }: HeapUse): void {
-    const held = this.#held.get(name) ?? { heap: [], external: [] };
+  #note(name: string, { heapUsed, external, heapTotal }: HeapUse): void {
+    const held = this.#held.get(name) ?? { heap: [], external: [], taken: [] };
     this.#held.set(name, held);
     held.heap.push(this.#sampleOf(heapUsed));
     held.external.push(this.#sampleOf(external));
+    held.taken.push(this.#sampleOf(heapTotal));
   }
 
   #sample(name: string, bytes: number | undefined): void {

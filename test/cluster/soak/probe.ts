@@ -8,13 +8,14 @@ import { lowered } from "./lowered.ts";
 Object.assign(limits, lowered);
 
 async function answer({ snapshot }: HeapQuestion): Promise<HeapUse> {
+  const { heapTotal } = process.memoryUsage();
   // What the first one finds in buffers is freed, and finalizers run, before the second one is over.
   globalThis.gc?.();
   await turn();
   globalThis.gc?.();
   const { heapUsed, external } = process.memoryUsage();
   if (snapshot !== undefined) writeHeapSnapshot(snapshot);
-  return { heapUsed, external };
+  return { heapUsed, external, heapTotal };
 }
 
 process.on("message", (question: HeapQuestion) => {
