@@ -59,8 +59,8 @@ export class SharedLog extends ReadableLog {
     this.#publisher = new Publisher(this.#link() as never, "test", pending, stream.clock, false, {
       folded: () => fold.last,
       streamTimeMs: () => stream.clock.now(),
-      stored: (sequence, payload) => {
-        if (fold.isNext(sequence)) this.#take({ sequence, timeMs: undefined, payload });
+      stored: ({ sequence, whole }) => {
+        if (whole !== undefined && fold.isNext(sequence)) this.#take({ sequence, timeMs: undefined, payload: whole });
       },
       assertUsable: () => this.assertUsable(),
       assertReachable: () => undefined,

@@ -67,9 +67,10 @@ export class JetStreamLog extends ReadableLog {
     this.#publisher = new Publisher(link, namespace, pending, clock, parts.saysTime, {
       folded: () => fold.last,
       streamTimeMs: () => this.#time.nowMs,
-      stored: (sequence, payload) => {
+      stored: ({ sequence, sentAtMs, whole }) => {
+        this.#time.stored(sequence, sentAtMs);
         // Everyone folds it there, whatever comes before it: else that comes first, by the tail.
-        if (fold.isNext(sequence)) this.#take({ sequence, timeMs: undefined, payload });
+        if (whole !== undefined && fold.isNext(sequence)) this.#take({ sequence, timeMs: undefined, payload: whole });
       },
       assertUsable: () => this.assertUsable(),
       assertReachable: () => this.#health.assertWritable(),
@@ -116,9 +117,9 @@ export class JetStreamLog extends ReadableLog {
   async follow(through: number, there: number): Promise<void> {
     const { link, client, namespace, fold } = this.#parts;
     this.#tail = await StreamTail.open(link, client, streamOf(namespace), fold.last + 1, {
-      take: (message) => {
-        this.#time.heard(message.timeMs);
-        this.#take(message);
+      take: ({ sequence, takenAtMs, payload }) => {
+        this.#time.heard(sequence, takenAtMs);
+        this.#take({ sequence, timeMs: Math.floor(takenAtMs), payload });
       },
       onRunning: (isRunning) => this.#health.tail(isRunning),
     });

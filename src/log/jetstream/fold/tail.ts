@@ -7,11 +7,15 @@ import type { StreamMessage } from "./assembly.ts";
 const askMs = 3_000;
 const againMs = 250;
 
-type TimedMessage = StreamMessage & { readonly timeMs: number };
+/** A message as NATS sends it. */
+export interface TailMessage extends Omit<StreamMessage, "timeMs"> {
+  /** When the stream took it, in milliseconds since the epoch, with fractions of some hundred nanoseconds. */
+  readonly takenAtMs: number;
+}
 
 /** Hears of a tail, and must not throw. */
 export interface TailListener {
-  take(message: TimedMessage): void;
+  take(message: TailMessage): void;
   /** Whether NATS sends what comes. */
   onRunning(isRunning: boolean): void;
 }
@@ -26,7 +30,7 @@ export interface TailListener {
 export class StreamTail {
   readonly #client: JetStreamClient;
   readonly #stream: string;
-  readonly #take: (message: TimedMessage) => void;
+  readonly #take: (message: TailMessage) => void;
   readonly #onRunning: (isRunning: boolean) => void;
   readonly #stopListening: () => void;
   /** Sequence of the message that comes next at the earliest. */
@@ -95,7 +99,7 @@ export class StreamTail {
       this.#next = message.seq + 1;
       this.#take({
         sequence: message.seq,
-        timeMs: Math.floor(message.info.timestampNanos / 1_000_000),
+        takenAtMs: message.info.timestampNanos / 1_000_000,
         payload: message.data,
       });
     };

@@ -83,10 +83,11 @@ export class GroupsInFlight<T extends SentGroup> {
     this.#bytes -= flight.group.bytes;
   }
 
-  /** The stream has it, so only the tail may still be late. */
-  acknowledged(number: number): void {
+  /** The stream has it, so only the tail may still be late. Gives when it was sent; undefined: it is over. */
+  acknowledged(number: number): number | undefined {
     const flight = this.#flights.get(number);
     if (flight !== undefined) flight.isAcknowledged = true;
+    return flight?.sentAtMs;
   }
 
   /** It will hardly come back. */

@@ -33,10 +33,20 @@ interface SentGroup extends Group {
   readonly kind: WriteKind;
   /** Of its last message, which is answered. */
   readonly subject: string;
-  /** Its only message, where that says all that everyone folds but for where it is in the stream. */
+  /** As `StoredGroup` has it. */
   readonly whole: Uint8Array | undefined;
   /** Where its only message lies; undefined: it has several. */
   readonly memory: BinaryWriter | undefined;
+}
+
+/** What was acknowledged. The tail brings it as well, earlier or later. */
+export interface StoredGroup {
+  /** Of its last message in the stream. */
+  readonly sequence: number;
+  /** By `performance.now()`. */
+  readonly sentAtMs: number;
+  /** Its only message, where that says all that everyone folds but for where it is in the stream. */
+  readonly whole: Uint8Array | undefined;
 }
 
 /** What the publisher asks of its log. */
@@ -45,8 +55,8 @@ export interface PublishingLog {
   folded(): number;
   /** About what time it is in the stream, in milliseconds since the epoch; undefined: nobody knows. */
   streamTimeMs(): number | undefined;
-  /** The stream has a message of this server at a sequence. The tail brings it as well, earlier or later. */
-  stored(sequence: number, payload: Uint8Array): void;
+  /** The stream has what this server sent. */
+  stored(group: StoredGroup): void;
   /** @throws TailraceError if it is closed or failed. */
   assertUsable(): void;
   /** @throws TailraceError if nothing can be sent now. */
@@ -299,9 +309,9 @@ export class Publisher {
     const group = this.#sent.get(number);
     // What comes for one that was given up, or is sent again, says nothing of those that are on their way.
     if (group?.life !== life) return;
-    this.#sent.acknowledged(number);
+    const sentAtMs = this.#sent.acknowledged(number) as number;
     this.#log.acknowledged(group.kind);
-    if (group.whole !== undefined) this.#log.stored(sequence, group.whole);
+    this.#log.stored({ sequence, sentAtMs, whole: group.whole });
   }
 
   #refused(number: number, life: number, refusal: Refusal): void {
