@@ -1,4 +1,4 @@
-import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { entry, Started, startServe } from "../cli/support.ts";
@@ -49,9 +49,8 @@ test("the programs run as they are", async () => {
   expect(lines.at(-1)).toMatch(/^succeeded/);
 
   // So many that it is still at it when the signal comes, however slowly this test gets on.
-  const program = readFileSync(join(directory, "follow.ts"), "utf8");
-  writeFileSync(join(directory, "long.ts"), program.replace("grapes: 5", "grapes: 1_000_000"));
-  const interrupted = new Started(process.execPath, ["long.ts"], { cwd: directory, env });
+  const long = { cwd: directory, env: { ...env, GRAPES: "1000000" } };
+  const interrupted = new Started(process.execPath, ["follow.ts"], long);
   await interrupted.until("stdout", /^grape 1\n/m);
   interrupted.child.kill("SIGINT");
   expect(await interrupted.ended).toBe(1);
