@@ -71,6 +71,14 @@ export class GroupsInFlight<T extends SentGroup> {
     return undefined;
   }
 
+  /** Those that were sent before one, oldest first. */
+  *before(number: number): Iterable<T> {
+    for (const { group } of this.#flights.values()) {
+      if (group.number === number) return;
+      yield group;
+    }
+  }
+
   groups(): T[] {
     return Array.from(this.#flights.values(), ({ group }) => group);
   }

@@ -7,7 +7,7 @@ import type { BinaryWriter } from "../../binary.ts";
 import type { PendingAppends } from "../../commit/pending.ts";
 import { type AppendBatch, type AppendResult, isUrgent } from "../../contract.ts";
 import type { NatsLink } from "../connection/connect.ts";
-import { appendErrorOf, conflict } from "../errors.ts";
+import { appendErrorOf, conflict, unavailable } from "../errors.ts";
 import type { FoldedGroup } from "../fold/fold.ts";
 import type { SentWrite, WriteKind } from "../health/write-check.ts";
 import { parseWriter, type Writer, writerName } from "../stream/writer-name.ts";
@@ -37,6 +37,8 @@ interface SentGroup extends Group {
   readonly whole: Uint8Array | undefined;
   /** Where its only message lies; undefined: it has several. */
   readonly memory: BinaryWriter | undefined;
+  /** Whether something is there that was sent after it and must not come before it. */
+  isOvertaken: boolean;
 }
 
 /** What was acknowledged. The tail brings it as well, earlier or later. */
@@ -171,6 +173,9 @@ export class Publisher {
     if (this.#waits) this.#learn(parseWriter(head.writer));
     const group = this.#sent.get(head.number);
     if (group === undefined || group.writer !== head.writer) return;
+    if (group !== this.#sent.oldest && !mayOvertake(group)) {
+      for (const before of this.#sent.before(group.number)) before.isOvertaken = true;
+    }
     this.#take(group);
     if (group.memory !== undefined) this.#memory.giveBack(group.memory);
     const { appends } = group;
@@ -261,12 +266,18 @@ export class Publisher {
     this.#pump();
   }
 
-  /** What was sent in a life before that of what has come, and did not come before it, never will: it is sent again. */
+  /**
+   * What was sent in a life before that of what has come, and did not come before it, never will: it is sent again, but for what
+   * would then be behind what was sent after it.
+   */
   #learn({ server, life: heard }: Writer): void {
     if (server !== this.#server) return;
     const lost = this.#sent.groups().filter(({ life }) => life < heard);
     for (const { number } of lost) this.#sent.take(number);
-    this.#waiting.again(lost.filter(({ probes }) => probes === undefined));
+    this.#waiting.again(lost.filter(({ probes, isOvertaken }) => probes === undefined && !isOvertaken));
+    for (const group of lost) {
+      if (group.isOvertaken) this.#settle(group, unavailable(this.#clock.now(), "NATS lost the write. Publish again."));
+    }
     this.#start();
   }
 
@@ -289,6 +300,7 @@ export class Publisher {
       subject,
       whole,
       memory: isOne ? memory : undefined,
+      isOvertaken: false,
     });
     try {
       const reply = this.#answers.subjectFor(number, this.#life);
@@ -355,6 +367,11 @@ export class Publisher {
     this.#pending.settled(appends);
     for (const { number, batch } of appends) this.#putting.over(number, batch);
   }
+}
+
+/** Whether it may come before what was sent earlier. */
+function mayOvertake({ appends: [first], probes }: Group): boolean {
+  return probes !== undefined || (first !== undefined && isUrgent(first.batch));
 }
 
 function nothing(): void {

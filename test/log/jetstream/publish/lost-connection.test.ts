@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { limits } from "../../../../src/base/limits.ts";
 import type { SharedLog } from "../../../support/shared-log.ts";
 import { SharedStream } from "../../../support/shared-stream.ts";
-import { event, type Seen, seenOf } from "../../harness.ts";
+import { event, readAll, type Seen, seenOf } from "../../harness.ts";
 
 const servers = 2;
 const workers = ["a", "b"];
@@ -99,6 +99,28 @@ test("what a server sends without waiting is there once and in order, whenever c
   );
   // The schedules reach what they are to prove.
   expect(reached.late).toBeGreaterThan(0);
+});
+
+test("what NATS lost, and something sent after it is there, fails rather than come behind that", async () => {
+  const stream = new SharedStream();
+  const log = stream.open();
+  const said = [];
+  for (const text of ["lost", "there", "lost with the connection", "beats"]) {
+    const state = new Map([["beat", new Uint8Array(1)]]);
+    said.push(log.append(text === "beats" ? { events: [], state, urgent: true } : { events: [event("a", text)] }));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const settled = Promise.allSettled(said);
+  const [, there, , beat] = log.outgoing.splice(0);
+  if (there === undefined || beat === undefined) throw new Error("they were not sent one by one");
+  // What may go before all that waits says nothing of what is sent again behind it.
+  log.outgoing.push(there, beat);
+  while (log.canSend) log.send();
+  log.disconnect();
+  log.reconnect();
+  await stream.until(settled);
+  expect((await settled).map(({ status }) => status)).toEqual(["rejected", "fulfilled", "fulfilled", "fulfilled"]);
+  expect((await readAll(log)).map(({ text }) => text)).toEqual(["there", "lost with the connection"]);
 });
 
 test("a beat that goes before what waits refuses nothing that depends on it", async () => {
