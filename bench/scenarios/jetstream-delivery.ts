@@ -4,6 +4,9 @@ import { measureWindow, windowFigures, withServer } from "./cell.ts";
 
 const servers = 2;
 
+/** For all: V8 compiles at each of the two servers, which share a core, for most of that. */
+const warmSeconds = 10;
+
 function delivery(watchers: number, setting: string, pace: Pace): Cell {
   return {
     scenario: "jetstream-delivery",
@@ -15,7 +18,7 @@ function delivery(watchers: number, setting: string, pace: Pace): Cell {
           await measureWindow(session, contender, {
             watchers,
             pace,
-            warmSeconds: 1.5,
+            warmSeconds,
             windowSeconds:
               pace.kind === "closed" && watchers >= 1000 && contender.burstsAtManyWatchers === true
                 ? 16
