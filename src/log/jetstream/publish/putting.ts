@@ -1,8 +1,9 @@
 import type { AppendBatch } from "../../contract.ts";
 
-/** Keys of the state that appends of this server put which are not over, and the number of the last append that puts each. */
+/** Keys of the state that appends of this server put which are not over, and the numbers of the appends that put each. */
 export class Putting {
-  readonly #last = new Map<string, number>();
+  /** Those of a key in order. One that was lost on the way is over only after those behind it, which are refused without it. */
+  readonly #putting = new Map<string, number[]>();
 
   /**
    * An append sets out. Returns which of the keys that it puts or depends on are being put already, and by which append;
@@ -10,23 +11,32 @@ export class Putting {
    */
   begin(number: number, batch: AppendBatch): ReadonlyMap<string, number> | undefined {
     const after = this.#before(batch);
-    for (const key of batch.state?.keys() ?? []) this.#last.set(key, number);
+    for (const key of batch.state?.keys() ?? []) {
+      const numbers = this.#putting.get(key);
+      if (numbers === undefined) this.#putting.set(key, [number]);
+      else numbers.push(number);
+    }
     return after;
   }
 
   /** An append is over, whatever became of it. */
   over(number: number, { state }: AppendBatch): void {
     for (const key of state?.keys() ?? []) {
-      if (this.#last.get(key) === number) this.#last.delete(key);
+      const numbers = this.#putting.get(key);
+      const at = numbers?.indexOf(number) ?? -1;
+      // An urgent one never set out here.
+      if (numbers === undefined || at < 0) continue;
+      if (numbers.length === 1) this.#putting.delete(key);
+      else numbers.splice(at, 1);
     }
   }
 
   #before({ state, fence }: AppendBatch): ReadonlyMap<string, number> | undefined {
-    if (this.#last.size === 0) return undefined;
+    if (this.#putting.size === 0) return undefined;
     const after = new Map<string, number>();
     for (const keys of [state?.keys() ?? [], fence ?? []]) {
       for (const key of keys) {
-        const number = this.#last.get(key);
+        const number = this.#putting.get(key)?.at(-1);
         if (number !== undefined) after.set(key, number);
       }
     }

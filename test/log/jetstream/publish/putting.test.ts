@@ -18,3 +18,13 @@ test("an append follows the newest one on its way that puts one of its keys, unt
   putting.over(4, puts("l"));
   expect(putting.begin(6, puts("k", "l", "m"))).toBeUndefined();
 });
+
+test("an append that is on its way is followed also where one behind it was refused before it came", () => {
+  const putting = new Putting();
+  putting.begin(1, puts("k"));
+  expect(putting.begin(2, puts("k"))).toEqual(new Map([["k", 1]]));
+  putting.over(2, puts("k"));
+  expect(putting.begin(3, puts("k"))).toEqual(new Map([["k", 1]]));
+  putting.over(1, puts("k"));
+  expect(putting.begin(4, puts("k"))).toEqual(new Map([["k", 3]]));
+});
