@@ -89,12 +89,15 @@ export class Publisher {
   #writer = writerName({ server: this.#server, life: 0 });
   /** Whether something may be on its way that was sent in a life before. */
   #waits = false;
+  /** The life in which it was asked last what has become of that: once is enough, unless that is lost as well. */
+  #asksIn = 0;
   readonly #putting = new Putting();
   readonly #waiting: WaitingGroups;
   readonly #sent = new GroupsInFlight<SentGroup>({
     silent: ({ kind }, sentAtMs) => this.#log.unanswered({ kind, sentAtMs }, false),
     late: (group, error, sentAtMs) => {
       this.#giveUp(group, error);
+      this.#findOut();
       if (error instanceof NoAcknowledgement) this.#log.unanswered({ kind: group.kind, sentAtMs }, true);
     },
   });
@@ -248,8 +251,7 @@ export class Publisher {
   /** Whether what is sent now could overtake what was sent in a life before, or would have to be made again with that. */
   get #isHeld(): boolean {
     if (!this.#waits) return false;
-    const { oldest } = this.#sent;
-    this.#waits = oldest !== undefined && oldest.life < this.#life;
+    this.#waits = this.#sent.groups().some(({ life, probes }) => life < this.#life && probes === undefined);
     return this.#waits;
   }
 
@@ -261,9 +263,16 @@ export class Publisher {
   }
 
   #connected(): void {
-    // It shows at once what has become of what was on its way.
-    if (this.#isHeld) this.probe("changes");
+    this.#findOut();
     this.#pump();
+  }
+
+  /** Shows at once what has become of what holds all that waits, which else is known only once it is given up. */
+  #findOut(): void {
+    const isAway = this.#link.awaySinceMs !== undefined;
+    if (isAway || !this.#isHeld || this.#asksIn === this.#life) return;
+    this.#asksIn = this.#life;
+    this.probe("changes");
   }
 
   /**
@@ -347,7 +356,8 @@ export class Publisher {
   /** Nobody knows whether a group was written. Should it come late, it must not count as known to what comes now. */
   #giveUp(group: SentGroup, error: unknown): void {
     this.#take(group);
-    if (group.life === this.#life) this.#beginLife();
+    // What says nothing may come whenever it does.
+    if (group.life === this.#life && group.probes === undefined) this.#beginLife();
     this.#settle(group, appendErrorOf(error, this.#clock.now()), true);
     this.#pump();
   }

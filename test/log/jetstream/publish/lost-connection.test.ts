@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { limits } from "../../../../src/base/limits.ts";
 import type { SharedLog } from "../../../support/shared-log.ts";
 import { SharedStream } from "../../../support/shared-stream.ts";
@@ -121,6 +121,28 @@ test("what NATS lost, and something sent after it is there, fails rather than co
   await stream.until(settled);
   expect((await settled).map(({ status }) => status)).toEqual(["rejected", "fulfilled", "fulfilled", "fulfilled"]);
   expect((await readAll(log)).map(({ text }) => text)).toEqual(["there", "lost with the connection"]);
+});
+
+test("what is given up holds nothing up that was sent later, be it there or lost as well", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const stream = new SharedStream();
+  const log = stream.open();
+  const lose = async (append: Promise<unknown>) => {
+    append.catch(() => undefined);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(log.outgoing.splice(0)).toHaveLength(1);
+  };
+  const first = log.append({ events: [event("a", "given up")] });
+  await lose(first);
+  vi.advanceTimersByTime(limits.natsAcknowledgeMs / 2);
+  const second = log.append({ events: [event("a", "sent again")] });
+  await lose(second);
+  vi.advanceTimersByTime(limits.natsAcknowledgeMs / 2 + limits.natsLateMs + 250);
+  await expect(first).rejects.toMatchObject({ reason: "log_unavailable" });
+  const third = log.append({ events: [event("a", "waited")] });
+  await stream.until(Promise.all([second, third]));
+  expect((await readAll(log)).map(({ text }) => text)).toEqual(["sent again", "waited"]);
 });
 
 test("a beat that goes before what waits refuses nothing that depends on it", async () => {
