@@ -3,6 +3,9 @@ import type { Clock } from "../../../base/clock.ts";
 /** Milliseconds for which at the least, and twice as long at the most, the quickest message counts. */
 const windowMs = 1_000;
 
+/** Milliseconds after which one that is acknowledged tells nothing: it may have waited on its way, which the next one need not. */
+const promptMs = 250;
+
 /**
  * What time it is in the stream when it gets what is sent now, told by when it took what this server sent before. That is not before
  * it was sent, and not after the stream has it unless it is quicker than all of late; and no clock of a server has a say in it.
@@ -32,6 +35,7 @@ export class StreamTime {
 
   /** The stream has at a sequence what was sent at a time of the steady clock. */
   stored(sequence: number, sentAtMs: number): void {
+    if (this.#clock.monotonic() - sentAtMs > promptMs) return;
     // One at a time: with many on their way the next one tells as much.
     if (this.#stored === undefined || this.#stored.sequence > sequence) this.#stored = { sequence, sentAtMs };
   }

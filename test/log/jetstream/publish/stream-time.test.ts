@@ -93,3 +93,14 @@ test("a message that the tail passed over, or brought before it was acknowledged
   time.heard(6, 2_000);
   expect(time.nowMs).toBe(2_000);
 });
+
+test("what NATS took late, because it stood still, does not put the time ahead", () => {
+  const sender = new Sender();
+  sender.send(3, 0);
+  sender.send(3_500, 0);
+  expect(sender.time.nowMs).toBeUndefined();
+  sender.send(5, 0);
+  expect(sender.time.nowMs).toBe(sender.streamMs + 5);
+  sender.send(900, 0);
+  expect(sender.time.nowMs).toBe(sender.streamMs + 5);
+});
