@@ -12,13 +12,21 @@ import { Reader } from "../../src/log/jetstream/read/reader.ts";
 import { type FetchedBytes, ReadableLog } from "../../src/log/readable-log.ts";
 import type { SharedStream } from "./shared-stream.ts";
 
-type NatsAnswer = (error: Error | null, message: { readonly subject: string; readonly data: Uint8Array }) => void;
+interface NatsMessage {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers?: { readonly code: number };
+}
+
+type NatsAnswer = (error: Error | null, message: NatsMessage) => void;
 
 /** A group of messages that goes into the stream whole. */
 interface Outgoing {
   readonly payloads: readonly Uint8Array[];
   /** @param last sequence of its last message. */
   readonly stored: (last: number) => void;
+  /** There is nobody who takes it. */
+  readonly unheard: () => void;
 }
 
 /** A log on a shared stream, as one server has it, and what may happen to that server. */
@@ -26,6 +34,8 @@ export class SharedLog extends ReadableLog {
   readonly identity: LogIdentity;
   /** What it sent and is not stored. */
   readonly outgoing: Outgoing[] = [];
+  /** Of what it sent and nobody took, whether that was to find out whether somebody does. */
+  readonly refusals: boolean[] = [];
   readonly #id = randomUUID();
   readonly #stream: SharedStream;
   readonly #fold: Fold;
@@ -65,7 +75,7 @@ export class SharedLog extends ReadableLog {
       assertUsable: () => this.assertUsable(),
       assertReachable: () => undefined,
       acknowledged: () => undefined,
-      refused: () => undefined,
+      refused: (_error, _kind, isProbe) => this.refusals.push(isProbe),
       unanswered: () => undefined,
     });
     this.#reader = new Reader(this.#manager() as never, "test", fold, () => undefined);
@@ -256,7 +266,8 @@ export class SharedLog extends ReadableLog {
       }
       if (!this.#isGone) {
         const stored = (seq: number) => answer(null, { subject: reply, data: Buffer.from(JSON.stringify({ seq })) });
-        this.outgoing.push({ payloads, stored });
+        const unheard = () => answer(null, { subject: reply, data: new Uint8Array(0), headers: { code: 503 } });
+        this.outgoing.push({ payloads, stored, unheard });
       }
     };
     const awaySinceMs = () => this.#awaySinceMs;

@@ -29,6 +29,8 @@ export interface Group {
   readonly control: Control;
   /** It says nothing, and is sent as if it were this. Undefined: it is no probe. */
   readonly probes?: WriteKind;
+  /** A probe that asks what became of others, not whether the stream takes it. */
+  readonly asks?: true;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }

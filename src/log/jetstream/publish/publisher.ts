@@ -167,8 +167,7 @@ export class Publisher {
 
   /** Sends what says nothing, before all that waits and whether or not anything else may be sent. */
   probe(kind: WriteKind): void {
-    const probe = { appends: [], control: {}, probes: kind, resolve: nothing, reject: nothing };
-    this.#send({ ...probe, number: this.#waiting.nextAlone() });
+    this.#send(probeOf(kind, this.#waiting.nextAlone()));
   }
 
   /** A group was folded: if it is one of ours, its appends are over. */
@@ -272,7 +271,7 @@ export class Publisher {
     const isAway = this.#link.awaySinceMs !== undefined;
     if (isAway || !this.#isHeld || this.#asksIn === this.#life) return;
     this.#asksIn = this.#life;
-    this.probe("changes");
+    this.#send({ ...probeOf("changes", this.#waiting.nextAlone()), asks: true });
   }
 
   /**
@@ -342,7 +341,7 @@ export class Publisher {
     // Refused: it was not written, and what comes after it may be.
     const error = appendErrorOf(new JetStreamApiError(refusal), this.#clock.now());
     this.#settle(group, error, true);
-    this.#log.refused(error, group.kind, group.probes !== undefined);
+    this.#log.refused(error, group.kind, isTry(group));
     this.#pump();
   }
 
@@ -350,7 +349,7 @@ export class Publisher {
     const group = this.#sent.get(number);
     if (group?.life !== life) return;
     this.#sent.failed(number, error);
-    this.#log.refused(appendErrorOf(error, this.#clock.now()), group.kind, group.probes !== undefined);
+    this.#log.refused(appendErrorOf(error, this.#clock.now()), group.kind, isTry(group));
   }
 
   /** Nobody knows whether a group was written. Should it come late, it must not count as known to what comes now. */
@@ -377,6 +376,15 @@ export class Publisher {
     this.#pending.settled(appends);
     for (const { number, batch } of appends) this.#putting.over(number, batch);
   }
+}
+
+function probeOf(kind: WriteKind, number: number): Group {
+  return { number, appends: [], control: {}, probes: kind, resolve: nothing, reject: nothing };
+}
+
+/** Whether it was sent to find out whether the stream takes it. */
+function isTry({ probes, asks }: Group): boolean {
+  return probes !== undefined && asks !== true;
 }
 
 /** Whether it may come before what was sent earlier. */

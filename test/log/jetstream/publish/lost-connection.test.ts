@@ -145,6 +145,22 @@ test("what is given up holds nothing up that was sent later, be it there or lost
   expect((await readAll(log)).map(({ text }) => text)).toEqual(["sent again", "waited"]);
 });
 
+test("to ask what became of something is no try whether the stream takes anything", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const log = new SharedStream().open();
+  for (const text of ["given up", "on its way"]) {
+    log.append({ events: [event("a", text)] }).catch(() => undefined);
+    await new Promise((resolve) => setImmediate(resolve));
+    vi.advanceTimersByTime(250);
+  }
+  log.outgoing.shift()?.unheard();
+  vi.advanceTimersByTime(limits.natsLateMs + 250);
+  log.outgoing.at(-1)?.unheard();
+  expect(log.outgoing).toHaveLength(2);
+  expect(log.refusals).toEqual([false, false]);
+});
+
 test("a beat that goes before what waits refuses nothing that depends on it", async () => {
   const stream = new SharedStream();
   const log = stream.open();
