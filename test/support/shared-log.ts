@@ -160,6 +160,11 @@ export class SharedLog extends ReadableLog {
     this.#isMuted = isMuted;
   }
 
+  /** What it sent is stored in its turn, and nobody says so. */
+  dropAnswers(): void {
+    for (const [i, one] of this.outgoing.entries()) this.outgoing[i] = { ...one, stored: () => undefined };
+  }
+
   /** Whether nobody answers what it says from now on. */
   loseAnswers(isLost: boolean): void {
     this.#losesAnswers = isLost;
