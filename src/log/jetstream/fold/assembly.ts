@@ -11,6 +11,18 @@ export interface StreamMessage {
   readonly payload: Uint8Array;
 }
 
+/** What a message is known by. */
+export interface KnownMessage {
+  readonly sequence: number;
+  /** When the stream took it; undefined: the tail has not brought it yet. */
+  readonly timeMs: number | undefined;
+  /** Its first bytes, which say who wrote it and as which of theirs. */
+  readonly start: Uint8Array;
+}
+
+/** As much as V8 keeps in its own heap. The name of a writer is within it. */
+const startBytes = 64;
+
 /** A message that a group came in. */
 export interface GroupPart {
   readonly sequence: number;
@@ -33,8 +45,8 @@ export class StreamGap extends Error {
 export class Assembly {
   /** Sequence in the stream up to which nothing is left of a group that is not whole. */
   through = 0;
-  /** The newest message whose time is known, in a group that may not be whole yet; undefined: none since a snapshot. */
-  newest: { readonly sequence: number; readonly timeMs: number } | undefined;
+  /** The newest message, in a group that may not be whole yet; undefined: none since a snapshot. */
+  newest: KnownMessage | undefined;
   readonly #toleratedThrough: number;
   /** Messages of a group that is not whole yet. */
   #parts: GroupPart[] = [];
@@ -110,8 +122,11 @@ export class Assembly {
     this.#skip(through);
   }
 
-  #note({ sequence, timeMs }: StreamMessage): void {
-    if (timeMs !== undefined && sequence > (this.newest?.sequence ?? 0)) this.newest = { sequence, timeMs };
+  #note({ sequence, timeMs, payload }: StreamMessage): void {
+    const { newest } = this;
+    if (newest === undefined || sequence > newest.sequence) {
+      this.newest = { sequence, timeMs, start: payload.slice(0, startBytes) };
+    } else if (sequence === newest.sequence && newest.timeMs === undefined) this.newest = { ...newest, timeMs };
   }
 
   /** A message that is not ours says nothing, to any server. */

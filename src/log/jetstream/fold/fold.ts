@@ -61,7 +61,7 @@ export class Fold {
     this.#assembly = new Assembly(toleratedThrough);
   }
 
-  /** The newest message whose time is known, in a group that may not be whole yet; undefined: none since a snapshot. */
+  /** The newest message, in a group that may not be whole yet; undefined: none since a snapshot. */
   get newest(): Assembly["newest"] {
     return this.#assembly.newest;
   }

@@ -1,13 +1,12 @@
 import type { JetStreamManager, StreamInfo } from "@nats-io/jetstream";
 import { fits, type Identity } from "../bucket/identity.ts";
 import type { NatsLink } from "../connection/connect.ts";
+import type { KnownMessage } from "../fold/assembly.ts";
 import type { Fold } from "../fold/fold.ts";
 import { streamOf } from "../stream/subjects.ts";
 
 /** Losses of the connection without an answered look at the stream in between, of which it is known where the log was. */
 const maxLosses = 64;
-
-type Newest = NonNullable<Fold["newest"]>;
 
 export interface HistoryParts {
   readonly link: NatsLink;
@@ -20,7 +19,7 @@ export interface HistoryParts {
 export interface Folded {
   readonly last: number;
   /** Messages that must be in the stream as they were, unless they are gone. */
-  readonly known: readonly Newest[];
+  readonly known: readonly KnownMessage[];
 }
 
 /**
@@ -33,7 +32,7 @@ export type History = "same" | "short" | "replaced" | "lost";
 export class HistoryCheck {
   readonly #parts: HistoryParts;
   /** The newest message at each loss of the connection since the last look: what came after it may be of another history. */
-  #beforeLosses: readonly Newest[] = [];
+  #beforeLosses: readonly KnownMessage[] = [];
   /** Whether the stream seemed to have lost messages when it was asked last. */
   #isShort = false;
 
@@ -72,13 +71,18 @@ export class HistoryCheck {
    * Whether the stream has another message where this server has folded one: it was restored from a backup, and may have
    * grown beyond where it was since. One that is gone says nothing.
    */
-  async #isReplaced(known: readonly Newest[]): Promise<boolean> {
+  async #isReplaced(known: readonly KnownMessage[]): Promise<boolean> {
     const { quick, namespace } = this.#parts;
-    for (const { sequence, timeMs } of known) {
-      const found = await quick.streams.getMessage(streamOf(namespace), { seq: sequence });
-      // Times are rounded in more than one way.
-      if (found !== null && Math.abs(found.time.getTime() - timeMs) > 1) return true;
+    for (const message of known) {
+      const found = await quick.streams.getMessage(streamOf(namespace), { seq: message.sequence });
+      if (found !== null && !isSame(message, found)) return true;
     }
     return false;
   }
+}
+
+function isSame({ timeMs, start }: KnownMessage, found: { readonly time: Date; readonly data: Uint8Array }): boolean {
+  // Times are rounded in more than one way. Of what was only acknowledged it is not known.
+  if (timeMs !== undefined && Math.abs(found.time.getTime() - timeMs) > 1) return false;
+  return Buffer.compare(found.data.subarray(0, start.length), start) === 0;
 }
