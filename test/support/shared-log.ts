@@ -6,7 +6,7 @@ import type { Layout } from "../../src/log/index/extents.ts";
 import { resolveRetention } from "../../src/log/index/retention.ts";
 import type { StreamMessage } from "../../src/log/jetstream/fold/assembly.ts";
 import { Fold } from "../../src/log/jetstream/fold/fold.ts";
-import type { Control } from "../../src/log/jetstream/publish/groups.ts";
+import type { Control } from "../../src/log/jetstream/publish/group.ts";
 import { Publisher } from "../../src/log/jetstream/publish/publisher.ts";
 import { Reader } from "../../src/log/jetstream/read/reader.ts";
 import { type FetchedBytes, ReadableLog } from "../../src/log/readable-log.ts";

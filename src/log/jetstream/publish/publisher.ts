@@ -1,7 +1,5 @@
-import { randomUUID } from "node:crypto";
 import { JetStreamApiError } from "@nats-io/jetstream";
 import type { Clock } from "../../../base/clock.ts";
-import type { TailraceError } from "../../../base/errors.ts";
 import { limits } from "../../../base/limits.ts";
 import type { BinaryWriter } from "../../binary.ts";
 import type { PendingAppends } from "../../commit/pending.ts";
@@ -9,19 +7,14 @@ import { type AppendBatch, type AppendResult, isUrgent } from "../../contract.ts
 import type { NatsLink } from "../connection/connect.ts";
 import { appendErrorOf, conflict, unavailable } from "../errors.ts";
 import type { FoldedGroup } from "../fold/fold.ts";
-import type { SentWrite, WriteKind } from "../health/write-check.ts";
-import { parseWriter, type Writer, writerName } from "../stream/writer-name.ts";
+import type { WriteKind } from "../health/write-check.ts";
 import { Answers, type Refusal } from "./answers.ts";
-import {
-  type Control,
-  encodeGroup,
-  type Group,
-  type OutgoingMessage,
-  publishGroup,
-  type WaitingAppend,
-} from "./groups.ts";
+import { type Control, type Group, isTry, mayOvertake, probeOf, type WaitingAppend } from "./group.ts";
 import { GroupsInFlight, NoAcknowledgement } from "./in-flight.ts";
 import { MessageMemory } from "./message-memory.ts";
+import { encodeGroup, type OutgoingMessage, publishGroup } from "./outgoing.ts";
+import { OwnLife } from "./own-life.ts";
+import type { PublishingLog } from "./publishing-log.ts";
 import { Putting } from "./putting.ts";
 import { WaitingGroups } from "./waiting.ts";
 
@@ -41,36 +34,6 @@ interface SentGroup extends Group {
   isOvertaken: boolean;
 }
 
-/** What was acknowledged. The tail brings it as well, earlier or later. */
-export interface StoredGroup {
-  /** Of its last message in the stream. */
-  readonly sequence: number;
-  /** By `performance.now()`. */
-  readonly sentAtMs: number;
-  /** Its only message, where that says all that everyone folds but for where it is in the stream. */
-  readonly whole: Uint8Array | undefined;
-}
-
-/** What the publisher asks of its log. */
-export interface PublishingLog {
-  /** Sequence of the stream up to which it is folded. */
-  folded(): number;
-  /** About what time it is in the stream, in milliseconds since the epoch; undefined: nobody knows. */
-  streamTimeMs(): number | undefined;
-  /** The stream has what this server sent. */
-  stored(group: StoredGroup): void;
-  /** @throws TailraceError if it is closed or failed. */
-  assertUsable(): void;
-  /** @throws TailraceError if nothing can be sent now. */
-  assertReachable(): void;
-  /** NATS has answered for a write. */
-  acknowledged(kind: WriteKind): void;
-  /** NATS has refused a write, or there is nobody who takes it. */
-  refused(error: TailraceError, kind: WriteKind, isProbe: boolean): void;
-  /** NATS does not answer for a write. `isOver`: and it is given up. */
-  unanswered(write: SentWrite, isOver: boolean): void;
-}
-
 /**
  * Sends appends to the stream, in the order of the calls, many at once. Those of one turn of the event loop go as one
  * group, and those of several turns while `natsPromptGroups` are on their way. An append settles when its group
@@ -84,13 +47,7 @@ export class Publisher {
   /** Whether events are of the time that the clock says; else of the stream's. */
   readonly #saysTime: boolean;
   readonly #log: PublishingLog;
-  readonly #server = randomUUID();
-  #life = 0;
-  #writer = writerName({ server: this.#server, life: 0 });
-  /** Whether something may be on its way that was sent in a life before. */
-  #waits = false;
-  /** The life in which it was asked last what has become of that: once is enough, unless that is lost as well. */
-  #asksIn = 0;
+  readonly #life = new OwnLife();
   readonly #putting = new Putting();
   readonly #waiting: WaitingGroups;
   readonly #sent = new GroupsInFlight<SentGroup>({
@@ -132,7 +89,7 @@ export class Publisher {
     link.subscribe((connected) => {
       if (connected) this.#connected();
       // What is on its way may arrive behind what is sent over the next connection.
-      else this.#beginLife();
+      else this.#life.begin();
     });
   }
 
@@ -172,7 +129,8 @@ export class Publisher {
 
   /** A group was folded: if it is one of ours, its appends are over. */
   folded({ head, results }: FoldedGroup): void {
-    if (this.#waits) this.#learn(parseWriter(head.writer));
+    const told = this.#life.tells(head.writer);
+    if (told !== undefined) this.#learn(told);
     const group = this.#sent.get(head.number);
     if (group === undefined || group.writer !== head.writer) return;
     if (group !== this.#sent.oldest && !mayOvertake(group)) {
@@ -239,26 +197,12 @@ export class Publisher {
     for (let group = this.#waiting.takeUrgent(); group !== undefined; group = this.#waiting.takeUrgent()) {
       this.#send(group);
     }
-    while (!this.#sent.isFull && !this.#isHeld) {
+    while (!this.#sent.isFull && !this.#life.isHeldBy(this.#sent)) {
       // While enough is on its way for NATS to be busy: what a message costs is more than appends do.
       const group = this.#waiting.take(this.#sent.size >= limits.natsPromptGroups);
       if (group === undefined) break;
       this.#send(group);
     }
-  }
-
-  /** Whether what is sent now could overtake what was sent in a life before, or would have to be made again with that. */
-  get #isHeld(): boolean {
-    if (!this.#waits) return false;
-    this.#waits = this.#sent.groups().some(({ life, probes }) => life < this.#life && probes === undefined);
-    return this.#waits;
-  }
-
-  /** From the first group of the next life on all that was sent before and comes later is left out, by everyone. */
-  #beginLife(): void {
-    this.#life++;
-    this.#writer = writerName({ server: this.#server, life: this.#life });
-    this.#waits = true;
   }
 
   #connected(): void {
@@ -269,8 +213,7 @@ export class Publisher {
   /** Shows at once what has become of what holds all that waits, which else is known only once it is given up. */
   #findOut(): void {
     const isAway = this.#link.awaySinceMs !== undefined;
-    if (isAway || !this.#isHeld || this.#asksIn === this.#life) return;
-    this.#asksIn = this.#life;
+    if (isAway || !this.#life.isHeldBy(this.#sent) || !this.#life.mayAsk()) return;
     this.#send({ ...probeOf("changes", this.#waiting.nextAlone()), asks: true });
   }
 
@@ -278,8 +221,7 @@ export class Publisher {
    * What was sent in a life before that of what has come, and did not come before it, never will: it is sent again, but for what
    * would then be behind what was sent after it.
    */
-  #learn({ server, life: heard }: Writer): void {
-    if (server !== this.#server) return;
+  #learn(heard: number): void {
     const lost = this.#sent.groups().filter(({ life }) => life < heard);
     for (const { number } of lost) this.#sent.take(number);
     this.#waiting.again(lost.filter(({ probes, isOvertaken }) => probes === undefined && !isOvertaken));
@@ -291,7 +233,7 @@ export class Publisher {
 
   #send(group: Group): void {
     const { number } = group;
-    const writer = this.#writer;
+    const { writer, number: life } = this.#life;
     const timeMs = this.#timeOf(group);
     const memory = this.#memory.take();
     const { kind, messages } = encodeGroup(this.#namespace, group, writer, timeMs, memory);
@@ -302,7 +244,7 @@ export class Publisher {
     this.#sent.add({
       ...group,
       writer,
-      life: this.#life,
+      life,
       bytes,
       kind,
       subject,
@@ -311,7 +253,7 @@ export class Publisher {
       isOvertaken: false,
     });
     try {
-      const reply = this.#answers.subjectFor(number, this.#life);
+      const reply = this.#answers.subjectFor(number, life);
       publishGroup(this.#link.connection, messages, `${writer}.${number}`, reply);
     } catch (error) {
       this.#sent.failed(number, error);
@@ -356,7 +298,7 @@ export class Publisher {
   #giveUp(group: SentGroup, error: unknown): void {
     this.#take(group);
     // What says nothing may come whenever it does.
-    if (group.life === this.#life && group.probes === undefined) this.#beginLife();
+    if (group.life === this.#life.number && group.probes === undefined) this.#life.begin();
     this.#settle(group, appendErrorOf(error, this.#clock.now()), true);
     this.#pump();
   }
@@ -376,22 +318,4 @@ export class Publisher {
     this.#pending.settled(appends);
     for (const { number, batch } of appends) this.#putting.over(number, batch);
   }
-}
-
-function probeOf(kind: WriteKind, number: number): Group {
-  return { number, appends: [], control: {}, probes: kind, resolve: nothing, reject: nothing };
-}
-
-/** Whether it was sent to find out whether the stream takes it. */
-function isTry({ probes, asks }: Group): boolean {
-  return probes !== undefined && asks !== true;
-}
-
-/** Whether it may come before what was sent earlier. */
-function mayOvertake({ appends: [first], probes }: Group): boolean {
-  return probes !== undefined || (first !== undefined && isUrgent(first.batch));
-}
-
-function nothing(): void {
-  // Whoever waits for an append is told by that.
 }

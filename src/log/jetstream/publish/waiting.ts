@@ -1,6 +1,6 @@
 import { limits } from "../../../base/limits.ts";
 import type { PendingAppends } from "../../commit/pending.ts";
-import type { Group, WaitingAppend } from "./groups.ts";
+import { type Group, groupOf, type WaitingAppend } from "./group.ts";
 
 /** What this server has not sent yet, in the order in which it goes. Appends that wait become groups when they are taken. */
 export class WaitingGroups {
@@ -69,13 +69,4 @@ export class WaitingGroups {
   #gather(): void {
     this.#groups.push(groupOf(this.#appends.take(limits.natsGroupBytes)));
   }
-}
-
-function groupOf(appends: readonly WaitingAppend[]): Group {
-  const { number } = appends[0] as WaitingAppend;
-  return { number, appends, control: {}, resolve: nothing, reject: nothing };
-}
-
-function nothing(): void {
-  // Whoever waits for an append is told by that.
 }

@@ -5,7 +5,7 @@ import { Lease } from "../bucket/lease.ts";
 import type { Meta } from "../bucket/meta.ts";
 import { isNoRoom } from "../errors.ts";
 import type { Fold } from "../fold/fold.ts";
-import type { Control } from "../publish/groups.ts";
+import type { Control } from "../publish/group.ts";
 import type { Publisher } from "../publish/publisher.ts";
 import type { KeeperRole } from "../stream/heads.ts";
 

@@ -6,7 +6,7 @@ import { StreamGap } from "../../../../src/log/jetstream/fold/assembly.ts";
 import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
 import { Puts } from "../../../../src/log/jetstream/fold/puts.ts";
 import { restoreSnapshot, SnapshotCut } from "../../../../src/log/jetstream/fold/snapshot.ts";
-import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
+import { messagesOf } from "../../../../src/log/jetstream/publish/outgoing.ts";
 import { decodeHead, encodeHead, type GroupHead } from "../../../../src/log/jetstream/stream/heads.ts";
 import { decodeMessage } from "../../../../src/log/jetstream/stream/messages.ts";
 import { eventSubject } from "../../../../src/log/jetstream/stream/subjects.ts";

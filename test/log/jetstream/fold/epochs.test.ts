@@ -4,7 +4,7 @@ import { defaultRetention } from "../../../../src/base/limits.ts";
 import { CursorCodec } from "../../../../src/events/cursor.ts";
 import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
 import { restoreSnapshot, SnapshotCut } from "../../../../src/log/jetstream/fold/snapshot.ts";
-import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
+import { messagesOf } from "../../../../src/log/jetstream/publish/outgoing.ts";
 import { setLimit } from "../../../conformance/set-limit.ts";
 import { event } from "../../harness.ts";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { defaultRetention } from "../../../../src/base/limits.ts";
 import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
-import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
+import { messagesOf } from "../../../../src/log/jetstream/publish/outgoing.ts";
 import type { GroupAppend, GroupHead, KeeperRole } from "../../../../src/log/jetstream/stream/heads.ts";
 import { setLimit } from "../../../conformance/set-limit.ts";
 import { event } from "../../harness.ts";

@@ -4,7 +4,7 @@ import type { Scope } from "../../../../src/log/contract.ts";
 import { layOut } from "../../../../src/log/index/extents.ts";
 import { selectRows } from "../../../../src/log/index/selection.ts";
 import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
-import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
+import { messagesOf } from "../../../../src/log/jetstream/publish/outgoing.ts";
 import { MissingMessages, Reader } from "../../../../src/log/jetstream/read/reader.ts";
 import { setLimit } from "../../../conformance/set-limit.ts";
 import { event, runtimeScope, workers } from "../../harness.ts";

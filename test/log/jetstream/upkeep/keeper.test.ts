@@ -4,7 +4,7 @@ import { ManualClock } from "../../../../src/base/clock.ts";
 import { resolveRetention } from "../../../../src/log/index/retention.ts";
 import type { Meta } from "../../../../src/log/jetstream/bucket/meta.ts";
 import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
-import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
+import { messagesOf } from "../../../../src/log/jetstream/publish/outgoing.ts";
 import type { Publisher } from "../../../../src/log/jetstream/publish/publisher.ts";
 import type { GroupHead } from "../../../../src/log/jetstream/stream/heads.ts";
 import { Keeper } from "../../../../src/log/jetstream/upkeep/keeper.ts";

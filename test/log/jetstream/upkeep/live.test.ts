@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { defaultRetention } from "../../../../src/base/limits.ts";
 import type { PendingEvent } from "../../../../src/log/contract.ts";
 import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
-import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
+import { messagesOf } from "../../../../src/log/jetstream/publish/outgoing.ts";
 import type { GroupHead } from "../../../../src/log/jetstream/stream/heads.ts";
 import { liveSequences, stepsPerTurn, visitLive } from "../../../../src/log/jetstream/upkeep/live.ts";
 import { lostRows } from "../../../../src/log/jetstream/upkeep/lost.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { defaultRetention } from "../../../../src/base/limits.ts";
 import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
-import { messagesOf } from "../../../../src/log/jetstream/publish/groups.ts";
+import { messagesOf } from "../../../../src/log/jetstream/publish/outgoing.ts";
 import type { GroupHead } from "../../../../src/log/jetstream/stream/heads.ts";
 import { Losses } from "../../../../src/log/jetstream/upkeep/losses.ts";
 import { event } from "../../harness.ts";

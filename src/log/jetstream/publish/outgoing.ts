@@ -1,39 +1,15 @@
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { limits } from "../../../base/limits.ts";
 import type { BinaryWriter } from "../../binary.ts";
-import type { PendingAppend } from "../../commit/pending.ts";
 import type { PendingEvent } from "../../contract.ts";
 import type { WriteKind } from "../health/write-check.ts";
 import { encodeHead, type GroupHead } from "../stream/heads.ts";
 import { encodeMessage } from "../stream/messages.ts";
 import { changeSubject, eventSubject } from "../stream/subjects.ts";
+import type { Group } from "./group.ts";
 
 /** Bytes that an event takes beside its body, about. */
 const eventOverheadBytes = 16;
-
-/** What a group may say besides its appends. */
-export type Control = Omit<GroupHead, "writer" | "number" | "timeMs" | "appends">;
-
-/** An append that waits. */
-export interface WaitingAppend extends PendingAppend {
-  /** Among those of this server. Those of a group follow each other. */
-  readonly number: number;
-  readonly base: number;
-  readonly after: ReadonlyMap<string, number> | undefined;
-}
-
-/** Appends, or something else, that the stream takes as one. */
-export interface Group {
-  readonly number: number;
-  readonly appends: readonly WaitingAppend[];
-  readonly control: Control;
-  /** It says nothing, and is sent as if it were this. Undefined: it is no probe. */
-  readonly probes?: WriteKind;
-  /** A probe that asks what became of others, not whether the stream takes it. */
-  readonly asks?: true;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
 
 /** A message on its way. */
 export interface OutgoingMessage {
