@@ -7,7 +7,17 @@ import { WrongConfig } from "./operations/wrong-config.ts";
 import type { NatsSettings } from "./options/nats-options.ts";
 import { nearest } from "./options/parse.ts";
 import type { RuntimeSettings } from "./options/runtime-options.ts";
-import { anyText, byteCount, count, durationMs, listenAddress, logChoice, namespace, oneOf } from "./options/values.ts";
+import {
+  anyText,
+  byteCount,
+  count,
+  durationMs,
+  listenAddress,
+  logChoice,
+  namespace,
+  oneOf,
+  replicaCount,
+} from "./options/values.ts";
 
 /** Bytes of a configuration file at the most. */
 const maxConfigBytes = 1024 * 1024;
@@ -29,7 +39,7 @@ const topLevel = {
   log: text(logChoice),
   durability: text(oneOf("fsync", "process")),
   namespace: text(namespace),
-  replicas: number(count),
+  replicas: number(replicaCount),
   natsUser: text(anyText),
   natsPasswordFile: text(anyText),
   natsTokenFile: text(anyText),

@@ -80,6 +80,8 @@ test.for([
   { namespace: "a.b" },
   { namespace: "" },
   { replicas: 0 },
+  { replicas: 6 },
+  { replicas: "6" },
   { insecure: "yes" },
   { retainEvents: 0 },
   { retainEvents: 1.5 },

@@ -103,3 +103,37 @@ test("what is wrong with a log in NATS is said in one line, without secrets", as
   expect(await run.ended).toBe(2);
   expect(run.stderr).toMatch(/A log in NATS is for `tailrace serve`/);
 });
+
+test("options of NATS without a log in NATS are refused, since the log would look replicated and not be", async () => {
+  const directory = scratchDirectory();
+  const config = (document: object) => {
+    const file = join(scratchDirectory(), "tailrace.json");
+    writeFileSync(file, JSON.stringify({ listen: "127.0.0.1:0", ...document }));
+    return ["serve", "--config", file];
+  };
+  const serve = ["serve", "--listen", "127.0.0.1:0"];
+  const cases: [args: readonly string[], names: string][] = [
+    [[...serve, "--namespace", "x", "--replicas", "3"], "--namespace: Only with a log in NATS"],
+    [[...serve, "--replicas", "3", "--log", "memory"], "--replicas: Only with a log in NATS"],
+    [[...serve, "--nats-creds", "/nope"], "--nats-creds: Only with a log in NATS"],
+    [[...serve, "--replicas", "6", "--log", "nats://127.0.0.1"], "--replicas: a stream of NATS has at most 5 replicas"],
+    [config({ replicas: 3 }), "replicas of --config: Only with a log in NATS"],
+    [config({ natsCreds: "c", log: "embedded" }), "natsCreds of --config: Only with a log in NATS"],
+    [["migrate", "--from", ".", "--to", "b", "--replicas", "3"], "--replicas: Only with a log in NATS"],
+    [["migrate", "--from", ".", "--to", "b", "--to-namespace", "n"], "--to-namespace: Only with --to nats://HOST"],
+  ];
+  for (const [args, names] of cases) {
+    const refused = tailrace(args, { cwd: directory });
+    // What is served after all is so for ever.
+    const serves = refused.until("stdout", /^tailrace ready/m).then(
+      () => "serves",
+      () => refused.ended,
+    );
+    expect([args, await Promise.race([refused.ended, serves])]).toEqual([args, 2]);
+    expect(refused.stderr).toContain(`tailrace: ${names}`);
+  }
+  // The command line names another log than the file, and the environment may be everybody's.
+  const args = config({ log: "nats://127.0.0.1:1", namespace: "n", replicas: 3 }).slice(1);
+  const env = { TAILRACE_NATS_TOKEN: secret };
+  expect((await startServe([...args, "--log", "memory"], { cwd: directory, env })).url).toMatch(/^http:/);
+});

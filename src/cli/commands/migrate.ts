@@ -1,4 +1,4 @@
-import { natsOptions, natsSettingsOf } from "../options/nats-options.ts";
+import { givenNatsOption, natsOptions, natsSettingsOf } from "../options/nats-options.ts";
 import { usageError } from "../options/parse.ts";
 import { defineCommand, value } from "../options/spec.ts";
 import { logPlace, type NatsLogChoice, namespace } from "../options/values.ts";
@@ -26,6 +26,13 @@ export const migrateCommand = defineCommand({
     if (from === undefined) throw usageError("migrate", "--from", "Name the log to copy.");
     if (to === undefined) throw usageError("migrate", "--to", "Name the log to copy to.");
     const settings = natsSettingsOf(values);
+    const ignored = typeof from === "object" || typeof to === "object" ? undefined : givenNatsOption(settings);
+    if (ignored !== undefined) {
+      throw usageError("migrate", `--${ignored}`, "Only with a log in NATS: --from nats://HOST or --to nats://HOST.");
+    }
+    if (values["to-namespace"] !== undefined && typeof to !== "object") {
+      throw usageError("migrate", "--to-namespace", "Only with --to nats://HOST.");
+    }
     const place = (choice: string | NatsLogChoice, name = settings.namespace) =>
       typeof choice === "string" ? choice : { choice, settings: { ...settings, namespace: name } };
     const { migrate } = await import("../migrate.ts");

@@ -2,7 +2,7 @@ import { usageError } from "../options/parse.ts";
 import { runtimeOptions, settingsOf } from "../options/runtime-options.ts";
 import { commandServerOption, namedCommandServer, watchServer } from "../options/server-option.ts";
 import { defineCommand, flag, value } from "../options/spec.ts";
-import { serverUrl, workerId } from "../options/values.ts";
+import { logChoice, serverUrl, workerId } from "../options/values.ts";
 
 /** Options of a runtime of its own, which make no sense beside --server. */
 const ownRuntime = Object.keys(runtimeOptions) as (keyof typeof runtimeOptions)[];
@@ -22,6 +22,7 @@ export const runCommandCommand = defineCommand({
     "command-server": commandServerOption,
     quiet: flag("No lines of our own on stderr, only errors.", "q"),
     ...runtimeOptions,
+    log: value("KIND", "embedded (default: durable, in --data) or memory (nothing survives the process).", logChoice),
   },
   examples: [
     ["tailrace run -- make -j4", "a build that `tailrace watch` follows from another terminal"],

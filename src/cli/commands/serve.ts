@@ -1,5 +1,6 @@
-import { natsOptions, natsSettingsOf } from "../options/nats-options.ts";
-import { layered, runtimeOptions, settingsOf } from "../options/runtime-options.ts";
+import { givenNatsOption, natsOptions, natsSettingsOf } from "../options/nats-options.ts";
+import { usageError } from "../options/parse.ts";
+import { layered, type RuntimeSettings, runtimeOptions, settingsOf } from "../options/runtime-options.ts";
 import { defineCommand, value } from "../options/spec.ts";
 import { anyText, listenAddress } from "../options/values.ts";
 
@@ -43,7 +44,23 @@ export const serveCommand = defineCommand({
     const { readConfigFile } = await import("../config-file.ts");
     const config = values.config === undefined ? undefined : await readConfigFile(values.config);
     const settings = config === undefined ? given : layered(config.settings, given);
+    requireNats(settings, given, config?.settings);
     const { serve } = await import("../serve.ts");
     return serve(settings, config?.operations ?? []);
   },
 });
+
+/**
+ * Refuses options of NATS that a log elsewhere would ignore: it would look replicated, and not be. Those of a file may stay where
+ * the command line names another log than the file does.
+ */
+function requireNats(settings: RuntimeSettings, given: RuntimeSettings, file: RuntimeSettings | undefined): void {
+  if (typeof settings.log === "object") return;
+  const needsNats = "Only with a log in NATS: add --log nats://HOST.";
+  const option = givenNatsOption(given.nats ?? {});
+  if (option !== undefined) throw usageError("serve", `--${option}`, needsNats);
+  const inFile = given.log === undefined ? givenNatsOption(file?.nats ?? {}) : undefined;
+  if (inFile === undefined) return;
+  const key = inFile.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+  throw usageError("serve", `${key} of --config`, `${needsNats.slice(0, -1)}, or "log": "nats://HOST" to the file.`);
+}

@@ -43,7 +43,10 @@ export function programHelp(commands: readonly Command[]): string {
     ...table([
       ["TAILRACE_SERVER", "Server of every command that takes --server; default http://127.0.0.1:7433."],
       ["TAILRACE_JOB_*", "Set for the command of a job, so that `tailrace narrate` in it needs no options."],
-      ["TAILRACE_NATS_*", "PASSWORD or TOKEN for a log in NATS, instead of a file."],
+      [
+        "TAILRACE_NATS_*",
+        "PASSWORD or TOKEN for a log in NATS, instead of a file; without such a log they are ignored.",
+      ],
       ["NO_COLOR", "If set and not empty, output has no colours."],
     ]),
     "",

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { invalidRequest } from "../../base/errors.ts";
 import type { NatsConnectOptions } from "../../log/jetstream/connection/connect-options.ts";
 import { type OptionValues, value } from "./spec.ts";
-import { anyText, count, type NatsLogChoice, namespace } from "./values.ts";
+import { anyText, type NatsLogChoice, namespace, replicaCount } from "./values.ts";
 
 /**
  * Options of a log in NATS. Secrets come in files or in the environment, because anyone on the machine can read a command
@@ -10,7 +10,11 @@ import { anyText, count, type NatsLogChoice, namespace } from "./values.ts";
  */
 export const natsOptions = {
   namespace: value("NAME", "With nats://: which log, since one NATS may hold several.", namespace),
-  replicas: value("N", "With nats://: servers of NATS that hold every event, 1 (default), 3 or 5.", count),
+  replicas: value(
+    "N",
+    "With nats://: servers of NATS that hold every event, 1 (default) to 5. 3 survive the loss of one of them, 5 of two.",
+    replicaCount,
+  ),
   "nats-user": value("NAME", "User of NATS. Its password: --nats-password-file or TAILRACE_NATS_PASSWORD.", anyText),
   "nats-password-file": value("FILE", "File with the password of that user.", anyText),
   "nats-token-file": value("FILE", "File with a token for NATS. Or TAILRACE_NATS_TOKEN.", anyText),
@@ -55,6 +59,12 @@ export function natsSettingsOf(values: Partial<OptionValues<typeof natsOptions>>
     if (values[option] !== undefined) settings[name] = values[option];
   }
   return settings;
+}
+
+/** The first option that was given; undefined: none was. */
+export function givenNatsOption(settings: NatsSettings): keyof typeof natsOptions | undefined {
+  const names = Object.entries(natsNames) as [keyof typeof natsOptions, keyof NatsSettings][];
+  return names.find(([, name]) => settings[name] !== undefined)?.[0];
 }
 
 /** Which log, and how many servers hold it. */

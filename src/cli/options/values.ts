@@ -2,6 +2,7 @@ import { hasReason } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { kindOfName } from "../../events/kinds.ts";
 import { parseNatsServer } from "../../log/jetstream/connection/address.ts";
+import { maxReplicas } from "../../log/jetstream/stream/replicas.ts";
 import { isNamespace } from "../../log/jetstream/stream/subjects.ts";
 import { parseListenAddress } from "../../server/listen-address.ts";
 
@@ -66,6 +67,13 @@ export function byteCount(text: string): number {
 export function count(text: string): number {
   if (!/^\d+$/.test(text)) throw new Error(`"${text}" is no whole number`);
   return atLeastOne(safe(Number(text), text), text);
+}
+
+/** How many servers of NATS hold an event. */
+export function replicaCount(text: string): number {
+  const number = count(text);
+  if (number > maxReplicas) throw new Error(`a stream of NATS has at most ${maxReplicas} replicas`);
+  return number;
 }
 
 /** An amount, which may be a fraction. */

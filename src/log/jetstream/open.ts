@@ -26,6 +26,7 @@ import { Fold } from "./fold/fold.ts";
 import { restoreSnapshot } from "./fold/snapshot.ts";
 import { JetStreamLog } from "./jetstream-log.ts";
 import { NewerFormat } from "./stream/messages.ts";
+import { maxReplicas } from "./stream/replicas.ts";
 import type { StreamOptions } from "./stream/settings.ts";
 import { ensureStream, ensureStreams, findStream, silentPart } from "./stream/stream.ts";
 import { isNamespace, streamOf, subjectsOf } from "./stream/subjects.ts";
@@ -212,8 +213,8 @@ async function beginAnew(meta: Meta, kept: KeptIdentity, { manager, stream, runt
 
 function streamOptionsOf({ namespace, mustExist, replicas = 1, maxBytes }: JetStreamLogOptions): StreamOptions {
   if (!isNamespace(namespace)) throw invalidRequest("namespace", 'must be 1 to 64 letters, digits, "_" and "-"');
-  if (!Number.isInteger(replicas) || replicas < 1 || replicas > 5) {
-    throw invalidRequest("replicas", "must be a whole number from 1 to 5");
+  if (!Number.isInteger(replicas) || replicas < 1 || replicas > maxReplicas) {
+    throw invalidRequest("replicas", `must be a whole number from 1 to ${maxReplicas}`);
   }
   if (maxBytes !== undefined && !(Number.isSafeInteger(maxBytes) && maxBytes > 0)) {
     throw invalidRequest("maxBytes", "must be a whole number of bytes from 1 up");

@@ -6,6 +6,7 @@ import {
   eventKind,
   instantMs,
   listenAddress,
+  replicaCount,
   serverUrl,
   workerId,
 } from "../../../src/cli/options/values.ts";
@@ -23,6 +24,8 @@ test("lengths of time, sizes and counts are read with their units", () => {
 test("what makes no sense is refused with an example of what would", () => {
   for (const text of ["", "5", "m", "5 m", "-5m", "5m!", "m5", "5y"])
     expect(() => durationMs(text)).toThrow(/for example 30s/);
+  expect(["1", "2", "5"].map(replicaCount)).toEqual([1, 2, 5]);
+  for (const text of ["6", "30"]) expect(() => replicaCount(text)).toThrow(/at most 5 replicas/);
   for (const text of ["", "MiB", "-1", "1XB", "1 2"]) expect(() => byteCount(text)).toThrow(/for example 1048576/);
   for (const text of ["", "-1", "1.5", "1e3", "ten"]) expect(() => count(text)).toThrow(/no whole number/);
   for (const parse of [count, byteCount]) expect(() => parse("0")).toThrow(/less than 1/);
