@@ -93,11 +93,22 @@ export function otherConfiguration(streams: readonly OtherStream[], error?: unkn
     (one) => `The stream ${one.stream} exists with another configuration: ${settingsOf(one)}. `,
   );
   const edits = streams.map(({ stream }) => `nats stream edit ${stream}`).join("; ");
-  return openFailed(
-    "other_configuration",
-    `${found.join("")}Change ${streams.length === 1 ? "it" : "them"} to that (${edits}), or choose another namespace.`,
-    error,
-  );
+  const change = `hange ${streams.length === 1 ? "it" : "them"} to that (${edits}), or choose another namespace.`;
+  const there = moreReplicas(streams);
+  const advice =
+    there === undefined
+      ? `C${change}`
+      : `To keep its replicas, ask for ${there} (--replicas ${there}, in code replicas: ${there}). Else c${change}`;
+  return openFailed("other_configuration", `${found.join("")}${advice}`, error);
+}
+
+/** How many replicas there are where fewer were asked for, mostly by nobody who meant to lose some; undefined: no more. */
+function moreReplicas(streams: readonly OtherStream[]): number | undefined {
+  const counts = streams
+    .flatMap(({ differences }) => differences)
+    .filter(({ name, found, wanted }) => name === "num_replicas" && Number(found) > Number(wanted))
+    .map(({ found }) => Number(found));
+  return counts.length === 0 ? undefined : Math.max(...counts);
 }
 
 /** Which settings a stream has, and should have, as a part of a sentence. */

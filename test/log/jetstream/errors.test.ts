@@ -95,3 +95,15 @@ test("a write that finds no room is refused, and one without an answer may have 
     expect(appendErrorOf(error, 7).message).not.toContain("127.0.0.1");
   }
 });
+
+test("who asks for fewer replicas than there are is told to ask for those before anything that lowers them", () => {
+  const replicas = (stream: string, found: number, wanted: number) => ({
+    stream,
+    differences: [{ name: "num_replicas", wanted, found }],
+  });
+  expect(otherConfiguration([replicas("S", 3, 1), replicas("B", 3, 1)]).message).toMatch(
+    /To keep its replicas, ask for 3 \(--replicas 3, in code replicas: 3\)\. Else change them to that \(nats stream edit S; nats stream edit B\)/,
+  );
+  expect(otherConfiguration([replicas("B", 3, 1)]).message).toMatch(/ask for 3 .* Else change it to that/);
+  expect(otherConfiguration([replicas("S", 1, 3)]).message).toMatch(/instead of 3\. Change it to that/);
+});

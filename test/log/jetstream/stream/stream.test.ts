@@ -155,4 +155,7 @@ test("a log that is to have more replicas has them in its bucket as well once wh
   );
   await asOperator(urls[0] as string, (manager) => manager.streams.update(bucket, { num_replicas: 3 }));
   await eventually(() => open(namespace, 3, urls));
+  await expect(open(namespace, 1, urls)).rejects.toMatchObject(
+    refusal("To keep its replicas, ask for 3 (--replicas 3"),
+  );
 });
