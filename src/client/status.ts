@@ -30,7 +30,8 @@ export type WatchStatus =
   | { readonly kind: "log_unavailable"; readonly cursor: string; readonly sinceMs: number; readonly message: string }
   /**
    * Events are gone, and `onExpired: "continue_with_gap"` skipped them. `fromCursor` is empty where the log does not have the
-   * position: it is of another generation, or was lost by a restore.
+   * position: it is of another generation, or was lost by a restore; then nothing is known of how many are gone, and
+   * `lostEvents` is 0. Else `lostEvents` counts them, exactly or (`lostExact` false) at the most.
    */
   | {
       readonly kind: "gap";

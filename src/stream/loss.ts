@@ -82,7 +82,7 @@ function cursorExpired(
   );
 }
 
-/** The notice that events were skipped, as the reader allowed. */
+/** The notice that events were skipped, as the reader allowed. `fromCursor` is empty for a position that the log does not have. */
 export function gapNotice(
   cursors: CursorCodec,
   fromCursor: string,
@@ -102,7 +102,9 @@ export function gapNotice(
         lostExact: loss.exact,
       },
     },
-    "Events were removed by retention before they could be read; the stream goes on after them.",
+    fromCursor === ""
+      ? "The log does not have the position of this cursor, so how many events are missing is not known; the stream goes on with what is there."
+      : "Events were removed by retention before they could be read; the stream goes on after them.",
     to,
   );
 }

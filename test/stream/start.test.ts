@@ -66,4 +66,5 @@ test.each(rows)("a server that is behind is asked for %s", async (_, sequence, b
   const { position, gap } = await resume(true);
   expect(position).toEqual(origin);
   expect(gap?.reason).toMatchObject({ case: "gap", value: { fromCursor: "", lostEvents: 0n, lostExact: false } });
+  expect(gap?.message).toMatch(/how many events are missing is not known/);
 });

@@ -31,7 +31,7 @@ export class StatusLines {
         this.replay.fallBehind(status.cursor, status.lagEvents);
         return undefined;
       case "gap":
-        return `gap: ${lostEvents(status)} no longer retained; going on behind them`;
+        return `gap: ${gapText(status)}`;
       case "reconnecting":
         return `${status.error.message} Trying again in ${(status.delayMs / 1000).toFixed(1)} s (attempt ${status.attempt}).`;
       case "sequence_hole":
@@ -57,8 +57,12 @@ function endedLine(outcome: StreamOutcome): string {
   }
 }
 
-function lostEvents({ lostEvents: lost, lostExact }: { lostEvents: number; lostExact: boolean }): string {
-  return `${lostExact ? "" : "at most "}${lost.toLocaleString("en-US")} ${lost === 1 ? "event is" : "events are"}`;
+function gapText({ fromCursor, lostEvents: lost, lostExact }: Extract<WatchStatus, { kind: "gap" }>): string {
+  if (fromCursor === "") {
+    return "the log does not have the position of this cursor; how many events are missing is not known; going on with what is there";
+  }
+  const count = `${lostExact ? "" : "at most "}${lost.toLocaleString("en-US")}`;
+  return `${count} ${lost === 1 ? "event is" : "events are"} no longer retained; going on behind them`;
 }
 
 function messageOf(error: unknown): string {
