@@ -1,4 +1,6 @@
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { type Authenticator, credsAuthenticator, nkeyAuthenticator } from "@nats-io/transport-node";
 import { invalidRequest, TailraceError } from "../../../base/errors.ts";
 import { openFailed } from "../errors.ts";
@@ -65,12 +67,47 @@ export function targetOf(options: NatsConnectOptions): Target {
   if ((tls?.certFile === undefined) !== (tls?.keyFile === undefined)) {
     throw invalidRequest("tls", "certFile and keyFile need each other");
   }
-  for (const file of [tls?.caFile, tls?.certFile, tls?.keyFile]) if (file !== undefined) readSecret(file, "TLS");
+  checkTls(tls ?? {});
   return {
     servers: addresses.map(({ host, port }) => `${host}:${port}`),
     authenticator: authenticatorOf({ user, password, token, nkeyFile, credentialsFile }),
     tls,
   };
+}
+
+/** What Node would find only while it connects, or never: where it finds no certificate of who signs, it trusts nobody. */
+function checkTls({ caFile, certFile, keyFile }: NatsTlsOptions): void {
+  const [ca, cert, key] = [caFile, certFile, keyFile].map((file) =>
+    file === undefined ? file : readSecret(file, "TLS"),
+  );
+  if (ca !== undefined && !holdsCertificate(ca)) {
+    throw openFailed(
+      "denied",
+      `${caFile} holds no certificate. Name a PEM file with those of who signed that of NATS.`,
+    );
+  }
+  if (cert !== undefined && !holdsCertificate(cert)) {
+    throw openFailed("denied", `${certFile} holds no certificate. Name a PEM file with our own towards NATS.`);
+  }
+  try {
+    createSecureContext({ cert: cert && Buffer.from(cert), key: key && Buffer.from(key) });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw openFailed(
+      "denied",
+      `The certificate ${certFile} can't be used with the key ${keyFile} (${code ?? message}). Name a PEM file with the key of that certificate, without a passphrase.`,
+    );
+  }
+}
+
+function holdsCertificate(bytes: Uint8Array): boolean {
+  try {
+    new X509Certificate(bytes);
+    // Else it is DER, which TLS would not read.
+    return Buffer.from(bytes).includes("-----BEGIN ");
+  } catch {
+    return false;
+  }
 }
 
 interface SignIn {

@@ -158,6 +158,18 @@ test("TLS, with a certificate that must be known", async () => {
   const otherFile = file("other.pem", other.cert);
   expect(await refusal({ servers: [server.url], tls: { caFile: otherFile } }, "denied")).toMatch(/^TLS with NATS/);
   expect(await refusal({ servers: [server.url], tls: { caFile: `${certFile}.none` } }, "denied")).toMatch(/ENOENT/);
+  const garbage = file("garbage.pem", "hi");
+  const own = (certFile: string, keyFile: string) =>
+    refusal({ servers: [server.url], tls: { caFile: certFile, certFile, keyFile } }, "denied");
+  for (const caFile of [garbage, keyFile]) {
+    const said = await refusal({ servers: [server.url], tls: { caFile } }, "denied");
+    expect(said).toContain(`${caFile} holds no certificate.`);
+  }
+  expect(await refusal({ servers: [server.url], tls: { certFile: garbage, keyFile } }, "denied")).toMatch(
+    /garbage\.pem holds no certificate\./,
+  );
+  expect(await own(certFile, garbage)).toMatch(/can't be used with the key .*garbage\.pem \(/);
+  expect(await own(certFile, file("other.key", other.key))).toMatch(/other\.key \(ERR_OSSL_X509_KEY_VALUES_MISMATCH\)/);
   const plain = await startNats();
   expect(await refusal({ servers: [`tls://127.0.0.1:${plain.port}`] }, "denied")).toMatch(/does not support 'tls'/);
 });
