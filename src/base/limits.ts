@@ -131,6 +131,10 @@ export const limits = {
   natsPurgeAfterMs: 120_000,
   /** Bytes in the bucket of a log on NATS that are let go when there is no room left, and that its stream may take more then. */
   natsReserveBytes: 4 * 1024 * 1024,
+  /** Bytes of those that no snapshot takes: what removes something has to be said first, and needs little. */
+  natsReserveForWordsBytes: 1024 * 1024,
+  /** Milliseconds for which a server sends no events to NATS that has no room, until it looks whether it has. */
+  natsFullMs: 2_000,
   /** Messages that are deleted at once, and milliseconds of a round of that. */
   natsDeletesAtOnce: 256,
   natsSweepMs: 2_000,

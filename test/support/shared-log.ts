@@ -74,6 +74,7 @@ export class SharedLog extends ReadableLog {
       },
       assertUsable: () => this.assertUsable(),
       assertReachable: () => undefined,
+      assertRoom: () => undefined,
       acknowledged: () => undefined,
       refused: (_error, _kind, isProbe) => this.refusals.push(isProbe),
       unanswered: () => undefined,

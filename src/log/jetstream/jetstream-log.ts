@@ -8,12 +8,14 @@ import { PendingAppends } from "../commit/pending.ts";
 import type { AppendBatch, AppendResult, LogHealth, LogIdentity } from "../contract.ts";
 import type { Layout } from "../index/extents.ts";
 import { type FetchedBytes, ReadableLog } from "../readable-log.ts";
-import { isNoRoom, silent } from "./errors.ts";
+import { appendErrorOf, isNoRoom, silent } from "./errors.ts";
 import type { StreamMessage } from "./fold/assembly.ts";
 import { catchUp } from "./fold/catch-up.ts";
 import { Progress } from "./fold/progress.ts";
 import { StreamTail } from "./fold/tail.ts";
+import { FullWatch } from "./health/full-watch.ts";
 import { Health } from "./health/health.ts";
+import { FullGate } from "./publish/full-gate.ts";
 import { Publisher } from "./publish/publisher.ts";
 import { StreamTime } from "./publish/stream-time.ts";
 import { DirectGets } from "./read/direct-gets.ts";
@@ -47,6 +49,8 @@ export class JetStreamLog extends ReadableLog {
   readonly #publisher: Publisher;
   readonly #reader: Reader;
   readonly #health: Health;
+  readonly #gate: FullGate;
+  readonly #full: FullWatch;
   readonly #keeper: Keeper;
   readonly #maintenance: Maintenance;
   readonly #losses: Losses;
@@ -74,12 +78,16 @@ export class JetStreamLog extends ReadableLog {
       },
       assertUsable: () => this.assertUsable(),
       assertReachable: () => this.#health.assertWritable(),
-      acknowledged: (kind) => this.#health.acknowledged(kind),
+      assertRoom: () => this.#gate.assertOpen(),
+      acknowledged: (kind) => {
+        this.#health.acknowledged(kind);
+        if (kind === "events") this.#gate.acknowledged();
+      },
       refused: (error, kind, isProbe) => {
         if (!isNoRoom(error)) this.#health.refused(error, kind, isProbe);
         else {
           this.#health.noRoom(kind);
-          this.#maintenance.noRoom();
+          this.#noRoom(error);
         }
       },
       unanswered: (write, isOver) => this.#health.unanswered(write, isOver),
@@ -88,6 +96,18 @@ export class JetStreamLog extends ReadableLog {
       changed: (isAvailable) => this.#availabilityChanged(isAvailable),
       probe: (kind) => this.#publisher.probe(kind),
       hearAgain: () => this.#hearAgain(),
+    });
+    this.#full = new FullWatch(namespace, parts.report, systemClock);
+    this.#gate = new FullGate({
+      clock: systemClock,
+      isReserveInUse: () => parts.meta.isReserveInUse(),
+      probe: () => {
+        if (link.awaySinceMs === undefined) this.#publisher.probe("events");
+      },
+      changed: (error) => {
+        if (error !== undefined) this.#publisher.refuseEvents(error);
+        this.#full.changed(error !== undefined);
+      },
     });
     const source = { direct: new DirectGets(link, manager.direct), streams: manager.streams };
     this.#reader = new Reader(source, namespace, fold, () => this.#health.assertReadable());
@@ -105,6 +125,7 @@ export class JetStreamLog extends ReadableLog {
         this.#reported(messages === undefined ? this.#losses.reportAllWith([]) : this.#losses.report(messages)),
       answers: (isAnswer) => this.#health.stream(isAnswer),
       looked: (newest) => this.#health.looked(newest, Math.max(fold.last, fold.newest?.sequence ?? 0)),
+      noRoom: (error) => this.#noRoom(appendErrorOf(error, clock.now())),
       failed: (message, cause) => this.#giveUp(message, cause),
     });
   }
@@ -146,7 +167,7 @@ export class JetStreamLog extends ReadableLog {
   async abandon(): Promise<void> {
     this.markClosed();
     this.#keeper.stop();
-    this.#health.stop();
+    this.#stopHealth();
     await this.#tail?.close();
   }
 
@@ -195,6 +216,17 @@ export class JetStreamLog extends ReadableLog {
       await this.#reported(this.#losses.reportAllWith(error.sequences));
       return undefined;
     }
+  }
+
+  #noRoom(error: TailraceError): void {
+    this.#maintenance.noRoom();
+    this.#gate.refused(error);
+  }
+
+  #stopHealth(): void {
+    this.#health.stop();
+    this.#gate.stop();
+    this.#full.stop();
   }
 
   #hearAgain(): void {
@@ -256,7 +288,7 @@ export class JetStreamLog extends ReadableLog {
   #giveUp(message: string, cause: unknown): void {
     if (this.closed && this.#closing === undefined) return;
     this.#publisher.abort(this.fail(message, cause));
-    this.#health.stop();
+    this.#stopHealth();
     this.#keeper.stop();
     void this.#maintenance.stop(false).then(() => this.#keeper.leave(false));
   }
@@ -272,7 +304,7 @@ export class JetStreamLog extends ReadableLog {
     void this.#maintenance.stop(false);
     void this.#keeper.leave(false);
     this.#publisher.abort(this.unavailable("The log is closed."));
-    this.#health.stop();
+    this.#stopHealth();
     this.dropListeners();
     void this.#tail?.close().catch(() => undefined);
     await this.#parts.link.close();

@@ -55,7 +55,7 @@ export class Meta {
     const write = () =>
       revision === undefined ? this.#bucket.create(key, value) : this.#bucket.update(key, value, revision);
     try {
-      return await (urgent ? this.#write(write) : write());
+      return await (urgent ? this.#write(write, 0, 1) : write());
     } catch (error) {
       const code = apiCodeOf(error);
       if (code === JetStreamApiCodes.StreamWrongLastSequence) return undefined;
@@ -64,33 +64,46 @@ export class Meta {
     }
   }
 
-  /** Sets a value, with the reserve if there is no other room. */
+  /** Sets a value that may be large, with the reserve if there is no other room, but for what is kept for words. */
   async put(key: string, value: Uint8Array): Promise<void> {
-    await this.#write(() => this.#bucket.put(key, value));
+    await this.#write(() => this.#bucket.put(key, value), limits.natsReserveForWordsBytes / limits.natsMessageBytes);
   }
 
   /**
    * Keeps room for when none is left, which takes no write to let go: a full server refuses those, also what has to be
-   * written for anything to be removed. Nothing happens where there is not enough now.
+   * written for anything to be removed. Where there is not enough room now it stays as it is.
+   * @returns whether none of it is in use.
    */
-  async keepReserve(): Promise<void> {
-    const count = Math.ceil(limits.natsReserveBytes / limits.natsMessageBytes);
-    if ((await this.keysBelow(reserveKey)).length === count) return;
+  async keepReserve(): Promise<boolean> {
+    const kept = new Set(await this.keysBelow(reserveKey));
     try {
-      for (let i = 0; i < count; i++) {
+      for (let i = 0; i < reservePieces(); i++) {
+        if (kept.has(String(i))) continue;
         await this.#bucket.put(`${reserveKey}.${i}`, new Uint8Array(limits.natsMessageBytes));
       }
+      return true;
     } catch (error) {
-      await this.clear(reserveKey);
+      // None at all where all of it never fits: a part would say that it is in use.
+      if (kept.size === 0) await this.clear(reserveKey);
       if (!isNoRoom(error)) throw error;
+      return kept.size === 0;
     }
   }
 
-  /** Makes a little room with what is kept for that, of which appends may take the rest. Gives whether there was any left. */
-  async letGoOfReserve(): Promise<boolean> {
-    const [piece] = await this.keysBelow(reserveKey);
-    if (piece === undefined) return false;
-    await this.#manager.streams.purge(`KV_${this.#name}`, { filter: `$KV.${this.#name}.${reserveKey}.${piece}` });
+  /** Whether some of the reserve is let go of, and some is left. */
+  async isReserveInUse(): Promise<boolean> {
+    const { length } = await this.keysBelow(reserveKey);
+    return length > 0 && length < reservePieces();
+  }
+
+  /**
+   * Makes a little room with a piece of the reserve, of which others may take some. Gives whether there was one.
+   * @param kept pieces that stay.
+   */
+  async letGoOfReserve(kept = 0): Promise<boolean> {
+    const pieces = await this.keysBelow(reserveKey);
+    if (pieces.length <= kept) return false;
+    await this.#manager.streams.purge(`KV_${this.#name}`, { filter: `$KV.${this.#name}.${reserveKey}.${pieces[0]}` });
     return true;
   }
 
@@ -101,12 +114,12 @@ export class Meta {
     return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(prefix.length));
   }
 
-  async #write<T>(write: () => Promise<T>): Promise<T> {
-    for (;;) {
+  async #write<T>(write: () => Promise<T>, kept: number, piecesAtMost = reservePieces()): Promise<T> {
+    for (let pieces = 0; ; pieces++) {
       try {
         return await write();
       } catch (error) {
-        if (!isNoRoom(error) || !(await this.letGoOfReserve())) throw error;
+        if (!isNoRoom(error) || pieces === piecesAtMost || !(await this.letGoOfReserve(kept))) throw error;
       }
     }
   }
@@ -120,4 +133,8 @@ export class Meta {
   async clear(key: string): Promise<void> {
     await this.#manager.streams.purge(`KV_${this.#name}`, { filter: `$KV.${this.#name}.${key}.>` });
   }
+}
+
+function reservePieces(): number {
+  return Math.ceil(limits.natsReserveBytes / limits.natsMessageBytes);
 }

@@ -51,11 +51,17 @@ export class Snapshots {
     const id = randomUUID();
     let count = 0;
     let checksum = 0;
-    for (const piece of cut.pieces()) {
-      checksum = crc32(piece, checksum);
-      for (let at = 0; at < piece.length; at += limits.natsMessageBytes) {
-        await this.#meta.put(`${key}.${id}.${count++}`, piece.subarray(at, at + limits.natsMessageBytes));
+    try {
+      for (const piece of cut.pieces()) {
+        checksum = crc32(piece, checksum);
+        for (let at = 0; at < piece.length; at += limits.natsMessageBytes) {
+          await this.#meta.put(`${key}.${id}.${count++}`, piece.subarray(at, at + limits.natsMessageBytes));
+        }
       }
+    } catch (error) {
+      // What there was room for is of no use, and would keep the reserve from being made whole.
+      await this.#meta.clear(`${key}.${id}`).catch(() => undefined);
+      throw error;
     }
     // Before this one is noted: who is writing one of these was overtaken by then, so that none is noted without its pieces.
     const others = new Set((await this.#meta.keysBelow(key)).map((piece) => piece.split(".")[0] as string));

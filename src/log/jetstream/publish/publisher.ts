@@ -98,6 +98,8 @@ export class Publisher {
     return new Promise((resolve, reject) => {
       this.#log.assertUsable();
       this.#log.assertReachable();
+      // State alone is small, and may be what retention waits for.
+      if (batch.events.length > 0) this.#log.assertRoom();
       const bytes = this.#pending.admit(batch);
       const base = this.#log.folded();
       if (isUrgent(batch)) {
@@ -162,6 +164,12 @@ export class Publisher {
   abort(error: unknown): void {
     this.refuse(error);
     for (const group of this.#sent.groups()) this.#giveUp(group, error);
+  }
+
+  /** Rejects the events that were not sent yet. */
+  refuseEvents(error: unknown): void {
+    for (const group of this.#waiting.takeEvents()) this.#settle(group, error);
+    this.#pump();
   }
 
   /** Rejects what was not sent yet. */

@@ -23,6 +23,8 @@ export interface PublishingLog {
   assertUsable(): void;
   /** @throws TailraceError if nothing can be sent now. */
   assertReachable(): void;
+  /** @throws TailraceError if NATS has no room for events. */
+  assertRoom(): void;
   /** NATS has answered for a write. */
   acknowledged(kind: WriteKind): void;
   /** NATS has refused a write, or there is nobody who takes it. */

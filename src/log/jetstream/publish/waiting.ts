@@ -60,6 +60,15 @@ export class WaitingGroups {
     return this.#groups.shift();
   }
 
+  /** Takes what has events. */
+  takeEvents(): Group[] {
+    while (this.#appends.length > 0) this.#gather();
+    const hasEvents = ({ appends }: Group) => appends.some(({ batch }) => batch.events.length > 0);
+    const groups = this.#groups.splice(0);
+    this.#groups.push(...groups.filter((group) => !hasEvents(group)));
+    return groups.filter(hasEvents);
+  }
+
   /** Takes everything. */
   takeAll(): Group[] {
     while (this.#appends.length > 0) this.#gather();

@@ -39,7 +39,7 @@ export class Keeper {
   #said: number | undefined;
   /** Whom the stream named last. */
   #named = "";
-  #taking: Promise<void> | undefined;
+  #taking: Promise<unknown> | undefined;
   #stopAgeTimer: StopTimer | undefined;
   /** The stream's time when this server last had it, and what its own steady clock said then. */
   #time: { readonly streamMs: number; readonly ownMs: number } | undefined;
@@ -75,6 +75,15 @@ export class Keeper {
     if (this.#hold === undefined) this.#lease.hurry();
     this.#hold = sequence;
     this.#sayHold();
+  }
+
+  /** Says at once what may make room: what time it is, or that this server takes over. Gives whether that was said. */
+  async sayWhatRemoves(): Promise<boolean> {
+    if (this.#stopped || !this.mayBe) return false;
+    if (this.isIt) return this.#say("keeps", {});
+    this.#takeOver();
+    await this.#taking;
+    return this.isIt;
   }
 
   /** Something was folded. */
@@ -130,7 +139,8 @@ export class Keeper {
     void this.#say("keeps", { hold });
   }
 
-  async #say(role: KeeperRole, control: Control): Promise<void> {
+  /** Gives whether it was said. */
+  async #say(role: KeeperRole, control: Control): Promise<boolean> {
     const { publisher, fold, clock, withReserve } = this.#parts;
     let ownMs = 0;
     const say = () => {
@@ -145,9 +155,11 @@ export class Keeper {
         return withReserve(say);
       });
       this.#time = { streamMs: fold.index.timeMs, ownMs };
+      return true;
     } catch {
       // Said when the lease is renewed, or by whoever takes over.
       this.#said = Number.NaN;
+      return false;
     }
   }
 

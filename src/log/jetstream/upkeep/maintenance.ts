@@ -47,6 +47,8 @@ export interface MaintenanceActions {
   answers(isAnswer: boolean): void;
   /** The stream was looked at, and this is the sequence of its newest message. */
   looked(newest: number): void;
+  /** Something was not written because NATS has no room. */
+  noRoom(error: unknown): void;
   /** The log can't go on. */
   failed(message: string, cause: unknown): void;
 }
@@ -83,7 +85,12 @@ export class Maintenance {
     this.#settings = new SettingsWatch(parts.stream, parts.report);
     this.#history = new HistoryCheck(parts);
     this.#mark = new Mark({ ...parts, bucket: this.#bucket, failed: actions.failed });
-    this.#space = new Space({ ...parts, removals: this.#removals, mayKeep: () => keeper.mayBe });
+    this.#space = new Space({
+      ...parts,
+      removals: this.#removals,
+      mayKeep: () => keeper.mayBe,
+      sayWhatRemoves: () => keeper.sayWhatRemoves(),
+    });
   }
 
   start(): void {
@@ -181,9 +188,12 @@ export class Maintenance {
     if (isLost) this.#space.hurrySnapshot();
   }
 
-  /** Something failed that is tried again. That NATS is away, or silent, is said elsewhere. */
+  /** Something failed that is tried again. That NATS is away, silent or full is said elsewhere. */
   #missed(error: unknown): void {
-    if (isNoRoom(error)) this.#space.full();
+    if (isNoRoom(error)) {
+      this.#actions.noRoom(error);
+      return;
+    }
     const { link, report } = this.#parts;
     if (this.#stopped || link.awaySinceMs !== undefined || isNoAnswer(error)) return;
     // What the log refuses by itself, it says is missing.

@@ -11,6 +11,9 @@ import { Sweep } from "./sweep.ts";
 /** A snapshot takes its time; at least so many times as long passes until the next one. */
 const restFactor = 20;
 
+/** Messages since the newest snapshot for which there is another one where room is short, if nothing was removed. */
+const minBehind = 64;
+
 /** Of an account's storage. Beyond it dead messages wait for nobody. */
 const tightShare = 0.9;
 
@@ -24,6 +27,8 @@ export interface SpaceParts {
   readonly removals: Removals;
   /** Whether this server may look after the stream now. */
   mayKeep(): boolean;
+  /** As that of the keeper. */
+  sayWhatRemoves(): Promise<boolean>;
 }
 
 /** The room that a log takes in NATS: keeps snapshots, and then removes what nobody needs. */
@@ -31,6 +36,8 @@ export class Space {
   readonly #parts: SpaceParts;
   readonly #sweep: Sweep;
   #keptThrough: number;
+  /** The floor of the log when this server kept its newest snapshot; undefined: it kept none. */
+  #keptFloor: number | undefined;
   #nextSnapshotMs = performance.now() + limits.natsSnapshotMs;
   /** Whether something was refused for want of room since room was made last. */
   #isFull = false;
@@ -58,14 +65,24 @@ export class Space {
     this.#nextSnapshotMs = 0;
   }
 
-  /** Makes room. Without the lease only what takes none: what is dead goes as far as a snapshot is kept already. */
+  /**
+   * Makes room. Without the lease only what takes none: what is dead goes as far as a snapshot is kept already. With it what needs
+   * least comes first, since it makes room for the rest, and the reserve is made whole before events come again.
+   */
   async relieve(): Promise<void> {
+    const { meta, snapshots, mayKeep, sayWhatRemoves } = this.#parts;
     const startedAtMs = performance.now();
     this.#isFull = false;
     this.#nextReserveMs = startedAtMs + limits.natsSnapshotMs;
     try {
-      await this.#purge(await this.#parts.snapshots.through(), true);
-      if (this.#parts.mayKeep()) await this.#purge(await this.snapshot(), true);
+      await this.#purge(await snapshots.through(), true);
+      if (!mayKeep()) return;
+      // Without that a snapshot would take what is left for nothing.
+      if (await sayWhatRemoves()) {
+        await this.#purge(await snapshots.through(), true);
+        if (this.#isSnapshotOfUse) await this.#purge(await this.snapshot(), true);
+      }
+      if (!(await meta.keepReserve())) this.#isFull = true;
     } catch (error) {
       this.#isFull = true;
       throw error;
@@ -82,7 +99,7 @@ export class Space {
     const now = performance.now();
     if (now >= this.#nextReserveMs) {
       this.#nextReserveMs = now + limits.natsSnapshotMs;
-      await this.#parts.meta.keepReserve();
+      if (!(await this.#parts.meta.keepReserve())) this.full();
     }
     if (now < this.#nextSnapshotMs) return;
     try {
@@ -101,8 +118,18 @@ export class Space {
   /** Keeps a snapshot, unless nothing was folded since the last one. Gives the sequence in the stream that the newest holds. */
   async snapshot(): Promise<number> {
     const { fold, snapshots } = this.#parts;
-    if (fold.last !== this.#keptThrough) this.#keptThrough = await snapshots.write(new SnapshotCut(fold));
+    if (fold.last !== this.#keptThrough) {
+      const { sequence } = fold.index.removal.floor;
+      this.#keptThrough = await snapshots.write(new SnapshotCut(fold));
+      this.#keptFloor = sequence;
+    }
     return this.#keptThrough;
+  }
+
+  /** Whether it lets something be removed. What looking after the log says itself is not worth one. */
+  get #isSnapshotOfUse(): boolean {
+    const { fold } = this.#parts;
+    return fold.index.removal.floor.sequence !== this.#keptFloor || fold.last - this.#keptThrough >= minBehind;
   }
 
   async #purge(through: number, thorough: boolean): Promise<void> {

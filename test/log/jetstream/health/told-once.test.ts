@@ -1,8 +1,10 @@
 import type { StreamConfig } from "@nats-io/jetstream";
 import { errors } from "@nats-io/transport-node";
 import { expect, onTestFinished, test, vi } from "vitest";
+import { ManualClock } from "../../../../src/base/clock.ts";
 import { limits } from "../../../../src/base/limits.ts";
 import { BucketWatch } from "../../../../src/log/jetstream/health/bucket-watch.ts";
+import { FullWatch } from "../../../../src/log/jetstream/health/full-watch.ts";
 import { SettingsWatch } from "../../../../src/log/jetstream/health/settings-watch.ts";
 import { logSettings } from "../../../../src/log/jetstream/stream/settings.ts";
 import { setLimit } from "../../../conformance/set-limit.ts";
@@ -69,4 +71,26 @@ test("a bucket is silent since the first question that nobody answered while the
   vi.advanceTimersByTime(1);
   await asked();
   expect(told()).toHaveLength(1);
+});
+
+test("that NATS has no room is told once if none is made soon, then that it has, and not with each time that it is full", () => {
+  const { report, told } = operator();
+  const clock = new ManualClock();
+  const watch = new FullWatch("n", report, clock);
+  watch.changed(true);
+  clock.advance(limits.natsSilentMs - 1);
+  watch.changed(false);
+  clock.advance(limits.natsTroubleMs);
+  expect(told()).toEqual([]);
+  watch.changed(true);
+  clock.advance(limits.natsSilentMs);
+  expect(told()).toEqual([expect.stringContaining("give NATS more storage")]);
+  watch.changed(false);
+  expect(told()).toEqual([expect.stringContaining("has room for TAILRACE_n again")]);
+  watch.changed(true);
+  clock.advance(limits.natsTroubleMs - 1);
+  expect(told()).toEqual([]);
+  clock.advance(1);
+  expect(told()).toEqual([expect.stringContaining("shorter retention")]);
+  watch.stop();
 });
