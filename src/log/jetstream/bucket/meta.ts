@@ -124,9 +124,12 @@ export class Meta {
     }
   }
 
-  /** Removes a value, if it is still that of `revision`. That it was there is kept, for whoever compares. */
+  /**
+   * Removes a value, if it is still that of `revision`, with the reserve if there is no other room: that it was there is kept,
+   * for whoever compares.
+   */
   async remove(key: string, revision: number): Promise<void> {
-    await this.#bucket.purge(key, { previousSeq: revision });
+    await this.#write(() => this.#bucket.purge(key, { previousSeq: revision }), 0, 1);
   }
 
   /** Removes everything below a key without a trace. */
