@@ -48,6 +48,8 @@ export async function openTcpProxy(targetPort: number): Promise<TcpProxy> {
   let accepted = 0;
   let bytesToClient = 0;
   let cutAt = Number.POSITIVE_INFINITY;
+  /** The last bytes before a cut are on their way. What comes after them must not arrive, or there would be a hole in a stream. */
+  let isCutting = false;
 
   const reset = (pair: Pair) => {
     pairs.delete(pair);
@@ -68,13 +70,20 @@ export async function openTcpProxy(targetPort: number): Promise<TcpProxy> {
     pairs.add(pair);
     const pass = (from: Socket, to: Socket, direction: Direction, count: (length: number) => number) => {
       from.on("data", (chunk: Buffer) => {
+        if (isCutting) return;
         if (mode === "blackhole" && (swallowed === "both" || swallowed === direction)) return;
         const allowed = count(chunk.length);
         if (!to.write(chunk.subarray(0, allowed))) from.pause();
         if (allowed < chunk.length) {
           cutAt = Number.POSITIVE_INFINITY;
           // The part before the cut must arrive, or this would be an ordinary reset.
-          setImmediate(() => setImmediate(resetAll));
+          isCutting = true;
+          setImmediate(() =>
+            setImmediate(() => {
+              isCutting = false;
+              resetAll();
+            }),
+          );
         }
       });
       to.on("drain", () => {
