@@ -21,7 +21,6 @@ const apiCodes = {
   memoryExceeded: 10028,
   notEnabledForAccount: 10039,
   storageExceeded: 10047,
-  nameInUse: 10058,
   subjectsOverlap: 10065,
   replicasWithoutCluster: 10074,
   notEnabled: 10076,
@@ -170,13 +169,6 @@ export function openErrorOf(servers: string, error: unknown, replicas = 1): Tail
     return openFailed(
       "denied",
       `The account of NATS at ${servers} does not allow the log's stream (${(error as Error).message}). Change the limits of the account.`,
-      error,
-    );
-  }
-  if (code === apiCodes.nameInUse) {
-    return openFailed(
-      "other_configuration",
-      `The log's stream exists at ${servers} with another configuration. Choose another namespace.`,
       error,
     );
   }

@@ -3,7 +3,8 @@ import { apiCodeOf, isNoAnswer, type OtherStream, otherConfiguration, silent, st
 import { bucketSettings, differencesOf, logSettings, type Settings, type StreamOptions } from "./settings.ts";
 import { bucketStreamOf, streamOf } from "./subjects.ts";
 
-/** Error code of JetStream for a stream that does not exist. */
+/** Error codes of JetStream for a stream that exists with another configuration, and for one that does not exist. */
+const nameInUse = 10058;
 const streamNotFound = 10059;
 
 /**
@@ -63,9 +64,16 @@ export function isNoStream(error: unknown): boolean {
   return apiCodeOf(error) === streamNotFound;
 }
 
-/** Whoever makes it at the same time makes the same. */
-function make(manager: JetStreamManager, { stream, made }: Settings): Promise<StreamInfo> {
-  return manager.streams.add({ name: stream, ...(made as Partial<StreamConfig>) });
+async function make(manager: JetStreamManager, { stream, made }: Settings): Promise<StreamInfo> {
+  try {
+    return await manager.streams.add({ name: stream, ...(made as Partial<StreamConfig>) });
+  } catch (error) {
+    if (apiCodeOf(error) !== nameInUse) throw error;
+    // Whoever made it in this moment may have noted there already what log is in it.
+    const other = await findStream(manager, stream);
+    if (other === undefined) throw error;
+    return other;
+  }
 }
 
 function assertSuitable(all: readonly (readonly [Settings, StreamInfo | undefined])[]): void {

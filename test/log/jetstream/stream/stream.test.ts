@@ -3,6 +3,7 @@ import { Kvm, type KvOptions } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-node";
 import { expect, onTestFinished, test } from "vitest";
 import { openJetStreamLog } from "../../../../src/log/jetstream/index.ts";
+import { ensureStreams } from "../../../../src/log/jetstream/stream/stream.ts";
 import { bucketOf, bucketStreamOf, streamOf, subjectsOf } from "../../../../src/log/jetstream/stream/subjects.ts";
 import { setLimit } from "../../../conformance/set-limit.ts";
 import { natsForFile, startNatsCluster } from "../../../support/nats.ts";
@@ -116,6 +117,20 @@ test("what is wrong of the stream and of the bucket is said at once, and nothing
       `The stream ${stream} exists with another configuration: max_msgs is 50 instead of -1. The stream ${bucket} exists with another configuration: max_age is 5000000000 instead of 0. Change them to that (nats stream edit ${stream}; nats stream edit ${bucket}), or choose another namespace.`,
     ),
   );
+});
+
+test("a stream that another server makes in the same moment is taken, with what it noted there", async () => {
+  const namespace = freshNamespace();
+  const options = { namespace, replicas: 1, maxBytes: undefined };
+  await asOperator(nats().url, async (manager) => {
+    const { streams } = manager;
+    const add = streams.add.bind(streams);
+    streams.add = async (config) => {
+      await open(namespace);
+      return add(config);
+    };
+    await ensureStreams(manager, options);
+  });
 });
 
 test("settings that are changed while a log runs are told the operator once, and that they fit again", async () => {
