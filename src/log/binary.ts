@@ -16,6 +16,11 @@ export class BinaryWriter {
     return this.#length;
   }
 
+  /** Bytes of the memory that it holds. */
+  get capacity(): number {
+    return this.#bytes.length;
+  }
+
   /** What was written. Valid until more is. */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
@@ -37,6 +42,12 @@ export class BinaryWriter {
     if (this.#bytes.length <= maxKeptBytes) return;
     this.#bytes = new Uint8Array(256);
     this.#view = new DataView(this.#bytes.buffer);
+  }
+
+  /** Makes room for so many bytes more, so that writing them does not take memory again and again. */
+  reserve(count: number): void {
+    const length = this.#length + count;
+    if (length > this.#bytes.length) this.#move(new Uint8Array(length));
   }
 
   u8(value: number): void {
@@ -102,13 +113,14 @@ export class BinaryWriter {
   #advance(count: number): number {
     const at = this.#length;
     this.#length += count;
-    if (this.#length > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(this.#length, this.#bytes.length * 2));
-      larger.set(this.#bytes);
-      this.#bytes = larger;
-      this.#view = new DataView(larger.buffer);
-    }
+    if (this.#length > this.#bytes.length) this.#move(new Uint8Array(Math.max(this.#length, this.#bytes.length * 2)));
     return at;
+  }
+
+  #move(larger: Uint8Array<ArrayBuffer>): void {
+    larger.set(this.#bytes);
+    this.#bytes = larger;
+    this.#view = new DataView(larger.buffer);
   }
 }
 

@@ -7,9 +7,13 @@ import { BinaryWriter } from "../../binary.ts";
  */
 export class MessageMemory {
   readonly #spare: BinaryWriter[] = [];
+  #spareBytes = 0;
 
   take(): BinaryWriter {
-    return this.#spare.pop() ?? new BinaryWriter();
+    const memory = this.#spare.pop();
+    if (memory === undefined) return new BinaryWriter();
+    this.#spareBytes -= memory.capacity;
+    return memory;
   }
 
   /**
@@ -17,6 +21,8 @@ export class MessageMemory {
    * the client may still send it over its next connection.
    */
   giveBack(memory: BinaryWriter): void {
-    if (this.#spare.length < limits.natsSpareMessages) this.#spare.push(memory);
+    if (this.#spareBytes + memory.capacity > limits.natsSpareMessageBytes) return;
+    this.#spare.push(memory);
+    this.#spareBytes += memory.capacity;
   }
 }

@@ -86,7 +86,7 @@ export function messagesOf(
   let bytes = encoded.length;
   for (const event of events) bytes += sizeOf(event);
   if (bytes <= limits.natsMessageBytes) {
-    const payload = encodeMessage({ index: 1, of: 1, head: encoded, events }, memory);
+    const payload = encodeMessage({ index: 1, of: 1, head: encoded, events }, memory, bytes);
     return [{ subject: subjectOf(namespace, events), payload }];
   }
   const pieces: { head: Uint8Array; events: PendingEvent[]; bytes: number }[] = [];
@@ -107,7 +107,11 @@ export function messagesOf(
   }
   return pieces.map((piece, i) => ({
     subject: subjectOf(namespace, piece.events),
-    payload: encodeMessage({ index: i + 1, of: pieces.length, head: piece.head, events: piece.events }),
+    payload: encodeMessage(
+      { index: i + 1, of: pieces.length, head: piece.head, events: piece.events },
+      undefined,
+      piece.bytes,
+    ),
   }));
 }
 

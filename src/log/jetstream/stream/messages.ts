@@ -24,10 +24,14 @@ export interface GroupMessage {
   readonly events: readonly PendingEvent[];
 }
 
-/** Writes a message. What is returned lies in the memory of `writer`, which nobody may write to as long as that is needed. */
-export function encodeMessage(message: GroupMessage, writer = new BinaryWriter()): Uint8Array {
+/**
+ * Writes a message. What is returned lies in the memory of `writer`, which nobody may write to as long as that is needed.
+ * `bytes`: how many it will have, about.
+ */
+export function encodeMessage(message: GroupMessage, writer = new BinaryWriter(), bytes = 0): Uint8Array {
   const { events } = message;
   writer.clear();
+  writer.reserve(bytes);
   for (const byte of magic) writer.u8(byte);
   writer.u8(formatVersion);
   writer.u32(message.index);
