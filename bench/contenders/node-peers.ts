@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { nodeArguments } from "../harness/node.ts";
 import { ServerProcess, serverCore } from "../harness/server-process.ts";
 import type { Contender, RunningServer, ScenarioName, StartRequest, Watching } from "./contract.ts";
 
@@ -14,6 +15,7 @@ export async function startNodeServer(
   const commands = new ServerProcess(
     process.execPath,
     [
+      ...nodeArguments,
       "--expose-gc",
       join(import.meta.dirname, "../servers", file),
       "--progress",

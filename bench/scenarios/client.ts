@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { BenchError } from "../harness/bench-error.ts";
+import { nodeArguments } from "../harness/node.ts";
 import { loadCore } from "../harness/server-process.ts";
 import type { Cell } from "./cell.ts";
 import { withServer } from "./cell.ts";
@@ -26,7 +27,7 @@ function client(by: "event" | "batch"): Cell {
           "taskset",
           [
             ...["-c", String(loadCore)],
-            ...[process.execPath, program, "--url", `http://127.0.0.1:${session.server.port}`],
+            ...[process.execPath, ...nodeArguments, program, "--url", `http://127.0.0.1:${session.server.port}`],
             ...["--events", String(events), "--by", by],
           ],
           { encoding: "utf8", timeout: 60_000 },

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Contender } from "../contenders/contract.ts";
 import { BenchError } from "../harness/bench-error.ts";
+import { nodeArguments } from "../harness/node.ts";
 import { cpuSeconds } from "../harness/process-cpu.ts";
 import { loadCore } from "../harness/server-process.ts";
 import type { Cell, Figures, Session } from "./cell.ts";
@@ -54,7 +55,8 @@ async function readInNode(session: Session, contender: Contender): Promise<Figur
   const child = spawnSync(
     "taskset",
     [
-      ...["-c", String(loadCore), process.execPath, join(import.meta.dirname, "../clients", file)],
+      ...["-c", String(loadCore), process.execPath, ...nodeArguments],
+      join(import.meta.dirname, "../clients", file),
       ...[...options, "--events", String(events)],
     ],
     { encoding: "utf8", timeout: 60_000 },
