@@ -2,9 +2,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { deleteStream } from "../log/jetstream/support.ts";
-import { freePort } from "../support/free-port.ts";
 import { startNats } from "../support/nats.ts";
 import { scratchDirectory } from "../support/scratch.ts";
+import { stablePort } from "../support/stable-port.ts";
 import { eventually } from "../support/until.ts";
 import { startServe, tailrace } from "./support.ts";
 
@@ -67,7 +67,7 @@ test("a server whose log has ended ends too, so that a supervisor starts it agai
 });
 
 test("what is wrong with a log in NATS is said in one line, without secrets", async () => {
-  const port = await freePort();
+  const port = await stablePort();
   const nats = await startNats({ config: [`authorization { token: ${secret} }`] });
   const log = ["--log", nats.url, "--namespace", "n"];
   const cases: [args: readonly string[], code: number, says: RegExp, env?: Record<string, string>][] = [

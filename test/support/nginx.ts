@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { freePort } from "./free-port.ts";
 import { scratchDirectory } from "./scratch.ts";
+import { stablePort } from "./stable-port.ts";
 
 export interface Nginx {
   readonly url: string;
@@ -27,7 +27,7 @@ export async function startNginx(upstream: string, lines: readonly string[] = []
 async function tryToStart(upstream: string, lines: readonly string[]): Promise<Nginx | string> {
   const directory = scratchDirectory();
   mkdirSync(join(directory, "tmp"));
-  const port = await freePort();
+  const port = await stablePort();
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((name) => `${name}_temp_path ${join(directory, "tmp", name)};`)
     .join("\n  ");

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { freePort } from "../../support/free-port.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
+import { stablePort } from "../../support/stable-port.ts";
 import { startServe, tailrace } from "../support.ts";
 import { bash, serveOperations } from "./support.ts";
 
@@ -108,7 +108,7 @@ test("outside of a job it speaks for a worker; without a server it fails at once
   const shown = tailrace(["workers", "--server", url, "--format", "json"]);
   expect(await shown.ended).toBe(0);
   expect(JSON.parse(shown.stdout.toString())).toMatchObject({ workerId: "deploy" });
-  const alone = tailrace(["narrate", "--server", `http://127.0.0.1:${await freePort()}`, "--worker", "w", "x"]);
+  const alone = tailrace(["narrate", "--server", `http://127.0.0.1:${await stablePort()}`, "--worker", "w", "x"]);
   expect(await alone.ended).toBe(4);
   const forged = tailrace(["narrate", "--server", url, "--worker", "w", "--job", "none", "x"]);
   expect(await forged.ended).toBe(1);

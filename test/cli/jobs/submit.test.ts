@@ -4,9 +4,9 @@ import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { freePort } from "../../support/free-port.ts";
 import { groupIsGone } from "../../support/processes.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
+import { stablePort } from "../../support/stable-port.ts";
 import { type Started, tailrace } from "../support.ts";
 import { bash, groupOf, idOf, jobOf, processesThatName, serveOperations, stubborn, submit } from "./support.ts";
 
@@ -104,7 +104,7 @@ describe("the exit code is what became of the job", () => {
 
   test("4: no server answers", async () => {
     for (const args of [[], ["--detach"]]) {
-      const job = submit(`http://127.0.0.1:${await freePort()}`, "x", ...args);
+      const job = submit(`http://127.0.0.1:${await stablePort()}`, "x", ...args);
       expect(await job.ended).toBe(4);
       expect(job.stderr).toMatch(/^tailrace: The server can't be reached[^\n]*\n$/);
     }

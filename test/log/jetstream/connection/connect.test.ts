@@ -10,10 +10,10 @@ import { type ProblemDetails, TailraceError } from "../../../../src/base/errors.
 import { parseNatsServer } from "../../../../src/log/jetstream/connection/address.ts";
 import { type NatsLink, openLink } from "../../../../src/log/jetstream/connection/connect.ts";
 import type { NatsConnectOptions } from "../../../../src/log/jetstream/connection/connect-options.ts";
-import { freePort } from "../../../support/free-port.ts";
 import { startNats, startNatsCluster } from "../../../support/nats.ts";
 import { scratchDirectory } from "../../../support/scratch.ts";
 import { selfSigned } from "../../../support/self-signed.ts";
+import { stablePort } from "../../../support/stable-port.ts";
 import { until } from "../../../support/until.ts";
 import { operatorMode } from "./operator-mode.ts";
 
@@ -85,7 +85,7 @@ test("a server that stops answering is left for another", async () => {
 });
 
 test("nobody at the address", async () => {
-  const ports = [await freePort(), await freePort()];
+  const ports = [await stablePort(), await stablePort()];
   const servers = ports.map((port) => `nats://u:${secret}@127.0.0.1:${port}`);
   const message = await refusal({ servers }, "unreachable");
   expect(message).toBe(
