@@ -20,7 +20,7 @@ interface LiveMessages {
  * those of workers and jobs that gave more than they keep, and then one by one.
  *
  * @param sweep of this stream.
- * @param through sequence in the stream up to which a snapshot holds everything: what comes later is needed by whoever
+ * @param kept sequence in the stream up to which a snapshot, whoever's, holds everything: what comes later is needed by whoever
  *   opens the log next.
  * @param thorough also what is not much beside what is alive.
  * @returns how many it removed, or fewer.
@@ -30,10 +30,12 @@ export async function purge(
   namespace: string,
   fold: Fold,
   sweep: Sweep,
-  through: number,
+  kept: number,
   thorough = false,
 ): Promise<number> {
   const stream = streamOf(namespace);
+  // Of what this server has not folded yet it does not know whether something is retained in it.
+  const through = Math.min(kept, fold.last);
   const live = await liveMessages(namespace, fold);
   let first = through + 1;
   for (const messages of live.values()) first = Math.min(first, messages.first);
