@@ -1,6 +1,6 @@
 import { EventSource as NpmEventSource } from "eventsource";
 import { EventSource as UndiciEventSource } from "undici";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, type TestContext } from "vitest";
 import { MemoryLog } from "../../src/log/memory/index.ts";
 import { serve } from "../support/serving.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
@@ -28,7 +28,7 @@ interface EventSourceClass {
 }
 
 /** An EventSource as a page would use it: it knows nothing of cursors. */
-function follow(Source: EventSourceClass, url: string): Client {
+function follow(Source: EventSourceClass, url: string, { onTestFinished }: TestContext): Client {
   const seen: string[] = [];
   const ends: string[] = [];
   let opens = 0;
@@ -55,16 +55,16 @@ const clients: readonly (readonly [string, EventSourceClass])[] = [
   ["undici", UndiciEventSource as unknown as EventSourceClass],
 ];
 
-// Both wait 3 s before they come back.
-describe.each(clients)("the EventSource of %s", (_name, Source) => {
-  it("comes back over a restart to what was published while it was away", async () => {
+// Both wait 3 s before they come back, so they wait together.
+describe.concurrent.each(clients)("the EventSource of %s", (_name, Source) => {
+  it("comes back over a restart to what was published while it was away", async (context) => {
     const log = new MemoryLog();
-    const first = await serve({ log });
+    const first = await serve({ log }, context.onTestFinished);
     // Keeps the address while there is no server.
-    const proxy = await startTcpProxy(first.server.address.port);
+    const proxy = await startTcpProxy(first.server.address.port, context.onTestFinished);
     await first.runtime.worker("w").stdout("0");
     // The start in the URL is sent again with every reconnection, and must not count then.
-    const client = follow(Source, `${proxy.url}/v1/workers/w/events?kinds=output&last=1`);
+    const client = follow(Source, `${proxy.url}/v1/workers/w/events?kinds=output&last=1`, context);
     await until(() => client.seen.length === 1, "the first event");
     await first.runtime.worker("w").stdout("1");
     await until(() => client.seen.length === 2, "the second event");
@@ -72,7 +72,7 @@ describe.each(clients)("the EventSource of %s", (_name, Source) => {
     await until(() => client.ends.length === 1, "the end");
 
     // The log outlives the runtime that the server was of.
-    const second = await serve({ log });
+    const second = await serve({ log }, context.onTestFinished);
     proxy.target(second.server.address.port);
     for (const text of ["2", "3", "4"]) await second.runtime.worker("w").stdout(text);
     await until(() => client.seen.length === 5, "what was missed");
@@ -83,17 +83,17 @@ describe.each(clients)("the EventSource of %s", (_name, Source) => {
     expect(client.opens()).toBe(2);
   });
 
-  it("is told what it lost, and stops", async () => {
+  it("is told what it lost, and stops", async (context) => {
     const log = new MemoryLog({ retention: { workerEvents: 5 } });
-    const first = await serve({ log });
+    const first = await serve({ log }, context.onTestFinished);
     // Keeps the address while there is no server.
-    const proxy = await startTcpProxy(first.server.address.port);
+    const proxy = await startTcpProxy(first.server.address.port, context.onTestFinished);
     await first.runtime.worker("w").stdout("0");
-    const client = follow(Source, `${proxy.url}/v1/workers/w/events?kinds=output`);
+    const client = follow(Source, `${proxy.url}/v1/workers/w/events?kinds=output`, context);
     await until(() => client.seen.length === 1, "the first event");
     await first.server.close();
     await until(() => client.ends.length === 1, "the end");
-    const second = await serve({ log });
+    const second = await serve({ log }, context.onTestFinished);
     proxy.target(second.server.address.port);
     for (let i = 0; i < 20; i++) await second.runtime.worker("w").stdout(`${i}`);
     await until(() => client.ends.length === 2, "the diagnostic");
@@ -103,11 +103,11 @@ describe.each(clients)("the EventSource of %s", (_name, Source) => {
     expect(client.seen).toEqual(["0"]);
   });
 
-  it("stops at the end of a worker", async () => {
-    const { server, runtime } = await serve();
+  it("stops at the end of a worker", async (context) => {
+    const { server, runtime } = await serve({}, context.onTestFinished);
     await runtime.worker("w").stdout("only");
     await runtime.worker("w").end({});
-    const client = follow(Source, `${server.url}/v1/workers/w/events?kinds=output`);
+    const client = follow(Source, `${server.url}/v1/workers/w/events?kinds=output`, context);
     await until(() => client.isClosed(), "the client to stop");
     expect([client.seen, client.ends]).toEqual([["only"], ["streamEnded"]]);
   });

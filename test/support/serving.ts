@@ -24,8 +24,11 @@ export interface ServingOptions extends Partial<Omit<ServerOptions, "runtime">> 
   readonly runtimeClock?: Clock;
 }
 
-/** A runtime with a log in memory, served on a port of its own until the test ends. */
-export async function serve(options: ServingOptions = {}): Promise<Serving> {
+/**
+ * A runtime with a log in memory, served on a port of its own until the test ends.
+ * @param atEnd that of the test's context, where tests run at the same time.
+ */
+export async function serve(options: ServingOptions = {}, atEnd = onTestFinished): Promise<Serving> {
   const { log: given, runtime: shared, retention, expectFaults = false, runtimeClock, ...serverOptions } = options;
   const clock = runtimeClock === undefined ? {} : { clock: runtimeClock };
   const log =
@@ -38,7 +41,7 @@ export async function serve(options: ServingOptions = {}): Promise<Serving> {
   };
   const runtime = shared ?? new Runtime({ log, onError: report, ...clock });
   const server = await createServer({ listen: "127.0.0.1:0", onError: report, ...serverOptions, runtime });
-  onTestFinished(async () => {
+  atEnd(async () => {
     await server.close({ graceMs: 100 });
     // A log that was given may serve several runtimes, one after the other: it is closed once.
     if (given === undefined && shared === undefined) await runtime.close();
