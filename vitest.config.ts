@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -5,6 +6,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // Processes, not threads: tests send signals, change the environment and open logs that lock.
     pool: "forks",
+    // By default one core is left free, which of two is half; the files wait about as long as they work.
+    maxWorkers: availableParallelism(),
     globalSetup: ["./test/support/pinned-node.ts"],
     // Only what hangs runs into these: a loaded machine takes many times as long as an idle one.
     testTimeout: 300_000,
