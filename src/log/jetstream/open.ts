@@ -28,7 +28,7 @@ import { JetStreamLog } from "./jetstream-log.ts";
 import { NewerFormat } from "./stream/messages.ts";
 import { maxReplicas } from "./stream/replicas.ts";
 import type { StreamOptions } from "./stream/settings.ts";
-import { ensureStream, ensureStreams, findStream, silentPart } from "./stream/stream.ts";
+import { ensureStream, ensureStreams, findStream, isNoStream, silentPart } from "./stream/stream.ts";
 import { isNamespace, streamOf, subjectsOf } from "./stream/subjects.ts";
 
 export interface JetStreamLogOptions extends NatsConnectOptions {
@@ -91,8 +91,10 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Ev
         if (log !== undefined) return log;
         left--;
       } catch (error) {
+        // Who deletes a log has two streams to delete, and its servers are started again meanwhile.
+        if (isNoStream(error)) left--;
         // Servers of a cluster that has just begun may not know each other yet.
-        if (isShortOfServers(error)) {
+        else if (isShortOfServers(error)) {
           if (performance.now() > metBy) throw error;
         } else if (!isNoAnswer(error)) throw error;
         // A cluster that lost a server a moment ago has streams without a leader.
@@ -174,6 +176,8 @@ async function tryToOpen(opening: Opening): Promise<JetStreamLog | undefined> {
     return log;
   } catch (error) {
     await log.abandon();
+    // What was waited for went with the stream that it was in.
+    if ((await findStream(manager, streamOf(namespace)))?.created !== found.created) return undefined;
     if (!(error instanceof StreamGap)) throw error;
     // Another server may have kept a newer one, and removed what that makes needless.
     const newest = await snapshots.read();

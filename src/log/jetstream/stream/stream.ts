@@ -69,10 +69,8 @@ async function make(manager: JetStreamManager, { stream, made }: Settings): Prom
     return await manager.streams.add({ name: stream, ...(made as Partial<StreamConfig>) });
   } catch (error) {
     if (apiCodeOf(error) !== nameInUse) throw error;
-    // Whoever made it in this moment may have noted there already what log is in it.
-    const other = await findStream(manager, stream);
-    if (other === undefined) throw error;
-    return other;
+    // Whoever made it in this moment may have noted there already what log is in it. It may be gone again, or not there yet.
+    return await manager.streams.info(stream);
   }
 }
 

@@ -3,7 +3,7 @@ import { Kvm, type KvOptions } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-node";
 import { expect, onTestFinished, test } from "vitest";
 import { openJetStreamLog } from "../../../../src/log/jetstream/index.ts";
-import { ensureStreams } from "../../../../src/log/jetstream/stream/stream.ts";
+import { ensureStreams, isNoStream } from "../../../../src/log/jetstream/stream/stream.ts";
 import { bucketOf, bucketStreamOf, streamOf, subjectsOf } from "../../../../src/log/jetstream/stream/subjects.ts";
 import { setLimit } from "../../../conformance/set-limit.ts";
 import { natsForFile, startNatsCluster } from "../../../support/nats.ts";
@@ -130,6 +130,26 @@ test("a stream that another server makes in the same moment is taken, with what 
       return add(config);
     };
     await ensureStreams(manager, options);
+  });
+});
+
+test("a stream that is not made for another one that is gone by then counts as not there", async () => {
+  const namespace = freshNamespace();
+  await asOperator(nats().url, async (manager) => {
+    const { streams } = manager;
+    const add = streams.add.bind(streams);
+    streams.add = async (config) => {
+      await add({ ...config, max_bytes: 500_000 });
+      try {
+        return await add(config);
+      } finally {
+        await streams.delete(config.name);
+      }
+    };
+    const error = await ensureStreams(manager, { namespace, replicas: 1, maxBytes: undefined }).catch(
+      (thrown) => thrown,
+    );
+    expect(isNoStream(error)).toBe(true);
   });
 });
 
