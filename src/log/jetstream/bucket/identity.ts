@@ -88,7 +88,7 @@ export function bornNow(stream: StreamInfo, before: Identity | undefined, runtim
   };
 }
 
-/** Lets the stream say whose it is, if it does not. Settles also if that failed: the next one to open it tries again. */
+/** Lets the stream say whose it is, if it does not. Settles also if that failed: who looks after the stream tries again. */
 export async function noteIdentity(
   manager: JetStreamManager,
   { config }: StreamInfo,
@@ -98,5 +98,7 @@ export async function noteIdentity(
   const isNoted = Object.entries(noted).every(([key, value]) => config.metadata?.[key] === value);
   // While the limit is raised the metadata changes under this.
   if (isNoted || isWallRaised(config)) return;
-  await manager.streams.update(config.name, { metadata: { ...config.metadata, ...noted } }).catch(() => undefined);
+  // With the limit, which another server may have raised meanwhile: what is set here does not say that it is.
+  const { max_bytes, metadata } = config;
+  await manager.streams.update(config.name, { max_bytes, metadata: { ...metadata, ...noted } }).catch(() => undefined);
 }

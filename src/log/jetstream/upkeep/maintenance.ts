@@ -2,7 +2,7 @@ import type { JetStreamManager, StreamInfo } from "@nats-io/jetstream";
 import { hasReason } from "../../../base/errors.ts";
 import type { ReportError } from "../../../base/incident.ts";
 import { limits } from "../../../base/limits.ts";
-import type { KeptIdentity } from "../bucket/identity.ts";
+import { type KeptIdentity, noteIdentity } from "../bucket/identity.ts";
 import type { Meta } from "../bucket/meta.ts";
 import type { Snapshots } from "../bucket/snapshots.ts";
 import type { NatsLink } from "../connection/connect.ts";
@@ -163,6 +163,8 @@ export class Maintenance {
       return;
     }
     if (isWallRaised(stream.config)) await lowerWall(manager, namespace);
+    // Whoever raised the limit in the moment in which it was noted may have put back what was there before.
+    await noteIdentity(manager, stream, this.#mark.identity);
     await this.#tellLosses(stream);
     const { wanted = 0 } = this.#mark.identity;
     if (wanted > this.#wanted) this.#space.hurrySnapshot();

@@ -4,9 +4,13 @@ import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, type TestContext, test } from "vitest";
 import { OnExpired } from "../../../../gen/tailrace/v1/event_stream_service_pb.ts";
 import type { EventLog } from "../../../../src/log/contract.ts";
+import { bornNow, noteIdentity } from "../../../../src/log/jetstream/bucket/identity.ts";
 import { openJetStreamLog } from "../../../../src/log/jetstream/index.ts";
+import { ensureStreams } from "../../../../src/log/jetstream/stream/stream.ts";
 import { bucketOf, bucketStreamOf, streamOf, subjectsOf } from "../../../../src/log/jetstream/stream/subjects.ts";
+import { beyondWall } from "../../../../src/log/jetstream/stream/wall.ts";
 import { Runtime } from "../../../../src/runtime/runtime.ts";
+import { setLimit } from "../../../conformance/set-limit.ts";
 import { framesUntil } from "../../../runtime/support.ts";
 import { type NatsCluster, type NatsProcess, natsForFile, startNatsCluster } from "../../../support/nats.ts";
 import { eventually, until } from "../../../support/until.ts";
@@ -77,6 +81,32 @@ test("the stream says of which runtime it is", async () => {
   await log.close();
   const { config } = await asOperator(nats().url, (manager) => manager.streams.info(streamOf(namespace)));
   expect(config.metadata).toMatchObject({ "tailrace-runtime-id": "the runtime" });
+});
+
+test("the stream says it again after somebody put back what was there before", async () => {
+  setLimit("natsLookMs", 20);
+  const namespace = freshNamespace();
+  const { runtimeId } = (await openedBy(namespace)).identity;
+  await asOperator(nats().url, async ({ streams }) => {
+    const noted = async () => (await streams.info(streamOf(namespace))).config.metadata?.["tailrace-runtime-id"];
+    await streams.update(streamOf(namespace), { metadata: {} });
+    await until(async () => (await noted()) === runtimeId, "the stream to say whose it is");
+  });
+});
+
+test("what the stream says is noted while its limit is raised, and the limit is where it was then", async () => {
+  const namespace = freshNamespace();
+  const maxBytes = 500_000;
+  await asOperator(nats().url, async (manager) => {
+    await ensureStreams(manager, { namespace, replicas: 1, maxBytes });
+    const found = await manager.streams.info(streamOf(namespace));
+    const identity = bornNow(found, undefined, "the runtime");
+    await beyondWall(manager, namespace, () => noteIdentity(manager, found, identity));
+    const { config } = await manager.streams.info(streamOf(namespace));
+    expect(config.max_bytes).toBe(maxBytes);
+    expect(config.metadata).toMatchObject({ "tailrace-runtime-id": "the runtime" });
+    expect(config.metadata).not.toHaveProperty("tailrace-max-bytes");
+  });
 });
 
 /** A log whose stream and bucket are each on one server of a cluster, and not on the same one. */
