@@ -13,9 +13,9 @@ export async function supportedNodes(): Promise<{ name: string; directory: strin
   ];
 }
 
-/** The environment of this process with a Node first on PATH, and nothing of the npm that started the tests. */
+/** The environment of this process with a Node first on PATH, and nothing of the npm or the tests that started it. */
 export function environment(nodeDirectory: string): NodeJS.ProcessEnv {
-  const entries = Object.entries(process.env).filter(([name]) => !name.toLowerCase().startsWith("npm_"));
+  const entries = Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_COMPILE_CACHE$)/i.test(name));
   return { ...Object.fromEntries(entries), PATH: `${nodeDirectory}${delimiter}${process.env["PATH"]}` };
 }
 
