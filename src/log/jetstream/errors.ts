@@ -264,9 +264,14 @@ export function isNoRoom(error: unknown): boolean {
   return noRoom.has(apiCodeOf(error) ?? 0);
 }
 
+/** A server of NATS answered for a stream whose leader it does not know: it says what it has, which may be less than there is. */
+export class NoLeader extends Error {
+  override readonly name = "NoLeader";
+}
+
 /** Whether nobody has answered in time, or nobody is there to answer. */
 export function isNoAnswer(error: unknown): boolean {
-  return (error as Error).name === "TimeoutError" || isJetStreamOff(error);
+  return (error as Error).name === "TimeoutError" || error instanceof NoLeader || isJetStreamOff(error);
 }
 
 /** Whether a cluster does not know of as many servers as a stream is to have replicas, or not of their room. */

@@ -20,6 +20,7 @@ import { Publisher } from "./publish/publisher.ts";
 import { StreamTime } from "./publish/stream-time.ts";
 import { DirectGets } from "./read/direct-gets.ts";
 import { MissingMessages, Reader } from "./read/reader.ts";
+import { streamInfo } from "./stream/info.ts";
 import { streamOf } from "./stream/subjects.ts";
 import { beyondWall } from "./stream/wall.ts";
 import { Keeper } from "./upkeep/keeper.ts";
@@ -279,7 +280,7 @@ export class JetStreamLog extends ReadableLog {
       clock: systemClock,
       progress: this.#progress,
       folded: () => fold.last,
-      newest: async () => (await manager.streams.info(streamOf(namespace))).state.last_seq,
+      newest: async () => (await streamInfo(manager, streamOf(namespace))).state.last_seq,
       assertUsable: () => this.assertUsable(),
     };
     await catchUp(parts, isEnough);

@@ -3,6 +3,7 @@ import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { limits } from "../../../base/limits.ts";
 import { apiCodeOf, isNoRoom } from "../errors.ts";
+import { streamInfo } from "../stream/info.ts";
 import { bucketOf } from "../stream/subjects.ts";
 
 const reserveKey = "reserve";
@@ -110,7 +111,7 @@ export class Meta {
   /** Keys below a key, without it, in no order. */
   async keysBelow(key: string): Promise<readonly string[]> {
     const prefix = `$KV.${this.#name}.${key}.`;
-    const { state } = await this.#manager.streams.info(`KV_${this.#name}`, { subjects_filter: `${prefix}>` });
+    const { state } = await streamInfo(this.#manager, `KV_${this.#name}`, { subjects_filter: `${prefix}>` });
     return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(prefix.length));
   }
 

@@ -1,5 +1,6 @@
 import type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import { apiCodeOf, isNoAnswer, type OtherStream, otherConfiguration, silent, streamSilent } from "../errors.ts";
+import { streamInfo } from "./info.ts";
 import { bucketSettings, differencesOf, logSettings, type Settings, type StreamOptions } from "./settings.ts";
 import { bucketStreamOf, streamOf } from "./subjects.ts";
 
@@ -33,7 +34,7 @@ export async function ensureStream(manager: JetStreamManager, options: StreamOpt
 
 export async function findStream(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
   try {
-    return await manager.streams.info(name);
+    return await streamInfo(manager, name);
   } catch (error) {
     if (isNoStream(error)) return undefined;
     throw error;
@@ -70,7 +71,7 @@ async function make(manager: JetStreamManager, { stream, made }: Settings): Prom
   } catch (error) {
     if (apiCodeOf(error) !== nameInUse) throw error;
     // Whoever made it in this moment may have noted there already what log is in it. It may be gone again, or not there yet.
-    return await manager.streams.info(stream);
+    return await streamInfo(manager, stream);
   }
 }
 

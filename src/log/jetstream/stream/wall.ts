@@ -1,5 +1,6 @@
 import type { JetStreamManager, StreamConfig } from "@nats-io/jetstream";
 import { limits } from "../../../base/limits.ts";
+import { streamInfo } from "./info.ts";
 import { streamOf } from "./subjects.ts";
 
 /** Where the stream itself says what its limit is while that is raised: whoever raised it may have been killed. */
@@ -13,7 +14,7 @@ export function wallOf({ max_bytes, metadata }: Pick<StreamConfig, "max_bytes" |
 /** Does something while the stream takes a little more than its limit allows. */
 export async function beyondWall<T>(manager: JetStreamManager, namespace: string, act: () => Promise<T>): Promise<T> {
   const stream = streamOf(namespace);
-  const { config } = await manager.streams.info(stream);
+  const { config } = await streamInfo(manager, stream);
   const wall = wallOf(config);
   if (wall <= 0) return act();
   await manager.streams.update(stream, {
@@ -29,7 +30,7 @@ export async function beyondWall<T>(manager: JetStreamManager, namespace: string
 
 /** Takes the stream's limit back to what it was, if it is raised. */
 export async function lowerWall(manager: JetStreamManager, namespace: string): Promise<void> {
-  const { config } = await manager.streams.info(streamOf(namespace));
+  const { config } = await streamInfo(manager, streamOf(namespace));
   if (config.metadata?.[wallKey] === undefined) return;
   const { [wallKey]: wall, ...metadata } = config.metadata;
   await manager.streams.update(streamOf(namespace), { max_bytes: Number(wall), metadata });

@@ -1,6 +1,7 @@
 import type { JetStreamManager } from "@nats-io/jetstream";
 import type { Fold } from "../fold/fold.ts";
 import type { Publisher } from "../publish/publisher.ts";
+import { streamInfo } from "../stream/info.ts";
 import { streamOf } from "../stream/subjects.ts";
 import { type LostMessages, lostRows } from "./lost.ts";
 
@@ -46,7 +47,7 @@ export class Losses {
     const { manager, namespace } = this.#parts;
     const gone = new Set(known);
     try {
-      const { state } = await manager.streams.info(streamOf(namespace), { deleted_details: true });
+      const { state } = await streamInfo(manager, streamOf(namespace), { deleted_details: true });
       for (const sequence of state.deleted ?? []) gone.add(sequence);
       const has = (sequence: number) => sequence < state.first_seq || gone.has(sequence);
       return { from: 0, before: state.last_seq + 1, has };

@@ -1,6 +1,7 @@
 import type { JetStreamManager } from "@nats-io/jetstream";
 import type { ScopeEntry } from "../../index/scope-entry.ts";
 import type { Fold } from "../fold/fold.ts";
+import { streamInfo } from "../stream/info.ts";
 import { eventSubject, streamOf, subjectsOf } from "../stream/subjects.ts";
 import { visitLive } from "./live.ts";
 import type { Sweep } from "./sweep.ts";
@@ -39,11 +40,11 @@ export async function purge(
   const live = await liveMessages(namespace, fold);
   let first = through + 1;
   for (const messages of live.values()) first = Math.min(first, messages.first);
-  const { state } = await manager.streams.info(stream);
+  const { state } = await streamInfo(manager, stream);
   let removed = 0;
   if (first > state.first_seq) removed += (await manager.streams.purge(stream, { seq: first })).purged;
   if (first > through) return removed;
-  const info = await manager.streams.info(stream, { subjects_filter: subjectsOf(namespace) });
+  const info = await streamInfo(manager, stream, { subjects_filter: subjectsOf(namespace) });
   for (const [subject, count] of Object.entries(info.state.subjects ?? {})) {
     const own = live.get(subject);
     if (!thorough && count < 2 * (own?.count ?? 0) + minDead) continue;

@@ -3,6 +3,7 @@ import type { JetStreamManager } from "@nats-io/jetstream";
 import { limits } from "../../../base/limits.ts";
 import { apiCodeOf } from "../errors.ts";
 import type { Fold } from "../fold/fold.ts";
+import { streamInfo } from "../stream/info.ts";
 import { streamOf } from "../stream/subjects.ts";
 import { liveSequences, stepsPerTurn } from "./live.ts";
 
@@ -37,7 +38,7 @@ export class Sweep {
    */
   async run(fold: Fold, first: number, through: number, thorough: boolean): Promise<number> {
     const live = await liveSequences(fold);
-    const { state } = await this.#manager.streams.info(streamOf(this.#namespace));
+    const { state } = await streamInfo(this.#manager, streamOf(this.#namespace));
     const deadAtMost = state.messages - live.length - Math.max(0, state.last_seq - through);
     if (deadAtMost < (thorough ? 1 : live.length + minDead)) return 0;
     const known = await this.#deleted(state.num_deleted ?? 0);
@@ -83,7 +84,7 @@ export class Sweep {
   /** Sequences that the stream says are deleted; undefined: too many to ask for. */
   async #deleted(count: number): Promise<ReadonlySet<number> | undefined> {
     if (count > maxListed) return undefined;
-    const { state } = await this.#manager.streams.info(streamOf(this.#namespace), { deleted_details: true });
+    const { state } = await streamInfo(this.#manager, streamOf(this.#namespace), { deleted_details: true });
     return new Set(state.deleted ?? []);
   }
 

@@ -2,8 +2,10 @@ import { DiscardPolicy, StorageType, type StreamConfig } from "@nats-io/jetstrea
 import { Kvm, type KvOptions } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-node";
 import { expect, onTestFinished, test } from "vitest";
+import { isNoAnswer } from "../../../../src/log/jetstream/errors.ts";
 import { openJetStreamLog } from "../../../../src/log/jetstream/index.ts";
-import { ensureStreams, isNoStream } from "../../../../src/log/jetstream/stream/stream.ts";
+import { streamInfo } from "../../../../src/log/jetstream/stream/info.ts";
+import { ensureStreams, findStream, isNoStream } from "../../../../src/log/jetstream/stream/stream.ts";
 import { bucketOf, bucketStreamOf, streamOf, subjectsOf } from "../../../../src/log/jetstream/stream/subjects.ts";
 import { setLimit } from "../../../conformance/set-limit.ts";
 import { natsForFile, startNatsCluster } from "../../../support/nats.ts";
@@ -193,4 +195,18 @@ test("a log that is to have more replicas has them in its bucket as well once wh
   await expect(open(namespace, 1, urls)).rejects.toMatchObject(
     refusal("To keep its replicas, ask for 3 (--replicas 3"),
   );
+});
+
+test("a server that knows no leader of a stream is not believed what the stream has, and is asked again", async () => {
+  const answers = [{ leader: "" }, {}, { leader: "n2" }];
+  let asked = 0;
+  const told = (cluster: unknown) => ({ cluster, state: { last_seq: ++asked } });
+  const streams = { info: async () => told(answers[Math.min(asked, answers.length - 1)]) };
+  const found = await streamInfo({ streams } as never, "s");
+  expect(found.state.last_seq).toBe(3);
+  const cutOff = { info: async () => told({ name: "c" }) };
+  const error = await findStream({ streams: cutOff } as never, "s").catch((reason: unknown) => reason);
+  expect(isNoAnswer(error)).toBe(true);
+  const alone = { info: async () => told(undefined) };
+  await expect(findStream({ streams: alone } as never, "s")).resolves.toMatchObject({ state: {} });
 });
