@@ -4,7 +4,8 @@ import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, type TestContext, test } from "vitest";
 import { OnExpired } from "../../../../gen/tailrace/v1/event_stream_service_pb.ts";
 import type { EventLog } from "../../../../src/log/contract.ts";
-import { bornNow, noteIdentity } from "../../../../src/log/jetstream/bucket/identity.ts";
+import { bornNow, noteIdentity, readIdentity } from "../../../../src/log/jetstream/bucket/identity.ts";
+import { Meta } from "../../../../src/log/jetstream/bucket/meta.ts";
 import { openJetStreamLog } from "../../../../src/log/jetstream/index.ts";
 import { ensureStreams } from "../../../../src/log/jetstream/stream/stream.ts";
 import { bucketOf, bucketStreamOf, streamOf, subjectsOf } from "../../../../src/log/jetstream/stream/subjects.ts";
@@ -132,6 +133,42 @@ async function apart(cluster: NatsCluster, { onTestFinished }: TestContext, onEr
   expect(await eventually(() => cluster.leaderOf(bucketStreamOf(namespace)))).toBe(bucketHolder);
   return { namespace, log, holder, bucketHolder };
 }
+
+// This and those below wait for time to pass, so they wait together.
+test.concurrent("where a server runs that keeps no snapshot, no other one begins a new generation over its head", async ({
+  onTestFinished,
+}) => {
+  const namespace = freshNamespace();
+  const log = await openJetStreamLog({ servers: [nats().url], namespace });
+  await log.append({ events: events("a", 5) });
+  await log.close();
+  const bucket = bucketOf(namespace);
+  await asOperator(nats().url, async (manager) => {
+    await manager.streams.purge(streamOf(namespace));
+    await manager.streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.snapshot` });
+  });
+  const connection = await connect({ servers: nats().url });
+  onTestFinished(() => connection.close());
+  const meta = await Meta.open(connection, namespace);
+  const before = await readIdentity(meta);
+  // All that is seen of it.
+  let isOpening = true;
+  const renewing = (async () => {
+    let revision = (await meta.get("lease"))?.revision;
+    while (isOpening) {
+      revision = await meta.swap("lease", Uint8Array.of(1), revision);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  })();
+  const opening = openJetStreamLog({ servers: [nats().url], namespace });
+  await expect(
+    opening.finally(() => {
+      isOpening = false;
+    }),
+  ).rejects.toMatchObject({ reason: "log_open_failed", message: expect.stringContaining("no snapshot holds") });
+  await renewing;
+  expect((await readIdentity(meta))?.identity.generation).toBe(before?.identity.generation);
+});
 
 describe.concurrent("a bucket that nobody answers for", () => {
   test("is told the operator once, as is that it answers again, and the log goes on meanwhile", async (context) => {

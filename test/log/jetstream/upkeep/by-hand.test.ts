@@ -1,8 +1,5 @@
-import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { EventLog, Scope } from "../../../../src/log/contract.ts";
-import { readIdentity } from "../../../../src/log/jetstream/bucket/identity.ts";
-import { Meta } from "../../../../src/log/jetstream/bucket/meta.ts";
 import { openJetStreamLog } from "../../../../src/log/jetstream/index.ts";
 import { bucketOf, eventSubject, streamOf } from "../../../../src/log/jetstream/stream/subjects.ts";
 import { setLimit } from "../../../conformance/set-limit.ts";
@@ -73,39 +70,6 @@ describe.each([
       expect(log.health().available).toBe(true);
     }
   });
-});
-
-test("where a server runs that keeps no snapshot, no other one begins a new generation over its head", async () => {
-  const namespace = freshNamespace();
-  const log = await openJetStreamLog({ servers: [nats().url], namespace });
-  await log.append({ events: events("a", 5) });
-  await log.close();
-  const bucket = bucketOf(namespace);
-  await asOperator(nats().url, async (manager) => {
-    await manager.streams.purge(streamOf(namespace));
-    await manager.streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.snapshot` });
-  });
-  const connection = await connect({ servers: nats().url });
-  onTestFinished(() => connection.close());
-  const meta = await Meta.open(connection, namespace);
-  const before = await readIdentity(meta);
-  // All that is seen of it.
-  let isOpening = true;
-  const renewing = (async () => {
-    let revision = (await meta.get("lease"))?.revision;
-    while (isOpening) {
-      revision = await meta.swap("lease", Uint8Array.of(1), revision);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  })();
-  const opening = openJetStreamLog({ servers: [nats().url], namespace });
-  await expect(
-    opening.finally(() => {
-      isOpening = false;
-    }),
-  ).rejects.toMatchObject({ reason: "log_open_failed", message: expect.stringContaining("no snapshot holds") });
-  await renewing;
-  expect((await readIdentity(meta))?.identity.generation).toBe(before?.identity.generation);
 });
 
 /** Waits until the server that looks after the stream has looked at it once: it says how far the log is. */
