@@ -93,6 +93,8 @@ export const limits = {
   /** Messages on their way to NATS up to which appends are sent at once; with more, once they fill a message or one is back. */
   natsPromptGroups: 4,
   natsMessageBytes: 512 * 1024,
+  /** Blocks of events whose memory, 64 KiB, is kept for those that come next. */
+  natsSpareBlocks: 32,
   /** Bytes of memory of messages that is kept for those that are sent next. */
   natsSpareMessageBytes: 4 * 1024 * 1024,
   /** Messages' worth of appends, and bytes of them, on their way to NATS at once. Its streams refuse more than they can queue. */

@@ -3,8 +3,8 @@ import type { Subjects } from "./subjects.ts";
 
 /**
  * A run of committed events in log order: the unit of commit, of a page that is read, and of what the tail keeps. Arrays
- * side by side instead of an object per event, because every event of every runtime passes here. Immutable: readers share
- * it while it is written to their sockets.
+ * side by side instead of an object per event, because every event of every runtime passes here. Immutable, as long as somebody
+ * reads it.
  */
 export interface EventBlock {
   /** Events in the block, at least 1. All arrays have at least this length. */

@@ -147,6 +147,9 @@ export type Seek =
   /** Before the last `count` events of the scope and kinds. */
   | { readonly kind: "last"; readonly count: number; readonly kinds: KindFilter };
 
+/** Hears of a committed block, and how to say that it is not read any more. */
+export type BlockListener = (block: EventBlock, done: () => void) => void;
+
 /** Hears of a committed put: its key, and its value or, where it was removed, undefined. */
 export type StateListener = (key: string, value: Uint8Array | undefined) => void;
 
@@ -245,8 +248,12 @@ export interface EventLog {
    */
   append(batch: AppendBatch): Promise<AppendResult>;
 
-  /** Calls back with every block that is committed from now on. The callback must not throw. Returns how to stop it. */
-  subscribe(listener: (block: EventBlock) => void): () => void;
+  /**
+   * Calls back with every block that is committed from now on. The callback must not throw. Returns how to stop it.
+   * A subscriber that reads the bytes of a block no more, nor anything that shares them, may call `done`, once: when all of them
+   * have, the bytes may become those of a later block. One that never does leaves them to the collector.
+   */
+  subscribe(listener: BlockListener): () => void;
 
   /**
    * What a scope holds now. A worker that does not exist holds nothing: its head is that of the runtime, its floor the

@@ -6,6 +6,7 @@ import type { EventBlock } from "./block.ts";
 import type {
   AppendBatch,
   AppendResult,
+  BlockListener,
   EventLog,
   JobRecord,
   LogHealth,
@@ -40,7 +41,7 @@ export abstract class ReadableLog implements EventLog {
   abstract readonly identity: LogIdentity;
   protected readonly index: LogIndex;
   protected readonly clock: Clock;
-  readonly #listeners = new Set<(block: EventBlock) => void>();
+  readonly #listeners = new Set<BlockListener>();
   readonly #stateListeners = new Set<{ readonly prefix: string; readonly listener: StateListener }>();
   readonly #healthListeners = new Set<(health: LogHealth) => void>();
   #closedAtMs: number | undefined;
@@ -89,9 +90,9 @@ export abstract class ReadableLog implements EventLog {
     return this.index.jobSubjects;
   }
 
-  subscribe(listener: (block: EventBlock) => void): () => void {
+  subscribe(listener: BlockListener): () => void {
     // A function of its own per subscription, so that the same listener may subscribe twice.
-    const own = (block: EventBlock) => listener(block);
+    const own: BlockListener = (block, done) => listener(block, done);
     this.#listeners.add(own);
     return () => this.#listeners.delete(own);
   }
@@ -179,9 +180,16 @@ export abstract class ReadableLog implements EventLog {
     for (const listener of [...this.#healthListeners]) listener(health);
   }
 
-  /** A block was committed. */
-  protected tell(block: EventBlock): void {
-    for (const listener of [...this.#listeners]) listener(block);
+  /** A block was committed. `unread` is called once nobody reads its bytes any more, if that is ever known. */
+  protected tell(block: EventBlock, unread?: () => void): void {
+    const listeners = [...this.#listeners];
+    let readers = listeners.length;
+    if (readers === 0) unread?.();
+    const done = () => {
+      readers--;
+      if (readers === 0) unread?.();
+    };
+    for (const listener of listeners) listener(block, done);
   }
 
   protected dropListeners(): void {

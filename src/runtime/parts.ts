@@ -68,10 +68,11 @@ export function makeParts(options: RuntimeOptions, owner: RuntimeOfParts): Runti
   const workers = new WorkerProjection(log, cursors);
   const transcripts = new Transcripts(log, clock, report, options.transcripts);
   // Before the tail: when a watch hears of an event, the projections have folded it.
-  const stopProjections = log.subscribe((block) => {
+  const stopProjections = log.subscribe((block, done) => {
     workers.commit(block);
     transcripts.commit(block);
     jobs.commit(block);
+    done();
   });
   const publisher = new EventPublisher(log, workers, (jobId, again) => jobs.admit(jobId, again));
   const publishing = new Publishing(log, cursors, clock, publisher, owner.requireOpen);

@@ -20,6 +20,8 @@ export class Gathering {
   readonly #watches: { readonly size: number };
   readonly #flush: () => void;
   #blocks: EventBlock[] = [];
+  /** What says of each of them that it is not read any more. */
+  #dones: (() => void)[] = [];
   #bytes = 0;
   /** When the rest after the last flush is over. */
   #restedAtMs = Number.NEGATIVE_INFINITY;
@@ -34,8 +36,9 @@ export class Gathering {
     this.#flush = flush;
   }
 
-  add(block: EventBlock): void {
+  add(block: EventBlock, done: () => void): void {
     this.#blocks.push(block);
+    this.#dones.push(done);
     this.#bytes += storedBytes(block);
     if (this.#inThisTurn || this.#inNextPhase !== undefined) return;
     if (this.#bytes >= limits.coalesceBytes) this.#flushInNextPhase();
@@ -53,14 +56,20 @@ export class Gathering {
     }
   }
 
-  /** Everything that was gathered, which nothing is scheduled for any more. */
-  take(): readonly EventBlock[] {
+  /** Everything that was gathered, which nothing is scheduled for any more. `done` is to be called once it is not read any more. */
+  take(): { readonly blocks: readonly EventBlock[]; readonly done: () => void } {
     this.stop();
     const blocks = this.#blocks;
-    if (blocks.length === 0) return blocks;
+    const dones = this.#dones;
     this.#blocks = [];
+    this.#dones = [];
     this.#bytes = 0;
-    return blocks;
+    return {
+      blocks,
+      done: () => {
+        for (const done of dones) done();
+      },
+    };
   }
 
   /** What was taken at `beganMs` is flushed. */

@@ -97,7 +97,7 @@ export class Tail {
     this.#outages = new LogOutages(log, this.#clock, this.#readers());
     this.#flushedHead = log.bounds({ kind: "runtime" }).head;
     this.#gathering = new Gathering(this.#clock, this.#watches, () => this.flush());
-    this.#unsubscribe = log.subscribe((block) => this.#gathering.add(block));
+    this.#unsubscribe = log.subscribe((block, done) => this.#gathering.add(block, done));
   }
 
   /** Open watches. */
@@ -222,7 +222,7 @@ export class Tail {
 
   /** Hands everything that was committed to the watches. */
   flush(): void {
-    const blocks = this.#gathering.take();
+    const { blocks, done } = this.#gathering.take();
     const newest = blocks.at(-1);
     if (newest === undefined) return;
     const beganMs = this.#clock.monotonic();
@@ -244,6 +244,7 @@ export class Tail {
       }
     }
     for (const block of blocks) this.#encodings.release(block);
+    done();
     this.#flushedHead = head;
     for (const selection of dirty) {
       for (const channel of selection.channels.values()) {

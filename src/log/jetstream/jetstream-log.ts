@@ -57,7 +57,7 @@ export class JetStreamLog extends ReadableLog {
   readonly #losses: Losses;
   readonly #progress = new Progress(() => this.unavailable("This server is behind the log. Try again."));
   readonly #time = new StreamTime(systemClock);
-  readonly #tell = (block: EventBlock) => this.tell(block);
+  readonly #tell = (block: EventBlock, unread: () => void) => this.tell(block, unread);
   readonly #tellState = (puts: ReadonlyMap<string, Uint8Array | null>) => this.tellState(puts);
   #tail: StreamTail | undefined;
   #closing: Promise<void> | undefined;

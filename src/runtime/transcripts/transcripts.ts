@@ -275,7 +275,8 @@ function halve(state: TranscriptState): TranscriptState {
 function decode(block: EventBlock, index: number): FoldedEvent {
   const event = fromBinary(
     EventSchema,
-    block.bytes.subarray(block.starts[index] as number, block.ends[index] as number),
+    // A copy: protobuf-es lets `bytes` fields be views of what it reads.
+    block.bytes.slice(block.starts[index] as number, block.ends[index] as number),
   );
   event.sequence = BigInt(block.sequences[index] as number);
   return event;

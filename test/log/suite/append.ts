@@ -3,6 +3,7 @@ import { ManualClock } from "../../../src/base/clock.ts";
 import { hasReason } from "../../../src/base/errors.ts";
 import { limits } from "../../../src/base/limits.ts";
 import { hashId } from "../../../src/events/cursor.ts";
+import type { EventBlock } from "../../../src/log/block.ts";
 import { event, events, type Implementation, readAll, type Seen, seenOf, texts, workers } from "../harness.ts";
 
 export function appendSuite({ create }: Implementation): void {
@@ -45,6 +46,29 @@ export function appendSuite({ create }: Implementation): void {
       expect(texts(told)).toEqual(
         settled.flatMap((i) => Array.from({ length: 1 + (i % 3) }, (_, n) => `a:${i * 10 + n}`)),
       );
+      await log.close();
+    });
+
+    test("leaves a block as it is until all subscribers are done with it", async () => {
+      const log = await create().open();
+      const kept: EventBlock[] = [];
+      const told: Seen[] = [];
+      const isDone: (() => void)[] = [];
+      log.subscribe((_, done) => done());
+      log.subscribe((block, done) => {
+        kept.push(block);
+        told.push(...seenOf(block));
+        isDone.push(done);
+      });
+      const append = (round: number) =>
+        log.append({ events: Array.from({ length: 30 }, (_, i) => event("a", `${round}.${i}`.padEnd(500))) });
+      for (let round = 0; round < 10; round++) await append(round);
+      expect(kept.flatMap(seenOf)).toEqual(told);
+      for (const done of isDone.splice(0)) done();
+      const before = kept.length;
+      for (let round = 10; round < 20; round++) await append(round);
+      expect(kept.slice(before).flatMap(seenOf)).toEqual(told.slice(300));
+      expect(await readAll(log)).toEqual(told);
       await log.close();
     });
 

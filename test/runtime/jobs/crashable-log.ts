@@ -18,8 +18,8 @@ export class CrashableLog {
     const own: Partial<EventLog> = {
       append: (batch) => this.#append(batch),
       subscribe: (listener) =>
-        log.subscribe((block) => {
-          if (!this.#crashed) listener(block);
+        log.subscribe((block, done) => {
+          if (!this.#crashed) listener(block, done);
         }),
       subscribeState: (prefix, listener) =>
         log.subscribeState(prefix, (key, value) => {

@@ -8,6 +8,7 @@ import type { ScopeEntry } from "../../index/scope-entry.ts";
 import { SegmentUses } from "../../index/segment-uses.ts";
 import type { GroupHead } from "../stream/heads.ts";
 import { Assembly, type GroupPart, type StreamMessage, type WholeGroup } from "./assembly.ts";
+import { BlockMemory } from "./block-memory.ts";
 import { Lives } from "./lives.ts";
 import { Puts } from "./puts.ts";
 import { RecentMessages } from "./recent.ts";
@@ -22,7 +23,8 @@ export interface FoldedGroup {
   readonly results: readonly (AppendResult | undefined)[];
 }
 
-type TellBlock = (block: EventBlock) => void;
+/** `unread`: nobody reads the bytes of the block any more. */
+type TellBlock = (block: EventBlock, unread: () => void) => void;
 type TellState = (puts: ReadonlyMap<string, Uint8Array | null>) => void;
 
 /** Where messages lie is told from the messages themselves, so nothing is counted. */
@@ -47,6 +49,7 @@ export class Fold {
   keeper = "";
   readonly #baseSequence: number;
   readonly #assembly: Assembly;
+  readonly #memory = new BlockMemory();
   /** Who wrote events last. */
   #writer = "";
 
@@ -139,7 +142,7 @@ export class Fold {
     tellState(group.state);
     if (block !== undefined) {
       if (isWhole) this.#keep(block, group.timePrefix.length, parts);
-      tell(block);
+      tell(block, () => this.#memory.giveBack(block.bytes));
     }
     index.removal.raise(group.raises);
     const results: (AppendResult | undefined)[] = head.appends.map(() => undefined);
@@ -199,7 +202,7 @@ export class Fold {
 
   #blockOf(group: PreparedGroup): EventBlock | undefined {
     if (group.events.length === 0) return undefined;
-    const bytes = new Uint8Array(group.storedBytes);
+    const bytes = this.#memory.take(group.storedBytes);
     writeStoredBytes(group, bytes, 0);
     return {
       ...group.events,

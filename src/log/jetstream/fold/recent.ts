@@ -1,8 +1,8 @@
 import { limits } from "../../../base/limits.ts";
 
-/** Bytes of memory that small messages share, and from where on a message is none of those. */
+/** Bytes of memory that small messages share, and from where on a message is none of those, and is kept where it lies. */
 const sharedBytes = 256 * 1024;
-const largeBytes = 64 * 1024;
+export const largeBytes = 64 * 1024;
 
 /** Memory for small messages. */
 interface Room {
@@ -47,7 +47,7 @@ export class RecentMessages {
     return sequences[at] === sequence ? memory.subarray(ends[at - 1] ?? 0, ends[at]) : undefined;
   }
 
-  /** @param sequence higher than all before. @param bytes are not changed any more. */
+  /** @param sequence higher than all before. @param bytes are not changed any more where they are `largeBytes` or more. */
   add(sequence: number, bytes: Uint8Array): void {
     const { length } = bytes;
     this.#bytes += length;
