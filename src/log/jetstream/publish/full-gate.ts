@@ -13,12 +13,14 @@ export interface FullGateParts {
 
 /**
  * Keeps events from NATS while that has no room: they would take what is let go of for whoever makes some. Opens when all that is
- * kept for that is there again, which shows on every server that nobody is making room, and NATS then takes a write that says nothing.
+ * kept for that is there again, which shows on every server that nobody is making room, and NATS then takes a write that says nothing,
+ * not because some was let go of meanwhile.
  */
 export class FullGate {
   readonly #parts: FullGateParts;
   #error: Error | undefined;
-  #isTrying = false;
+  /** What became of the write that says nothing: it is on its way, or taken, and it is asked why there was room for it. */
+  #trial: "none" | "sent" | "taken" = "none";
   #stopTimer: StopTimer | undefined;
   #stopped = false;
 
@@ -33,7 +35,7 @@ export class FullGate {
 
   /** NATS had no room for a write. */
   refused(error: Error): void {
-    this.#isTrying = false;
+    this.#trial = "none";
     if (this.#error !== undefined || this.#stopped) return;
     this.#error = error;
     this.#wait();
@@ -42,11 +44,9 @@ export class FullGate {
 
   /** NATS has taken an event, or what is sent like one. */
   acknowledged(): void {
-    if (!this.#isTrying) return;
-    this.#stopTimer?.();
-    this.#isTrying = false;
-    this.#error = undefined;
-    this.#parts.changed(undefined);
+    if (this.#trial !== "sent") return;
+    this.#trial = "taken";
+    void this.#open();
   }
 
   /** Nothing is tried any more. */
@@ -59,15 +59,35 @@ export class FullGate {
     this.#stopTimer = this.#parts.clock.after(limits.natsFullMs, () => void this.#try());
   }
 
+  async #open(): Promise<void> {
+    const isInUse = await this.#isReserveInUse();
+    // Refused meanwhile.
+    if (this.#stopped || this.#trial !== "taken") return;
+    this.#trial = "none";
+    if (isInUse) return;
+    this.#stopTimer?.();
+    this.#error = undefined;
+    this.#parts.changed(undefined);
+  }
+
   async #try(): Promise<void> {
-    this.#isTrying = false;
-    // Without an answer: events need no bucket, and what NATS says of the try decides.
-    const isInUse = await this.#parts.isReserveInUse().catch(() => false);
+    if (this.#trial === "taken") {
+      // The answer that is waited for may be late.
+      this.#wait();
+      return;
+    }
+    this.#trial = "none";
+    const isInUse = await this.#isReserveInUse();
     if (this.#stopped) return;
     // Also where it is tried now: nobody may answer.
     this.#wait();
     if (isInUse) return;
-    this.#isTrying = true;
+    this.#trial = "sent";
     this.#parts.probe();
+  }
+
+  /** Without an answer it is not: events need no bucket, and what NATS says of the try decides. */
+  async #isReserveInUse(): Promise<boolean> {
+    return this.#parts.isReserveInUse().catch(() => false);
   }
 }

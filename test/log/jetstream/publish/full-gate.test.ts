@@ -5,14 +5,19 @@ import { FullGate } from "../../../../src/log/jetstream/publish/full-gate.ts";
 
 const full = new Error("full");
 
+async function turn(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
 function gate() {
   const clock = new ManualClock();
   const changes: (Error | undefined)[] = [];
-  const reserve: { isInUse: boolean | undefined } = { isInUse: false };
+  const reserve: { isInUse: boolean | undefined; answer?: PromiseWithResolvers<void> } = { isInUse: false };
   let probes = 0;
   const one = new FullGate({
     clock,
     isReserveInUse: async () => {
+      await reserve.answer?.promise;
       if (reserve.isInUse === undefined) throw new Error("no answer");
       return reserve.isInUse;
     },
@@ -21,7 +26,7 @@ function gate() {
   });
   const later = async () => {
     clock.advance(limits.natsFullMs);
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
   };
   return { one, clock, changes, reserve, later, probes: () => probes };
 }
@@ -49,6 +54,7 @@ test("events are kept from NATS that has no room until it takes what says nothin
   await later();
   expect(probes()).toBe(5);
   one.acknowledged();
+  await turn();
   one.assertOpen();
   expect(changes).toEqual([full, undefined]);
   expect(clock.pending).toBe(0);
@@ -68,6 +74,44 @@ test("nothing is tried while room is made, and what can't be known keeps nobody 
   await later();
   expect(probes()).toBe(1);
   one.acknowledged();
+  await turn();
+  one.assertOpen();
+});
+
+test("an answer that comes later than it is tried again opens all the same", async () => {
+  const { one, reserve, later, probes } = gate();
+  one.refused(full);
+  await later();
+  reserve.answer = Promise.withResolvers<void>();
+  one.acknowledged();
+  for (let times = 0; times < 3; times++) await later();
+  expect(probes()).toBe(1);
+  expect(() => one.assertOpen()).toThrow(full);
+  reserve.answer.resolve();
+  await turn();
+  one.assertOpen();
+});
+
+test("what was taken by room that was let go of meanwhile opens nothing", async () => {
+  const { one, reserve, later, changes, probes } = gate();
+  one.refused(full);
+  await later();
+  expect(probes()).toBe(1);
+  reserve.isInUse = true;
+  one.acknowledged();
+  await turn();
+  expect(() => one.assertOpen()).toThrow(full);
+  reserve.isInUse = false;
+  await later();
+  one.acknowledged();
+  // Refused before it is known what room that was.
+  one.refused(full);
+  await turn();
+  expect(() => one.assertOpen()).toThrow(full);
+  expect(changes).toEqual([full]);
+  await later();
+  one.acknowledged();
+  await turn();
   one.assertOpen();
 });
 
