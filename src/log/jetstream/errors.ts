@@ -16,6 +16,7 @@ export const lowestMaxPayload = 1024 * 1024;
 const apiCodes = {
   accountLimit: 10002,
   noSuitablePeers: 10005,
+  noLeader: 10008,
   insufficientResources: 10023,
   tooManyStreams: 10027,
   memoryExceeded: 10028,
@@ -269,9 +270,10 @@ export class NoLeader extends Error {
   override readonly name = "NoLeader";
 }
 
-/** Whether nobody has answered in time, or nobody is there to answer. */
+/** Whether nobody has answered in time, or nobody is there to answer, which servers say that have had no leader for ten seconds. */
 export function isNoAnswer(error: unknown): boolean {
-  return (error as Error).name === "TimeoutError" || error instanceof NoLeader || isJetStreamOff(error);
+  if ((error as Error).name === "TimeoutError" || error instanceof NoLeader) return true;
+  return apiCodeOf(error) === apiCodes.noLeader || isJetStreamOff(error);
 }
 
 /** Whether a cluster does not know of as many servers as a stream is to have replicas, or not of their room. */

@@ -6,6 +6,7 @@ import type { TailraceError } from "../../../base/errors.ts";
 import { limits } from "../../../base/limits.ts";
 import {
   isJetStreamOff,
+  isNoAnswer,
   lowestMaxPayload,
   lowestServer,
   openErrorOf,
@@ -88,7 +89,7 @@ async function checkServer({ connection, servers }: NatsLink): Promise<void> {
       const failure = openErrorOf(servers, error);
       const mayPass = isJetStreamOff(error) ? connection.info?.cluster !== undefined : isNoAnswer(error);
       if (!mayPass || connection.isClosed()) throw failure;
-      if (performance.now() > deadline) throw isNoAnswer(error) ? silent(servers, error) : failure;
+      if (performance.now() > deadline) throw isJetStreamOff(error) ? failure : silent(servers, error);
       await new Promise((resolve) => setTimeout(resolve, askAgainMs));
     }
   }
@@ -106,10 +107,6 @@ function isNewEnough(version: string): boolean {
   if (major === undefined || minor === undefined) return false;
   if (Number(major) !== lowestServer.major) return Number(major) > lowestServer.major;
   return Number(minor) >= lowestServer.minor;
-}
-
-function isNoAnswer(error: unknown): boolean {
-  return (error as Error).name === "TimeoutError";
 }
 
 class Link implements NatsLink {
