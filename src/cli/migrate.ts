@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
-import { hasReason, TailraceError } from "../base/errors.ts";
+import { hasReason, invalidRequest, TailraceError } from "../base/errors.ts";
 import type { RetentionLimits } from "../base/limits.ts";
 import type { EventLog } from "../log/contract.ts";
 import { bucketStreamOf, streamOf } from "../log/jetstream/stream/subjects.ts";
@@ -55,6 +55,13 @@ export async function migrate(from: LogPlace, to: LogPlace): Promise<number> {
     await requireUnserved(source.log, clock, stop.signal);
     await using target = closing(await openTarget({ retention: keepEverything, runtimeId, clock }));
     requireWhole(target.log);
+    // A server that was started too early may have made it, and ended since.
+    if (target.log.identity.runtimeId !== runtimeId) {
+      throw invalidRequest(
+        "to",
+        `is that of another runtime. Delete ${deletedAs(to)}, and copy before a server uses it`,
+      );
+    }
     isBegun = true;
     let saidAt = performance.now();
     const { events } = await copyLog({

@@ -154,6 +154,19 @@ test("a copy that was not finished is served by nobody, and copied neither to no
   }
 });
 
+test("a log that another runtime has opened is not copied to: who has an old cursor could not go on behind a gap", async () => {
+  const nats = await startNats();
+  const from = join(scratchDirectory(), "from");
+  await stop((await startServe(["--listen", "127.0.0.1:0", "--data", from])).process);
+  const other = await openJetStreamLog({ servers: [nats.url], namespace: "other" });
+  await other.close();
+  const into = tailrace(["migrate", "--from", from, "--to", nats.url, "--namespace", "other"]);
+  expect([await into.ended, into.stderr]).toEqual([
+    2,
+    expect.stringMatching(/--to: The log is that of another runtime. Delete the streams TAILRACE_other and /),
+  ]);
+});
+
 test("what can't be copied is said", async () => {
   const [log, used] = [join(scratchDirectory(), "log"), scratchDirectory()];
   writeFileSync(join(used, "file"), "");
