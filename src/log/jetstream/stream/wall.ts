@@ -14,11 +14,12 @@ export function wallOf({ max_bytes, metadata }: Pick<StreamConfig, "max_bytes" |
 /** Does something while the stream takes a little more than its limit allows. */
 export async function beyondWall<T>(manager: JetStreamManager, namespace: string, act: () => Promise<T>): Promise<T> {
   const stream = streamOf(namespace);
-  const { config } = await streamInfo(manager, stream);
+  const { config, state } = await streamInfo(manager, stream);
   const wall = wallOf(config);
   if (wall <= 0) return act();
   await manager.streams.update(stream, {
-    max_bytes: wall + limits.natsReserveBytes,
+    // Publishers may have taken all of that when it was raised before, and nothing would be removed ever after.
+    max_bytes: Math.max(wall + limits.natsReserveBytes, state.bytes + limits.natsGroupBytes),
     metadata: { ...config.metadata, [wallKey]: String(wall) },
   });
   try {
