@@ -1,5 +1,9 @@
 import fc from "fast-check";
 import { beforeEach, expect, test, vi } from "vitest";
+import { resolveRetention } from "../../../../src/log/index/retention.ts";
+import type { StreamMessage } from "../../../../src/log/jetstream/fold/assembly.ts";
+import { Fold } from "../../../../src/log/jetstream/fold/fold.ts";
+import { restoreSnapshot, SnapshotCut } from "../../../../src/log/jetstream/fold/snapshot.ts";
 import type { SharedLog } from "../../../support/shared-log.ts";
 import { SharedStream } from "../../../support/shared-stream.ts";
 import { event, type Seen, seenOf } from "../../harness.ts";
@@ -11,6 +15,8 @@ type Step =
       readonly kind: "say" | "put" | "lose" | "unheard" | "unanswered" | "late" | "disconnect" | "reconnect";
       at: number;
     }
+  | { readonly kind: "pause" | "resume" | "deaf" | "hears"; readonly at: number }
+  | { readonly kind: "cut"; readonly at: number; readonly arriving: number }
   | { readonly kind: "deliver" | "wait"; readonly times: number };
 
 const at = fc.nat({ max: servers - 1 });
@@ -19,6 +25,9 @@ const aStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ kind: fc.constant("deliver"), times: fc.nat({ max: 4 }) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom("lose", "unheard", "unanswered"), at }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom("disconnect", "reconnect", "late"), at }) },
+  // What is answered meanwhile is heard in the next life.
+  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom("pause", "resume", "deaf", "hears"), at }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("cut"), at, arriving: fc.nat({ max: 4 }) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("wait"), times: fc.integer({ min: 1, max: 24 }) }) },
 );
 
@@ -38,6 +47,20 @@ async function wait(times: number): Promise<void> {
     vi.advanceTimersByTime(250);
     await turn();
   }
+}
+
+function snapshotOf(fold: Fold): Buffer {
+  return Buffer.concat([...new SnapshotCut(fold).pieces()]);
+}
+
+/** Who goes on from a snapshot of the first `through` messages knows in the end what who has heard all of them does. */
+function expectSameFromSnapshot(messages: readonly StreamMessage[], through: number): void {
+  const [whole, restored] = [new Fold(resolveRetention(), 0, 0), new Fold(resolveRetention(), 0, 0)];
+  for (const message of messages.slice(0, through)) whole.take(message, () => undefined);
+  restoreSnapshot(restored, snapshotOf(whole));
+  for (const message of messages.slice(through))
+    for (const fold of [whole, restored]) fold.take(message, () => undefined);
+  expect(snapshotOf(restored).equals(snapshotOf(whole))).toBe(true);
 }
 
 test("whatever NATS loses or does not answer, what is there is in order and once, with all that it was decided from", async () => {
@@ -89,12 +112,20 @@ test("whatever NATS loses or does not answer, what is there is in order and once
           else if (step.kind === "unheard") log.outgoing.shift()?.unheard();
           else if (step.kind === "unanswered") log.dropAnswers();
           else if (step.kind === "late") log.sendLate(1);
+          else if (step.kind === "pause") log.pause();
+          else if (step.kind === "resume") log.resume();
+          else if (step.kind === "deaf" || step.kind === "hears") log.deafen(step.kind === "deaf");
+          else if (step.kind === "cut") log.disconnect(step.arriving);
           else if (step.kind === "disconnect") log.disconnect();
           else log.reconnect();
           await turn();
         }
       }
-      for (const log of logs) log.reconnect();
+      for (const log of logs) {
+        log.reconnect();
+        log.resume();
+        log.deafen(false);
+      }
       let isSettled = false;
       const all = Promise.all(settled).then(() => {
         isSettled = true;
@@ -107,6 +138,7 @@ test("whatever NATS loses or does not answer, what is there is in order and once
       for (const log of logs) log.sendLate();
       await stream.until();
       for (const own of told) expect(own).toEqual(told[0]);
+      expectSameFromSnapshot(stream.messages, seed % (stream.messages.length + 1));
       const texts = told[0]?.map(({ text }) => text) ?? [];
       expect(new Set(texts).size).toBe(texts.length);
       expect(acknowledged.filter((text) => !texts.includes(text))).toEqual([]);
