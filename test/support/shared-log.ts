@@ -57,7 +57,7 @@ export class SharedLog extends ReadableLog {
   #awaySinceMs: number | undefined;
   #onConnected: (connected: boolean) => void = () => undefined;
   /** Of which its server does not know what became. */
-  #late: (readonly Uint8Array[])[] = [];
+  #late: Pick<Outgoing, "payloads" | "stored">[] = [];
 
   constructor(stream: SharedStream) {
     const fold = new Fold(resolveRetention(), 0, 0);
@@ -116,11 +116,7 @@ export class SharedLog extends ReadableLog {
   send(): void {
     const next = this.outgoing.shift();
     if (next === undefined) return;
-    this.#stream.store(next.payloads);
-    const { length } = this.#stream.messages;
-    const answer = () => next.stored(length);
-    if (this.#isPaused) this.#answers.push(answer);
-    else answer();
+    this.#store(next);
   }
 
   /** Takes in the next message. False: there is none, or it stands still. */
@@ -176,7 +172,7 @@ export class SharedLog extends ReadableLog {
    * groups of it, the oldest, may still arrive (default: all), and the others never.
    */
   disconnect(arriving = this.outgoing.length): void {
-    for (const { payloads } of this.outgoing.splice(0).slice(0, arriving)) this.#late.push(payloads);
+    this.#late.push(...this.outgoing.splice(0).slice(0, arriving));
     this.#awaySinceMs = 0;
     this.#onConnected(false);
   }
@@ -187,9 +183,15 @@ export class SharedLog extends ReadableLog {
     this.#onConnected(true);
   }
 
-  /** What was not answered, or was on a connection that was lost, arrives after all. `groups`: so many, the oldest first. */
+  /**
+   * What was not answered, or was on a connection that was lost, arrives after all, and is answered over the one that there is now.
+   * `groups`: so many, the oldest first.
+   */
   sendLate(groups = this.#late.length): void {
-    for (const payloads of this.#late.splice(0, groups)) this.#stream.store(payloads);
+    for (const one of this.#late.splice(0, groups)) {
+      if (this.#awaySinceMs === undefined) this.#store(one);
+      else this.#stream.store(one.payloads);
+    }
   }
 
   /** Its server is gone, and what it sent last is lost. `stored`: but for so many groups of it. */
@@ -226,6 +228,14 @@ export class SharedLog extends ReadableLog {
   protected async fetch(layout: Layout, memory: Uint8Array | undefined): Promise<FetchedBytes> {
     await nextTurn();
     return this.#reader.fetch(layout, memory);
+  }
+
+  #store({ payloads, stored }: Pick<Outgoing, "payloads" | "stored">): void {
+    this.#stream.store(payloads);
+    const { length } = this.#stream.messages;
+    const answer = () => stored(length);
+    if (this.#isPaused) this.#answers.push(answer);
+    else answer();
   }
 
   #take(message: StreamMessage): void {
@@ -267,7 +277,7 @@ export class SharedLog extends ReadableLog {
       const payloads = group;
       group = [];
       if (this.#losesAnswers) {
-        this.#late.push(payloads);
+        this.#late.push({ payloads, stored: () => undefined });
         throw new Error("no answer");
       }
       if (!this.#isGone) {

@@ -123,6 +123,21 @@ test("what NATS lost, and something sent after it is there, fails rather than co
   expect((await readAll(log)).map(({ text }) => text)).toEqual(["there", "lost with the connection"]);
 });
 
+test("an answer to what was sent in a life before says nothing of what is sent again", async () => {
+  const stream = new SharedStream();
+  const log = stream.open();
+  const appended = log.append({ events: [event("a", "once")] });
+  await new Promise((resolve) => setImmediate(resolve));
+  log.disconnect();
+  log.reconnect();
+  log.deliver();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(log.outgoing).toHaveLength(1);
+  log.sendLate();
+  await stream.until(appended);
+  for (const one of [log, stream.open()]) expect((await readAll(one)).map(({ text }) => text)).toEqual(["once"]);
+});
+
 test("what is given up holds nothing up that was sent later, be it there or lost as well", async () => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
   onTestFinished(() => void vi.useRealTimers());
