@@ -89,7 +89,7 @@ start_tailrace() {
   local child=""
   trap 'kill -TERM "$child" 2>/dev/null; wait "$child"; exit 0' TERM
   while true; do
-    "${tailrace[@]}" serve --listen "127.0.0.1:$((port + $1))" --log "nats://$servers" --namespace demo --replicas 3 \
+    "${tailrace[@]}" serve --listen "127.0.0.1:$((port + $1))" --log "nats://$servers" --namespace demo --replicas 3 --nats-max-bytes 4GiB \
       --nats-user tailrace --nats-password-file "$directory/password" &
     child=$!
     echo "$child" >"$directory/tailrace$1.pid"

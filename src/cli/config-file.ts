@@ -40,6 +40,7 @@ const topLevel = {
   durability: text(oneOf("fsync", "process")),
   namespace: text(namespace),
   replicas: number(replicaCount),
+  natsMaxBytes: number(byteCount),
   natsUser: text(anyText),
   natsPasswordFile: text(anyText),
   natsTokenFile: text(anyText),
@@ -146,6 +147,7 @@ function natsOf(values: ReadonlyMap<string, unknown>, file: (key: string) => str
   const settings: Record<string, unknown> = {
     namespace: values.get("namespace"),
     replicas: values.get("replicas"),
+    maxBytes: values.get("natsMaxBytes"),
     user: values.get("natsUser"),
   };
   for (const [key, name] of Object.entries(natsFiles)) settings[name] = file(key);

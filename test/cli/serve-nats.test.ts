@@ -16,12 +16,18 @@ test("two servers have one log in NATS, and the second has everything once the f
   writeFileSync(join(file, "../password"), `${secret}\n`);
   writeFileSync(
     file,
-    JSON.stringify({ log: nats.url, namespace: "wrong", natsUser: "u", natsPasswordFile: "password" }),
+    JSON.stringify({
+      ...{ log: nats.url, namespace: "wrong", natsMaxBytes: "1GiB" },
+      ...{ natsUser: "u", natsPasswordFile: "password" },
+    }),
   );
   const first = await startServe(["--config", file, "--namespace", "both", "--listen", "127.0.0.1:0"]);
   const args = ["--log", nats.url, "--namespace", "both", "--nats-user", "u", "--listen", "127.0.0.1:0"];
   const env = { TAILRACE_NATS_PASSWORD: secret };
-  const second = await startServe(args, { env });
+  const second = await startServe([...args, "--nats-max-bytes", "1GiB"], { env });
+  const larger = tailrace(["serve", ...args, "--nats-max-bytes", "2GiB"], { env });
+  expect(await larger.ended).toBe(1);
+  expect(larger.stderr).toContain("max_bytes is 1073741824 instead of 2147483648");
   const publish = async (url: string, text: string) => {
     const one = tailrace(["publish", "-q", "--server", url, "--worker", "w", "--text"], { input: text });
     expect([await one.ended, one.stderr]).toEqual([0, ""]);
@@ -115,6 +121,7 @@ test("options of NATS without a log in NATS are refused, since the log would loo
   const cases: [args: readonly string[], names: string][] = [
     [[...serve, "--namespace", "x", "--replicas", "3"], "--namespace: Only with a log in NATS"],
     [[...serve, "--replicas", "3", "--log", "memory"], "--replicas: Only with a log in NATS"],
+    [[...serve, "--nats-max-bytes", "1GiB"], "--nats-max-bytes: Only with a log in NATS"],
     [[...serve, "--nats-creds", "/nope"], "--nats-creds: Only with a log in NATS"],
     [[...serve, "--replicas", "6", "--log", "nats://127.0.0.1"], "--replicas: a stream of NATS has at most 5 replicas"],
     [config({ replicas: 3 }), "replicas of --config: Only with a log in NATS"],

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { invalidRequest } from "../../base/errors.ts";
 import type { NatsConnectOptions } from "../../log/jetstream/connection/connect-options.ts";
 import { type OptionValues, value } from "./spec.ts";
-import { anyText, type NatsLogChoice, namespace, replicaCount } from "./values.ts";
+import { anyText, byteCount, type NatsLogChoice, namespace, replicaCount } from "./values.ts";
 
 /**
  * Options of a log in NATS. Secrets come in files or in the environment, because anyone on the machine can read a command
@@ -14,6 +14,11 @@ export const natsOptions = {
     "N",
     "With nats://: servers of NATS that hold every event, 1 (default) to 5. 3 survive the loss of one of them, 5 of two.",
     replicaCount,
+  ),
+  "nats-max-bytes": value(
+    "SIZE",
+    "With nats://: bytes that the log's stream may take, a wall that publishers meet. Default: what NATS allows.",
+    byteCount,
   ),
   "nats-user": value("NAME", "User of NATS. Its password: --nats-password-file or TAILRACE_NATS_PASSWORD.", anyText),
   "nats-password-file": value("FILE", "File with the password of that user.", anyText),
@@ -29,6 +34,7 @@ export const natsOptions = {
 export interface NatsSettings {
   readonly namespace?: string | undefined;
   readonly replicas?: number | undefined;
+  readonly maxBytes?: number | undefined;
   readonly user?: string | undefined;
   readonly passwordFile?: string | undefined;
   readonly tokenFile?: string | undefined;
@@ -43,6 +49,7 @@ export interface NatsSettings {
 export const natsNames = {
   namespace: "namespace",
   replicas: "replicas",
+  "nats-max-bytes": "maxBytes",
   "nats-user": "user",
   "nats-password-file": "passwordFile",
   "nats-token-file": "tokenFile",
@@ -67,10 +74,11 @@ export function givenNatsOption(settings: NatsSettings): keyof typeof natsOption
   return names.find(([, name]) => settings[name] !== undefined)?.[0];
 }
 
-/** Which log, and how many servers hold it. */
+/** Which log, how many servers hold it, and how much it may take. */
 export interface NatsLogOptions extends NatsConnectOptions {
   readonly namespace: string;
   readonly replicas?: number;
+  readonly maxBytes?: number;
 }
 
 /** What opens a log in NATS. Secrets are read now. @throws TailraceError `invalid_request` naming the setting. */
@@ -79,7 +87,7 @@ export function natsLogOptions(
   settings: NatsSettings,
   env: NodeJS.ProcessEnv = process.env,
 ): NatsLogOptions {
-  const { namespace, replicas, user, passwordFile, tokenFile, nkey, creds, ca, cert, key } = settings;
+  const { namespace, replicas, maxBytes, user, passwordFile, tokenFile, nkey, creds, ca, cert, key } = settings;
   if (namespace === undefined) {
     throw invalidRequest("--namespace", "A log in NATS needs a name: --namespace NAME.");
   }
@@ -95,6 +103,7 @@ export function natsLogOptions(
     servers,
     namespace,
     ...(replicas === undefined ? {} : { replicas }),
+    ...(maxBytes === undefined ? {} : { maxBytes }),
     user,
     password:
       passwordFile !== undefined

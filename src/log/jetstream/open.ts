@@ -36,7 +36,10 @@ export interface JetStreamLogOptions extends NatsConnectOptions {
   readonly namespace: string;
   /** Servers of NATS that hold each event, 1 to 5. Default: 1. More than one needs a cluster. */
   readonly replicas?: number | undefined;
-  /** Whether to open only a log that exists, with however many replicas it has: `replicas` counts for nothing. Default: false. */
+  /**
+   * Whether to open only a log that exists, with as many replicas and bytes as it has: `replicas` and `maxBytes` count for
+   * nothing. Default: false.
+   */
   readonly mustExist?: boolean | undefined;
   /** Bytes that the stream may take, a wall that publishers meet. Default: what NATS allows. */
   readonly maxBytes?: number | undefined;
@@ -223,5 +226,6 @@ function streamOptionsOf({ namespace, mustExist, replicas = 1, maxBytes }: JetSt
   if (maxBytes !== undefined && !(Number.isSafeInteger(maxBytes) && maxBytes > 0)) {
     throw invalidRequest("maxBytes", "must be a whole number of bytes from 1 up");
   }
-  return { namespace, replicas: mustExist === true ? undefined : replicas, maxBytes };
+  const exists = mustExist === true;
+  return { namespace, replicas: exists ? undefined : replicas, maxBytes: exists ? undefined : maxBytes };
 }

@@ -7,7 +7,7 @@ export interface StreamOptions {
   readonly namespace: string;
   /** Servers that hold each message. Undefined, for streams that exist: as many as do. */
   readonly replicas: number | undefined;
-  /** Bytes that the stream may have, a wall that appends meet. Undefined: what the server allows. */
+  /** Bytes that the stream may have, a wall that appends meet. Undefined: what the server allows, or the stream that exists. */
   readonly maxBytes: number | undefined;
 }
 
