@@ -2,11 +2,16 @@ import type { Clock, StopTimer } from "../base/clock.ts";
 
 /**
  * Bytes in one piece. A larger frame goes out piece by piece, so that a reader that is slow but alive is seen to take
- * something, and so that no socket holds more than one piece beyond its own buffer. Not 64 KiB: what the system sends in
- * one go, headers included, is not more than that, so the last bytes of every piece would go by themselves, which makes
- * sending a frame of some pieces a quarter more expensive.
+ * something, and so that no socket holds more than one piece beyond its own buffer. It is what the system sends in one go to a reader
+ * on the same machine, 64 KiB without the headers: the last bytes of every piece would else go by themselves.
  */
-export const pieceBytes = 60 * 1024;
+export const pieceBytes = 65_483;
+
+/**
+ * Pieces that go as one to a reader that took a frame of several without being waited for. A write has a price of its own: with a
+ * hundred readers at full speed these are a sixth less CPU in all.
+ */
+export const piecesAtOnce = 4;
 
 /** What an HTTP/1.1 response and an HTTP/2 stream have in common. An HTTP/2 response of the compatibility API has not: use its `stream`. */
 export interface ByteTarget {
@@ -44,6 +49,8 @@ export class ByteWriter {
   readonly #onDrain: () => void;
   readonly #onGone: () => void;
   #rest: Uint8Array | undefined;
+  /** Bytes of the next piece. */
+  #piece = pieceBytes;
   #blocked = false;
   #ending = false;
   #closed = false;
@@ -96,18 +103,20 @@ export class ByteWriter {
       this.#rest = Buffer.concat([this.#rest, bytes]);
       return false;
     }
-    for (let rest = bytes; ; ) {
-      if (rest.length <= pieceBytes) {
-        this.#rest = undefined;
-        return this.#target.write(rest);
-      }
-      const free = this.#target.write(rest.subarray(0, pieceBytes));
-      rest = rest.subarray(pieceBytes);
+    let rest = bytes;
+    while (rest.length > this.#piece) {
+      const free = this.#target.write(rest.subarray(0, this.#piece));
+      rest = rest.subarray(this.#piece);
       if (!free) {
+        this.#piece = pieceBytes;
         this.#rest = rest;
         return false;
       }
     }
+    const free = this.#target.write(rest);
+    if (!free) this.#piece = pieceBytes;
+    else if (bytes.length > pieceBytes) this.#piece = piecesAtOnce * pieceBytes;
+    return free;
   }
 
   readonly #drained = (): void => {

@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { beforeEach, describe, expect, it } from "vitest";
 import { ManualClock } from "../../src/base/clock.ts";
-import { ByteWriter, pieceBytes } from "../../src/wire/node-writer.ts";
+import { ByteWriter, pieceBytes, piecesAtOnce } from "../../src/wire/node-writer.ts";
 
 /** A socket that takes `room` bytes before it wants to drain. */
 class Target extends EventEmitter {
@@ -109,14 +109,36 @@ describe("the byte writer", () => {
     expect(target.bytes.equals(frame)).toBe(true);
   });
 
-  it("gives pieces that the system can send in one go", () => {
-    // Of 64 KiB, headers of IPv6 and of TCP with options: 40 and 60 bytes at the most.
-    expect(pieceBytes).toBeLessThanOrEqual(64 * 1024 - 100);
+  it("gives several pieces at once to a reader that keeps up, and single ones again once it does not", () => {
+    const large = piecesAtOnce * pieceBytes;
+    const given: number[] = [];
+    const write = target.write.bind(target);
+    target.write = (bytes) => {
+      given.push(bytes.length);
+      return write(bytes);
+    };
+    target.room = 100 * large;
+    writer.write(Buffer.alloc(pieceBytes));
+    writer.write(Buffer.alloc(pieceBytes + 2));
+    writer.write(Buffer.alloc(large + 3));
+    expect(given.splice(0)).toEqual([pieceBytes, pieceBytes, 2, large, 3]);
+    target.drain();
+    target.room = 1;
+    expect(writer.write(Buffer.alloc(large + pieceBytes + 4))).toBe(false);
+    target.drain(1);
+    target.drain(1);
+    expect(given.splice(0)).toEqual([large, pieceBytes, 4]);
+    target.drain(100 * large);
+    writer.write(Buffer.alloc(pieceBytes));
+    writer.write(Buffer.alloc(2 * pieceBytes));
+    expect(given.splice(0)).toEqual([pieceBytes, pieceBytes, pieceBytes]);
+    writer.write(Buffer.alloc(2 * pieceBytes));
+    expect(given).toEqual([2 * pieceBytes]);
   });
 
   it("loses and repeats nothing, at whatever byte the reader holds it up", () => {
     const piece = pieceBytes;
-    const around = [-2, -1, 0, 1, 2].flatMap((more) => [piece + more, 2 * piece + more, 3 * piece + more]);
+    const around = [-2, -1, 0, 1, 2].flatMap((more) => [1, 2, 3, piecesAtOnce].map((pieces) => pieces * piece + more));
     const lengths = [1, 2, 7, 100, 255, 256, ...around];
     for (const room of [1, 2, 99, 100, 101, 300, piece - 1, piece, piece + 1, 2 * piece, 5 * piece]) {
       target = new Target();
