@@ -63,11 +63,7 @@ class ChunkedTarget implements ByteTarget {
   }
 
   write(bytes: Uint8Array): boolean {
-    const socket = this.#direct;
-    if (socket === null) return this.#response.write(bytes);
-    socket.write(bytes);
-    // What `write` says was so before the system took the bytes: false for every large piece.
-    return socket.writableLength < socket.writableHighWaterMark && !socket.destroyed;
+    return (this.#direct ?? this.#response).write(bytes);
   }
 
   end(): void {

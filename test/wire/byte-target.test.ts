@@ -148,21 +148,3 @@ describe.each(["HTTP/1.1", "HTTP/1.1 over TLS"])("frames over %s", (protocol) =>
     response.destroy();
   });
 });
-
-it("a large piece that the system takes at once holds nobody up", async () => {
-  let free = false;
-  const server = createServer(async (_, response) => {
-    sendStreamHead(response, 200, {});
-    const target = targetOf(response);
-    const piece = allocateFrame(150_000);
-    for (let i = 0; i < 1000 && !free && !target.destroyed; i++) {
-      free = target.write(target.encode?.(piece) ?? piece);
-      // What the reader has not taken yet it takes now.
-      if (!free) await once(response.socket ?? response, "drain");
-    }
-    target.end();
-  });
-  const response = await get(await serve(server), false);
-  await once(response.resume(), "end");
-  expect(free).toBe(true);
-});
