@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
+import { ManualClock } from "../../../../src/base/clock.ts";
 import { limits } from "../../../../src/base/limits.ts";
-import type { EventBlock } from "../../../../src/log/block.ts";
+import { type EventBlock, storedBytes } from "../../../../src/log/block.ts";
 import { BlockMemory } from "../../../../src/log/jetstream/fold/block-memory.ts";
 import { openJetStreamLog } from "../../../../src/log/jetstream/index.ts";
 import { natsForFile } from "../../../support/nats.ts";
-import { event } from "../../harness.ts";
+import { event, readAll, texts } from "../../harness.ts";
 import { freshNamespace } from "../support.ts";
 
 const nats = natsForFile();
@@ -20,6 +21,7 @@ test("memory serves again for blocks that are neither small nor large, so many o
     expect(own).toHaveLength(size);
     memory.giveBack(own);
     expect(memory.take(size)).not.toBe(own);
+    expect(memory.take(10_000)).not.toBe(own);
   }
   const many = Array.from({ length: limits.natsSpareBlocks + 5 }, () => memory.take(10_000));
   for (const one of many) memory.giveBack(one);
@@ -45,5 +47,30 @@ test("blocks lie in the same memory once their subscribers are done with them, a
   expect(memories.size).toBe(1);
   for (let round = 0; round < 5; round++) await append();
   expect(memories.size).toBe(5);
+  await log.close();
+});
+
+test("a block of as many bytes as serve again is still what it was when it is read later", async () => {
+  const log = await openJetStreamLog({
+    servers: [nats().url],
+    namespace: freshNamespace(),
+    // Every event's time is of the same size then.
+    clock: new ManualClock(),
+  });
+  let size = 0;
+  log.subscribe((block, done) => {
+    size = storedBytes(block);
+    done();
+  });
+  const append = (letter: string, last: number) =>
+    log.append({ events: [16_000, 16_000, 16_000, 10_000, last].map((length) => event("a", letter.repeat(length))) });
+  await append("m", 7_000);
+  const last = 7_000 + 64 * 1024 - size;
+  const { firstSequence } = await append("x", last);
+  expect(size).toBe(64 * 1024);
+  for (let round = 0; round < 3; round++) await append("y", 6_000);
+  const seen = await readAll(log, { after: firstSequence - 1, until: firstSequence + 4 });
+  expect(texts(seen).map((text) => new Set(text))).toEqual(Array.from({ length: 5 }, () => new Set("x")));
+  expect(seen.at(-1)?.text).toHaveLength(last);
   await log.close();
 });
