@@ -5,6 +5,7 @@ import { IfMissing, ListEventsRequestSchema, StartAt } from "../../gen/tailrace/
 import { OutputStream, WorkerOutcome, WorkerState } from "../../gen/tailrace/v1/payloads_pb.ts";
 import { GetWorkerRequestSchema, ListWorkersRequestSchema } from "../../gen/tailrace/v1/worker_service_pb.ts";
 import { limits } from "../../src/base/limits.ts";
+import type { EventLog } from "../../src/log/contract.ts";
 import { MemoryLog } from "../../src/log/memory/index.ts";
 import { Runtime } from "../../src/runtime/runtime.ts";
 import { batch, customEvents, eventsIn, framesUntil, isDiagnostic, memoryRuntime } from "./support.ts";
@@ -206,4 +207,32 @@ test("an id that is no well-formed text is refused, because encoded it would be 
   }
   // What is well-formed may be of any characters.
   await runtime.publish(customEvents("\ud83d\ude00", 1));
+});
+
+test("says of every block that it does not read it any more, and once", async () => {
+  const { log, clock } = memoryRuntime();
+  const dones: number[] = [];
+  const subscribe: EventLog["subscribe"] = (listener) =>
+    log.subscribe((block, done) => {
+      const own = dones.push(0) - 1;
+      listener(block, () => {
+        dones[own] = (dones[own] as number) + 1;
+        done();
+      });
+    });
+  const counted = new Proxy<EventLog>(log, {
+    get(target, name) {
+      const value = name === "subscribe" ? subscribe : (Reflect.get(target, name, target) as unknown);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  const runtime = new Runtime({ log: counted, clock });
+  const left = framesUntil(runtime.watch(), isDiagnostic("serverClosing"));
+  for (let round = 0; round < 3; round++) {
+    await Promise.all(["a", "b", "c"].map((workerId) => runtime.publish(customEvents(workerId, 1))));
+  }
+  await runtime.close();
+  await left;
+  expect(dones.length).toBeGreaterThan(6);
+  expect(dones).toEqual(dones.map(() => 1));
 });

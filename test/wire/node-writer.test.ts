@@ -133,7 +133,12 @@ describe("the byte writer", () => {
     writer.write(Buffer.alloc(2 * pieceBytes));
     expect(given.splice(0)).toEqual([pieceBytes, pieceBytes, pieceBytes]);
     writer.write(Buffer.alloc(2 * pieceBytes));
-    expect(given).toEqual([2 * pieceBytes]);
+    expect(given.splice(0)).toEqual([2 * pieceBytes]);
+    target.room = 1;
+    expect(writer.write(Buffer.alloc(1))).toBe(false);
+    target.drain(100 * large);
+    writer.write(Buffer.alloc(2 * pieceBytes));
+    expect(given).toEqual([1, pieceBytes, pieceBytes]);
   });
 
   it("loses and repeats nothing, at whatever byte the reader holds it up", () => {
