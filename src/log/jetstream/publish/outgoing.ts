@@ -8,8 +8,9 @@ import { encodeMessage } from "../stream/messages.ts";
 import { changeSubject, eventSubject } from "../stream/subjects.ts";
 import type { Group } from "./group.ts";
 
-/** Bytes that an event takes beside its body, about. */
-const eventOverheadBytes = 16;
+/** Bytes that an event takes beside its body and its ids at the most, and a message beside its events and its head. */
+const eventOverheadBytes = 20;
+const messageOverheadBytes = 15;
 
 /** A message on its way. */
 export interface OutgoingMessage {
@@ -86,7 +87,7 @@ export function messagesOf(
   let bytes = encoded.length;
   for (const event of events) bytes += sizeOf(event);
   if (bytes <= limits.natsMessageBytes) {
-    const payload = encodeMessage({ index: 1, of: 1, head: encoded, events }, memory, bytes);
+    const payload = encodeMessage({ index: 1, of: 1, head: encoded, events }, memory, bytes + messageOverheadBytes);
     return [{ subject: subjectOf(namespace, events), payload }];
   }
   const pieces: { head: Uint8Array; events: PendingEvent[]; bytes: number }[] = [];
@@ -110,7 +111,7 @@ export function messagesOf(
     payload: encodeMessage(
       { index: i + 1, of: pieces.length, head: piece.head, events: piece.events },
       undefined,
-      piece.bytes,
+      piece.bytes + messageOverheadBytes,
     ),
   }));
 }

@@ -2,6 +2,8 @@ import { expect, test } from "vitest";
 import { limits } from "../../../../src/base/limits.ts";
 import { BinaryWriter } from "../../../../src/log/binary.ts";
 import { MessageMemory } from "../../../../src/log/jetstream/publish/message-memory.ts";
+import { messagesOf } from "../../../../src/log/jetstream/publish/outgoing.ts";
+import { event } from "../../harness.ts";
 
 test("memory of messages serves again, up to so many bytes", () => {
   const memory = new MessageMemory();
@@ -29,4 +31,16 @@ test("a writer that made room takes no more memory for what it has room for", ()
   writer.raw(new Uint8Array(10_000).fill(7));
   expect(writer.capacity).toBe(capacity);
   expect([writer.bytes[0], writer.bytes[1], writer.bytes[10_000]]).toEqual([1, 7, 7]);
+});
+
+test.each([
+  { count: 1, bytes: 20_000 },
+  { count: 2, bytes: 10_000 },
+  { count: 1000, bytes: 10 },
+])("a message of $count events of $bytes bytes takes its memory at once, and no more than it needs", (of) => {
+  const memory = new BinaryWriter();
+  const events = Array.from({ length: of.count }, (_, i) => event(`w-${i}`, "x".repeat(of.bytes), 40, `job-${i}`));
+  const head = { writer: "w.0", number: 1, timeMs: 1, appends: [{ base: 0, count: of.count }] };
+  const [message] = messagesOf("n", head, events, memory);
+  expect(memory.capacity).toBe(message?.payload.length);
 });
