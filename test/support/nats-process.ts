@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@nats-io/transport-node";
+import { pauseProcess } from "./processes.ts";
 import { stablePort } from "./stable-port.ts";
 import { until } from "./until.ts";
 
@@ -125,7 +126,7 @@ export class NatsProcess {
 
   /** It keeps its connections and does nothing. */
   pause(): void {
-    this.#child?.kill("SIGSTOP");
+    if (this.#child !== undefined) pauseProcess(this.#child);
   }
 
   resume(): void {

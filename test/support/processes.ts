@@ -1,3 +1,4 @@
+import type { ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 
 interface ProcessStatus {
@@ -7,10 +8,10 @@ interface ProcessStatus {
 }
 
 /** What the system says of a process; undefined: there is none. Read from /proc, since not every system has `ps`. */
-function statusOf(pid: number): ProcessStatus | undefined {
+function statusOf(pid: number, thread?: string): ProcessStatus | undefined {
   let stat: string;
   try {
-    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    stat = readFileSync(thread === undefined ? `/proc/${pid}/stat` : `/proc/${pid}/task/${thread}/stat`, "utf8");
   } catch {
     return undefined;
   }
@@ -26,6 +27,24 @@ function isDead(status: ProcessStatus | undefined): boolean {
 
 export function processIsGone(pid: number): boolean {
   return isDead(statusOf(pid));
+}
+
+/**
+ * Stops a process where it stands. The signal alone has a thread that runs on another core go on for a moment, in which it may still
+ * answer what it was asked after this.
+ */
+export function pauseProcess(child: ChildProcess): void {
+  const { pid } = child;
+  if (pid === undefined || !child.kill("SIGSTOP")) return;
+  const goesOn = (thread: string) => {
+    const status = statusOf(pid, thread);
+    return !isDead(status) && status?.state !== "T";
+  };
+  const sleeper = new Int32Array(new SharedArrayBuffer(4));
+  for (let left = 10_000; !processIsGone(pid) && readdirSync(`/proc/${pid}/task`).some(goesOn); left--) {
+    if (left === 0) throw new Error(`process ${pid} does not stop`);
+    Atomics.wait(sleeper, 0, 0, 1);
+  }
 }
 
 /** Whether no process of a group is left. */

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Direction, openTcpProxy, type TcpProxy } from "../../support/open-tcp-proxy.ts";
-import { residentBytesIfAny } from "../../support/processes.ts";
+import { pauseProcess, residentBytesIfAny } from "../../support/processes.ts";
 import { until } from "../../support/until.ts";
 
 const checkout = join(import.meta.dirname, "../../..");
@@ -109,7 +109,7 @@ export class Server {
   }
 
   pause(): void {
-    this.#child?.kill("SIGSTOP");
+    if (this.#child !== undefined) pauseProcess(this.#child);
   }
 
   resume(): void {
