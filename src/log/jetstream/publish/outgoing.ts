@@ -48,7 +48,10 @@ export function encodeGroup(
   return { kind: probes, messages: messages.map((one) => ({ ...one, subject: eventSubject(namespace, "", "") })) };
 }
 
-/** Hands the messages of a group to NATS. `id` names it among all that the stream has; the answer goes to `reply`. */
+/**
+ * Hands the messages of a group to NATS. `id` names it among all that the stream has; the answer goes to `reply`. So does that to each
+ * message of several: nothing where it was taken, and where it was not why, of which the answer to the last one says nothing.
+ */
 export function publishGroup(
   connection: NatsConnection,
   messages: readonly OutgoingMessage[],
@@ -59,7 +62,7 @@ export function publishGroup(
     const { subject, payload } = messages[i] as OutgoingMessage;
     const isLast = i === messages.length - 1;
     connection.publish(subject, payload, {
-      ...(isLast ? { reply } : {}),
+      reply,
       ...(messages.length === 1 ? {} : { headers: batchHeaders(id, i + 1, isLast) }),
     });
   }
