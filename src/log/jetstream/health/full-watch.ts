@@ -3,13 +3,19 @@ import type { ReportError } from "../../../base/incident.ts";
 import { limits } from "../../../base/limits.ts";
 import { streamOf } from "../stream/subjects.ts";
 
-/** Tells the operator once that NATS has no room for a log, unless some is made soon, and once that it has. */
+/**
+ * Tells the operator once that NATS has no room for a log, unless some is made soon, and once that it has. Room that is gone again soon
+ * was none: what is small may be taken while publishers are refused.
+ */
 export class FullWatch {
   readonly #stream: string;
   readonly #report: ReportError;
   readonly #clock: Clock;
   #stopTimer: StopTimer | undefined;
   #isSaid = false;
+  /** Since when there is none, and when there was some last. */
+  #sinceMs = Number.NEGATIVE_INFINITY;
+  #roomAtMs = Number.NEGATIVE_INFINITY;
   #nextMs = Number.NEGATIVE_INFINITY;
 
   constructor(namespace: string, report: ReportError, clock: Clock) {
@@ -21,11 +27,16 @@ export class FullWatch {
   /** There is none from now on, or some again. */
   changed(isFull: boolean): void {
     this.#stopTimer?.();
+    const nowMs = this.#clock.monotonic();
     if (isFull) {
+      if (nowMs - this.#roomAtMs >= limits.natsSilentMs) this.#sinceMs = nowMs;
       // A log that lives at the edge of its room is full every few seconds.
-      const waitMs = Math.max(limits.natsSilentMs, this.#nextMs - this.#clock.monotonic());
-      this.#stopTimer = this.#clock.after(waitMs, () => this.#say());
-    } else if (this.#isSaid) {
+      const atMs = Math.max(this.#sinceMs + limits.natsSilentMs, this.#nextMs);
+      this.#stopTimer = this.#clock.after(Math.max(0, atMs - nowMs), () => this.#say());
+      return;
+    }
+    this.#roomAtMs = nowMs;
+    if (this.#isSaid) {
       this.#isSaid = false;
       this.#tell(`NATS has room for ${this.#stream} again. Events are taken.`);
     }

@@ -94,3 +94,19 @@ test("that NATS has no room is told once if none is made soon, then that it has,
   expect(told()).toEqual([expect.stringContaining("shorter retention")]);
   watch.stop();
 });
+
+test("that NATS has no room is told also where it takes what is small in between", () => {
+  const { report, told } = operator();
+  const clock = new ManualClock();
+  const watch = new FullWatch("n", report, clock);
+  watch.changed(true);
+  clock.advance(2_000);
+  watch.changed(false);
+  clock.advance(3_000);
+  watch.changed(true);
+  clock.advance(limits.natsSilentMs - 5_001);
+  expect(told()).toEqual([]);
+  clock.advance(1);
+  expect(told()).toEqual([expect.stringContaining("events are refused")]);
+  watch.stop();
+});
